@@ -1,0 +1,180 @@
+//! How to reach Kafka, and the names of a StockWatch there.
+
+use crate::problem::{Problems, shown};
+use crate::topics::Topics;
+use crate::v1alpha1::{DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, TlsSpec};
+
+pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;
+/// Kafka's own limit of a topic's name; group names share it.
+pub(crate) const MAX_KAFKA_NAME: usize = 249;
+const DEFAULT_CA_KEY: &str = "ca.crt";
+
+/// How to reach Kafka, and the names of a StockWatch there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// Encrypts; `None`: plain text.
+    pub tls: Option<Tls>,
+    /// Authenticates by password; `None`: not.
+    pub sasl: Option<Sasl>,
+    /// The consumer group, and the prefix of the transactional ids.
+    pub group_id: String,
+    /// The six topics.
+    pub topics: Topics,
+    /// What becomes of the topics when the StockWatch is deleted.
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// TLS, with host names always verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Where the brokers' certificate authority is; `None`: the system's.
+    pub ca: Option<SecretKey>,
+    /// The Secret (`tls.crt`, `tls.key`) with which the client shows who it is.
+    pub client: Option<String>,
+}
+
+/// One key of a Secret in the StockWatch's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKey {
+    /// The Secret's name.
+    pub name: String,
+    /// The key in its data.
+    pub key: String,
+}
+
+/// A user name and a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sasl {
+    /// How they are proved.
+    pub mechanism: Mechanism,
+    /// The Secret (`username`, `password`).
+    pub secret: String,
+}
+
+impl Kafka {
+    /// `prefix` is `<namespace>.<name>`.
+    pub(crate) fn parse(kafka: &KafkaSpec, prefix: &str, problems: &mut Problems) -> Self {
+        if !is_bootstrap_servers(&kafka.bootstrap_servers) {
+            problems.add(
+                "spec.kafka.bootstrapServers",
+                format!(
+                    "{} is not a list of brokers: host:port, separated by commas without spaces, \
+                     at most {MAX_BOOTSTRAP_SERVERS} characters, such as kafka.kafka:9092",
+                    shown(&kafka.bootstrap_servers)
+                ),
+            );
+        }
+        if let Some(group) = &kafka.group_id
+            && !is_kafka_name(group)
+        {
+            problems
+                .add("spec.kafka.groupId", format!("{} is not a group id: {KAFKA_NAME_RULE}", shown(group)));
+        }
+        if kafka.tls.is_none() && kafka.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain) {
+            problems.add(
+                "spec.kafka.sasl.mechanism",
+                "PLAIN sends the password as it is: set tls as well, or use SCRAM-SHA-256 or SCRAM-SHA-512",
+            );
+        }
+        Self {
+            bootstrap_servers: kafka.bootstrap_servers.clone(),
+            tls: kafka.tls.as_ref().map(|tls| Tls::parse(tls, problems)),
+            sasl: kafka.sasl.as_ref().map(|sasl| Sasl::parse(sasl, problems)),
+            group_id: kafka.group_id.clone().unwrap_or_else(|| prefix.to_owned()),
+            topics: Topics::parse(kafka.topics.as_ref(), prefix, problems),
+            deletion_policy: kafka.deletion_policy.unwrap_or_default(),
+        }
+    }
+}
+
+impl Tls {
+    fn parse(tls: &TlsSpec, problems: &mut Problems) -> Self {
+        if let Some(client) = &tls.client_secret {
+            check_secret_name(&client.name, "spec.kafka.tls.clientSecret.name", problems);
+        }
+        Self {
+            ca: tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, problems)),
+            client: tls.client_secret.as_ref().map(|secret| secret.name.clone()),
+        }
+    }
+}
+
+impl SecretKey {
+    fn parse(ca: &SecretKeyRef, problems: &mut Problems) -> Self {
+        check_secret_name(&ca.name, "spec.kafka.tls.caSecret.name", problems);
+        let key = ca.key.clone().unwrap_or_else(|| DEFAULT_CA_KEY.to_owned());
+        if !matches!(key.len(), 1..=253)
+            || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        {
+            problems.add(
+                "spec.kafka.tls.caSecret.key",
+                format!(
+                    "{} is not a key of a Secret: 1 to 253 \
+                     of a-z, A-Z, 0-9, '-', '_' and '.' are allowed",
+                    shown(&key)
+                ),
+            );
+        }
+        Self { name: ca.name.clone(), key }
+    }
+}
+
+impl Sasl {
+    fn parse(sasl: &SaslSpec, problems: &mut Problems) -> Self {
+        check_secret_name(&sasl.secret.name, "spec.kafka.sasl.secret.name", problems);
+        Self { mechanism: sasl.mechanism, secret: sasl.secret.name.clone() }
+    }
+}
+
+pub(crate) const KAFKA_NAME_RULE: &str =
+    "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-' are allowed, but not \".\" and \"..\"";
+
+/// `^[a-zA-Z0-9._-]+$`, 1 to 249, neither `.` nor `..`: Kafka's own rule of a topic's name.
+pub(crate) fn is_kafka_name(name: &str) -> bool {
+    (1..=MAX_KAFKA_NAME).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+fn is_bootstrap_servers(servers: &str) -> bool {
+    servers.len() <= MAX_BOOTSTRAP_SERVERS && servers.split(',').all(is_server)
+}
+
+/// A name, an IPv4 address or an IPv6 address in brackets; a colon; a port.
+fn is_server(server: &str) -> bool {
+    let Some((host, port)) = server.rsplit_once(':') else { return false };
+    let host_ok = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => {
+            !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b))
+        }
+        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)),
+    };
+    let port_ok = (1..=5).contains(&port.len())
+        && port.bytes().all(|b| b.is_ascii_digit())
+        && port.parse::<u16>().is_ok_and(|port| port > 0);
+    host_ok && port_ok
+}
+
+/// A DNS-1123 subdomain, as the names of Secrets are.
+fn check_secret_name(name: &str, path: &str, problems: &mut Problems) {
+    let label = |label: &str| {
+        let alphanumeric = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let bytes = label.as_bytes();
+        alphanumeric(bytes.first())
+            && alphanumeric(bytes.last())
+            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+    };
+    if name.len() > 253 || !name.split('.').all(label) {
+        problems.add(
+            path,
+            format!(
+                "{} is not the name of a Secret: at most 253 of a-z, 0-9, '-' and '.', \
+                 starting and ending with a letter or digit",
+                shown(name)
+            ),
+        );
+    }
+}

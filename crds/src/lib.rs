@@ -1,0 +1,31 @@
+//! The StockWatch resource: its API types, what follows purely from a spec, and its generated definition.
+//!
+//! - [`v1alpha1`] holds the API types as a user writes them: data only, everything optional stays optional.
+//! - [`Spec`] is what follows from one StockWatch, checked: defaults filled in, texts parsed, names resolved.
+//!   [`Spec::parse`] makes it of the API types, [`load`] of a YAML or JSON text.
+//! - [`definition`] is the CustomResourceDefinition, as `crds/stockwatch.yaml` has it.
+//!
+//! Every rule of the definition is a rule of [`Spec::parse`] too: a plain file never meets an API server.
+
+mod decode;
+mod definition;
+mod duration;
+mod kafka;
+mod load;
+mod problem;
+mod source;
+mod spec;
+mod tolerance;
+mod topics;
+pub mod v1alpha1;
+
+pub use definition::{definition, definition_yaml};
+pub use duration::{DurationError, parse_interval, parse_window};
+pub use kafka::{Kafka, Sasl, SecretKey, Tls};
+pub use load::{LoadError, Loaded, MAX_BYTES, load};
+pub use problem::{Invalid, Problem, Reason};
+pub use source::{DEFAULT_YAHOO_URL, Source};
+pub use spec::{Spec, Ticker, WILDCARD, Window};
+pub use tolerance::{Bound, Tolerance, ToleranceError};
+pub use topics::{Topic, Topics};
+pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus};

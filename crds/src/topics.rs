@@ -1,0 +1,211 @@
+//! The topics of a StockWatch: their effective names, counts and settings.
+
+use std::collections::BTreeMap;
+
+use crate::kafka::{KAFKA_NAME_RULE, is_kafka_name};
+use crate::problem::{Problems, shown};
+use crate::v1alpha1::{TopicSpec, TopicsSpec};
+
+pub(crate) const MAX_PARTITIONS: i32 = 10_000;
+pub(crate) const MAX_REPLICATION_FACTOR: i32 = 100;
+pub(crate) const MAX_SETTINGS: usize = 32;
+pub(crate) const MAX_SETTING_KEY: usize = 64;
+pub(crate) const MAX_SETTING_VALUE: usize = 256;
+/// The setting that a storage table cannot do without.
+pub(crate) const CLEANUP_POLICY: &str = "cleanup.policy";
+
+/// What a storage table gets unless the user says otherwise: compacted early and in small segments, so that
+/// restore reads little more than the live entities; records of up to 256 KiB fit with room.
+const TABLE_CONFIG: [(&str, &str); 5] = [
+    (CLEANUP_POLICY, "compact"),
+    ("max.message.bytes", "1048588"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+    ("segment.bytes", "67108864"),
+    ("segment.ms", "3600000"),
+];
+
+/// The six topics of a StockWatch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// Quotes as fetched.
+    pub raw_input: Topic,
+    /// Quotes without duplicates.
+    pub after_dedup_stream: Topic,
+    /// The last accepted quote and the checkpoint of each entity; compacted.
+    pub after_dedup_storage_table: Topic,
+    /// Moving averages.
+    pub averages_output: Topic,
+    /// Alarms.
+    pub deviation_alarm: Topic,
+    /// Records that are no quotes.
+    pub dead_letter: Topic,
+}
+
+/// One topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name in Kafka.
+    pub name: String,
+    /// Partitions wanted; `None`: the broker's default, or for an output topic the raw topic's count.
+    pub partitions: Option<i32>,
+    /// Replicas wanted; `None`: the broker's default.
+    pub replication_factor: Option<i32>,
+    /// Settings to create it with: our defaults with the user's laid over.
+    pub config: BTreeMap<String, String>,
+}
+
+impl Topics {
+    /// The topics, in the order of a quote's way through them.
+    pub fn iter(&self) -> impl Iterator<Item = &Topic> {
+        [
+            &self.raw_input,
+            &self.after_dedup_stream,
+            &self.after_dedup_storage_table,
+            &self.averages_output,
+            &self.deviation_alarm,
+            &self.dead_letter,
+        ]
+        .into_iter()
+    }
+
+    /// `prefix` is `<namespace>.<name>`.
+    pub(crate) fn parse(topics: Option<&TopicsSpec>, prefix: &str, problems: &mut Problems) -> Self {
+        let absent = TopicsSpec::default();
+        let spec = topics.unwrap_or(&absent);
+        let mut topic = |member: &str, suffix: &str, spec: &Option<TopicSpec>, defaults: &[(&str, &str)]| {
+            Topic::parse(
+                spec.as_ref(),
+                format!("{prefix}.{suffix}"),
+                &format!("spec.kafka.topics.{member}"),
+                defaults,
+                problems,
+            )
+        };
+        let topics = Self {
+            raw_input: topic("rawInput", "raw-input", &spec.raw_input, &[]),
+            after_dedup_stream: topic(
+                "afterDedupStream",
+                "after-dedup-stream",
+                &spec.after_dedup_stream,
+                &[],
+            ),
+            after_dedup_storage_table: topic(
+                "afterDedupStorageTable",
+                "after-dedup-storage-table",
+                &spec.after_dedup_storage_table,
+                &TABLE_CONFIG,
+            ),
+            averages_output: topic("averagesOutput", "averages-output", &spec.averages_output, &[]),
+            deviation_alarm: topic("deviationAlarm", "deviation-alarm", &spec.deviation_alarm, &[]),
+            dead_letter: topic("deadLetter", "dead-letter", &spec.dead_letter, &[]),
+        };
+        topics.check_table(problems);
+        topics.check_distinct(problems);
+        topics
+    }
+
+    fn check_table(&self, problems: &mut Problems) {
+        if self.after_dedup_storage_table.config.get(CLEANUP_POLICY).is_none_or(|policy| policy != "compact")
+        {
+            problems.add(
+                "spec.kafka.topics.afterDedupStorageTable.config",
+                "cleanup.policy can only be \"compact\": any other would delete the state that \
+                 a worker restores",
+            );
+        }
+        let (raw, table) = (self.raw_input.partitions, self.after_dedup_storage_table.partitions);
+        if let (Some(raw), Some(table)) = (raw, table)
+            && raw != table
+        {
+            problems.add(
+                "spec.kafka.topics.afterDedupStorageTable.partitions",
+                format!(
+                    "{table} differs from the {raw} of rawInput: the two must be equal, \
+                     since each raw partition keeps its state in the table's partition of its number"
+                ),
+            );
+        }
+    }
+
+    fn check_distinct(&self, problems: &mut Problems) {
+        let mut seen = BTreeMap::new();
+        for topic in self.iter() {
+            // Brokers refuse two names that differ only in '.' and '_', since their metrics would collide.
+            if let Some(other) = seen.insert(topic.name.replace('.', "_"), &topic.name) {
+                problems.add(
+                    "spec.kafka.topics",
+                    format!(
+                        "{} and {} are one topic for Kafka: all six must have different names",
+                        shown(other),
+                        shown(&topic.name)
+                    ),
+                );
+            }
+        }
+    }
+}
+
+impl Topic {
+    fn parse(
+        spec: Option<&TopicSpec>,
+        default_name: String,
+        path: &str,
+        defaults: &[(&str, &str)],
+        problems: &mut Problems,
+    ) -> Self {
+        let mut config: BTreeMap<String, String> =
+            defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let Some(spec) = spec else {
+            return Self { name: default_name, partitions: None, replication_factor: None, config };
+        };
+        if let Some(name) = &spec.name
+            && !is_kafka_name(name)
+        {
+            problems.add(
+                format!("{path}.name"),
+                format!("{} is not a topic name: {KAFKA_NAME_RULE}", shown(name)),
+            );
+        }
+        check_range(spec.partitions, MAX_PARTITIONS, &format!("{path}.partitions"), problems);
+        check_range(
+            spec.replication_factor,
+            MAX_REPLICATION_FACTOR,
+            &format!("{path}.replicationFactor"),
+            problems,
+        );
+        if let Some(settings) = &spec.config {
+            if settings.len() > MAX_SETTINGS {
+                problems
+                    .add(format!("{path}.config"), format!("at most {MAX_SETTINGS} settings are allowed"));
+            }
+            for (key, value) in settings {
+                let lengths = (key.chars().count(), value.chars().count());
+                if lengths.0 > MAX_SETTING_KEY || lengths.1 > MAX_SETTING_VALUE {
+                    problems.add(
+                        format!("{path}.config"),
+                        format!(
+                            "the setting {} is too long: names of at most {MAX_SETTING_KEY} and values of \
+                             at most {MAX_SETTING_VALUE} characters are allowed",
+                            shown(key)
+                        ),
+                    );
+                }
+            }
+            config.extend(settings.clone());
+        }
+        Self {
+            name: spec.name.clone().unwrap_or(default_name),
+            partitions: spec.partitions,
+            replication_factor: spec.replication_factor,
+            config,
+        }
+    }
+}
+
+fn check_range(value: Option<i32>, most: i32, path: &str, problems: &mut Problems) {
+    if let Some(value) = value
+        && !(1..=most).contains(&value)
+    {
+        problems.add(path, format!("{value} is out of range: 1 to {most} is allowed"));
+    }
+}

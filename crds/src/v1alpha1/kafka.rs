@@ -1,0 +1,245 @@
+//! How to reach Kafka, and the names of a StockWatch there.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use kube::core::Rule;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::kafka::{MAX_BOOTSTRAP_SERVERS, MAX_KAFKA_NAME};
+use crate::topics::{
+    MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY, MAX_SETTING_VALUE, MAX_SETTINGS,
+};
+
+const MAX_SECRET_NAME: usize = 253;
+const MAX_SECRET_KEY: usize = 253;
+
+const IS_KAFKA_NAME: &str = "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..'";
+const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-', but not \".\" and \"..\"";
+// A name, an IPv4 address or an IPv6 address in brackets, and a port; the same again after each comma.
+const IS_BOOTSTRAP_SERVERS: &str = "self.matches('^([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}\
+    (,([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5})*$')";
+const IS_SECRET_NAME: &str =
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
+const SAY_SECRET_NAME: &str =
+    "the name of a Secret is a-z, 0-9, '-' and '.', starting and ending with a letter or digit";
+
+/// Refuses to change, add or remove the member at `path`, such as `topics.rawInput.name`.
+///
+/// The long form on purpose: optional chaining (`.?`) breaks the API server's cost budget.
+fn immutable(path: &str) -> Rule {
+    let has = |root: &str| {
+        let ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
+        ends.map(|end| format!("has({root}.{})", &path[..end])).collect::<Vec<_>>().join(" && ")
+    };
+    let (new, old) = (has("self"), has("oldSelf"));
+    let message = format!(
+        "{path} cannot be changed, added or removed after creation, since the worker's state hangs on it: \
+         create another StockWatch"
+    );
+    Rule::new(format!("({new}) == ({old}) && (!({new}) || self.{path} == oldSelf.{path})")).message(&*message)
+}
+
+/// The Kafka cluster, and the names of a StockWatch there.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.sasl) || self.sasl.mechanism != 'PLAIN' || has(self.tls)")
+        .message("PLAIN sends the password as it is: set tls as well, or use SCRAM-SHA-256 or SCRAM-SHA-512"),
+    validation = Rule::new(
+        "!has(self.topics) || !has(self.topics.rawInput) || !has(self.topics.rawInput.partitions) || \
+         !has(self.topics.afterDedupStorageTable) || !has(self.topics.afterDedupStorageTable.partitions) || \
+         self.topics.rawInput.partitions == self.topics.afterDedupStorageTable.partitions"
+    )
+    .message("rawInput and afterDedupStorageTable have the same number of partitions: \
+        each raw partition keeps its state in the table's partition of its number"),
+    validation = Rule::new(
+        "!has(self.topics) || !has(self.topics.afterDedupStorageTable) || \
+         !has(self.topics.afterDedupStorageTable.config) || \
+         !('cleanup.policy' in self.topics.afterDedupStorageTable.config) || \
+         self.topics.afterDedupStorageTable.config['cleanup.policy'] == 'compact'"
+    )
+    .message("cleanup.policy of afterDedupStorageTable can only be \"compact\": \
+        any other would delete the state that a worker restores"),
+    validation = immutable("groupId"),
+    validation = immutable("topics.rawInput.name"),
+    validation = immutable("topics.afterDedupStream.name"),
+    validation = immutable("topics.afterDedupStorageTable.name"),
+    validation = immutable("topics.averagesOutput.name"),
+    validation = immutable("topics.deviationAlarm.name"),
+    validation = immutable("topics.deadLetter.name"),
+)]
+pub struct KafkaSpec {
+    /// Where to find the cluster: host:port, separated by commas, such as kafka.kafka:9092.
+    #[schemars(length(min = 3, max = MAX_BOOTSTRAP_SERVERS))]
+    #[x_kube(validation = Rule::new(
+        IS_BOOTSTRAP_SERVERS
+    ).message("brokers are host:port, separated by commas without spaces, such as kafka.kafka:9092"))]
+    pub bootstrap_servers: String,
+
+    /// Encrypts the connection; host names are always verified. An empty object: with the system's authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
+
+    /// Authenticates by user name and password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<SaslSpec>,
+
+    /// The consumer group. Cannot be changed. Absent: <namespace>.<name>.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_KAFKA_NAME))]
+    #[x_kube(validation = Rule::new(IS_KAFKA_NAME).message(SAY_KAFKA_NAME))]
+    pub group_id: Option<String>,
+
+    /// The topics' names, counts and settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topics: Option<TopicsSpec>,
+
+    /// What becomes of the topics that this StockWatch created when it is deleted. Absent: Retain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+}
+
+/// What becomes of the topics when their StockWatch is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// They stay.
+    #[default]
+    Retain,
+    /// Those that the StockWatch created are deleted, with the consumer group.
+    Delete,
+}
+
+/// TLS to the brokers.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSpec {
+    /// The certificate authority of the brokers. Absent: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret: Option<SecretKeyRef>,
+    /// A Secret of type kubernetes.io/tls (tls.crt, tls.key) with which the client shows who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<SecretRef>,
+}
+
+/// One key of a Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "true".
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
+    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
+    pub name: String,
+    /// The key in its data. Absent: ca.crt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')")
+        .message("a key of a Secret is a-z, A-Z, 0-9, '-', '_' and '.'"))]
+    pub key: Option<String>,
+}
+
+/// A Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "true".
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
+    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
+    pub name: String,
+}
+
+/// User name and password.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SaslSpec {
+    /// How they are proved; PLAIN only with tls.
+    pub mechanism: Mechanism,
+    /// A Secret with the keys username and password.
+    pub secret: SecretRef,
+}
+
+/// A SASL mechanism.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// The password as it is.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// A challenge, with SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// A challenge, with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl Mechanism {
+    /// Kafka's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+/// The six topics.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicsSpec {
+    /// Quotes as fetched. Absent name: <namespace>.<name>.raw-input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw_input: Option<TopicSpec>,
+    /// Quotes without duplicates. Absent name: <namespace>.<name>.after-dedup-stream.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_dedup_stream: Option<TopicSpec>,
+    /// The last accepted quote and the checkpoint of each entity; compacted, with as many partitions as
+    /// rawInput. Absent name: <namespace>.<name>.after-dedup-storage-table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_dedup_storage_table: Option<TopicSpec>,
+    /// Moving averages. Absent name: <namespace>.<name>.averages-output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub averages_output: Option<TopicSpec>,
+    /// Alarms. Absent name: <namespace>.<name>.deviation-alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation_alarm: Option<TopicSpec>,
+    /// Records that are no quotes. Absent name: <namespace>.<name>.dead-letter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<TopicSpec>,
+}
+
+/// A map of texts, with limits that the derive has no words for.
+fn settings(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": MAX_SETTINGS,
+        "additionalProperties": {"type": "string", "maxLength": MAX_SETTING_VALUE},
+    })
+}
+
+/// One topic.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicSpec {
+    /// Its name in Kafka. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_KAFKA_NAME))]
+    #[x_kube(validation = Rule::new(IS_KAFKA_NAME).message(SAY_KAFKA_NAME))]
+    pub name: Option<String>,
+    /// How many partitions to create it with. Absent: the broker's default; for an output topic
+    /// as many as rawInput.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_PARTITIONS))]
+    pub partitions: Option<i32>,
+    /// How many replicas to create it with. Absent: the broker's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = MAX_REPLICATION_FACTOR))]
+    pub replication_factor: Option<i32>,
+    /// Kafka's settings of it, such as retention.ms: "604800000"; at most 32.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "settings")]
+    #[x_kube(validation = Rule::new(format!("self.all(key, key.size() <= {MAX_SETTING_KEY})"))
+        .message("the name of a setting has at most 64 characters"))]
+    pub config: Option<BTreeMap<String, String>>,
+}

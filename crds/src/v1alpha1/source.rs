@@ -1,0 +1,76 @@
+//! Where quotes come from.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::source::{MAX_SEED, MAX_URL};
+
+/// Where quotes come from: exactly one member.
+///
+/// A struct of optional members and not an enum: an enum's schema cannot say "one of", and a rule can.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "[has(self.yahoo), has(self.external), has(self.simulated)].filter(x, x).size() == 1"
+    )
+        .message("exactly one of yahoo, external and simulated is allowed (leave source out for yahoo)"),
+)]
+pub struct SourceSpec {
+    /// Asks Yahoo for each symbol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yahoo: Option<YahooSpec>,
+    /// Asks nobody: someone else writes the raw topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalSpec>,
+    /// Makes quotes up: a random walk for each ticker, to try things out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<SimulatedSpec>,
+}
+
+/// Yahoo's chart endpoint.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct YahooSpec {
+    /// Each symbol is asked for once in this time, such as 60s or 5m; 1s to 1440m. Absent: 60s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 10))]
+    #[x_kube(validation = Rule::new(
+        "self.matches('^[1-9][0-9]{0,7}(ms|s|m)$') && duration(self) >= duration('1s') && \
+         duration(self) <= duration('24h')"
+    ).message("an interval is a whole number of ms, s or m from 1s to 1440m, such as 60s"))]
+    pub interval: Option<String>,
+
+    /// Where to ask. Absent: https://query1.finance.yahoo.com.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 8, max = MAX_URL))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[!\"$-.0->A-~]+(/[!\"$->@-~]*)?$')")
+        .message("a base URL is http:// or https://, a host and perhaps a port and a path, \
+            without user, query and fragment"))]
+    pub base_url: Option<String>,
+}
+
+/// Someone else writes the raw topic; there is nothing to say about it.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSpec {}
+
+/// A random walk for each ticker.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SimulatedSpec {
+    /// Each ticker gets a quote once in this time, such as 1s or 500ms; 1ms to 1440m. Absent: 1s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 10))]
+    #[x_kube(validation = Rule::new(
+        "self.matches('^[1-9][0-9]{0,7}(ms|s|m)$') && duration(self) <= duration('24h')"
+    )
+        .message("an interval is a whole number of ms, s or m from 1ms to 1440m, such as 1s or 500ms"))]
+    pub interval: Option<String>,
+
+    /// The same seed gives the same walks. Absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = MAX_SEED))]
+    pub seed: Option<i64>,
+}

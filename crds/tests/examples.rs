@@ -1,0 +1,52 @@
+//! The examples load, without a field that nobody knows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use stockwatch_crds::{Loaded, Source, load};
+
+fn example(text: &str) -> Loaded {
+    let loaded = load(text).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.ignored, Vec::<String>::new());
+    loaded
+}
+
+#[test]
+fn the_seed_has_the_old_names() {
+    let spec = example(include_str!("../../examples/seed.yaml")).spec;
+    let tickers: Vec<_> = spec.tickers.iter().map(|t| (t.symbol.as_str(), t.entity.as_str())).collect();
+    let expected = [
+        ("META", "meta"),
+        ("IBM", "ibm"),
+        ("AMZN", "amazon"),
+        ("AAPL", "apple"),
+        ("GM.MX", "general motors"),
+        ("VWCE.DE", "vanguard etf"),
+    ];
+    assert_eq!(tickers, expected);
+    assert_eq!(spec.windows.iter().map(|w| w.minutes).collect::<Vec<_>>(), [5, 10, 15]);
+    assert_eq!(spec.kafka.bootstrap_servers, "kafka.kafka:9092");
+    let topics: Vec<_> = spec.kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let expected = [
+        "yfinance-raw-input",
+        "yfinance-after-dedup-stream",
+        "yfinance-after-dedup-storage-table",
+        "yfinance-averages-output",
+        "yfinance-deviation-alarm",
+        "default.seed.dead-letter",
+    ];
+    assert_eq!(topics, expected);
+}
+
+#[test]
+fn the_simulated_example_runs_on_a_local_kafka() {
+    let spec = example(include_str!("../../examples/simulated.yaml")).spec;
+    assert!(matches!(spec.source, Source::Simulated { seed: 1, .. }));
+    assert_eq!(spec.kafka.bootstrap_servers, "localhost:9092");
+}
+
+#[test]
+fn the_external_example_takes_every_entity() {
+    let spec = example(include_str!("../../examples/external.yaml")).spec;
+    assert!(spec.wildcard);
+    assert_eq!(spec.source, Source::External);
+    assert_eq!(spec.tickers.len(), 1, "the wildcard is no ticker");
+}

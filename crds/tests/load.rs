@@ -1,0 +1,377 @@
+//! What `load` makes of a text: the defaults, the sentences, and that nothing makes it panic or hang.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use stockwatch_crds::{Bound, DeletionPolicy, LoadError, Loaded, MAX_BYTES, Reason, Source, Tolerance, load};
+
+/// A StockWatch with this spec.
+fn with_spec(spec: &str) -> String {
+    let indented: Vec<String> = spec.lines().map(|line| format!("  {line}")).collect();
+    let head = "apiVersion: stockwatch.dev/v1alpha1\nkind: StockWatch\nmetadata: {name: tech}\nspec:\n";
+    format!("{head}{}\n", indented.join("\n"))
+}
+
+fn loads(spec: &str) -> Loaded {
+    load(&with_spec(spec)).unwrap_or_else(|error| panic!("{error}\n{spec}"))
+}
+
+/// The lines of the error.
+fn problems(text: &str) -> Vec<String> {
+    load(text).expect_err(text).to_string().lines().map(str::to_owned).collect()
+}
+
+const LEAST: &str = "tickers: [{symbol: META}]\nkafka: {bootstrapServers: localhost:9092}";
+
+#[test]
+fn what_is_left_out_is_filled_in() {
+    let loaded = loads(LEAST);
+    assert_eq!((loaded.uid.as_str(), loaded.generation, loaded.ignored.len()), ("", None, 0));
+    let spec = loaded.spec;
+    assert_eq!((spec.namespace.as_str(), spec.name.as_str()), ("default", "tech"));
+    assert_eq!((spec.wildcard, spec.suspend), (false, false));
+    assert_eq!(spec.tickers[0].entity, "META");
+    let windows: Vec<_> =
+        spec.windows.iter().map(|w| (w.minutes, w.tolerance.text.as_str(), w.tolerance.bound)).collect();
+    let tolerance = Bound::Relative(100_000_000);
+    assert_eq!(windows, [(5, "0.1%", tolerance), (10, "0.1%", tolerance), (15, "0.1%", tolerance)]);
+    let base_url = "https://query1.finance.yahoo.com".to_owned();
+    assert_eq!(spec.source, Source::Yahoo { interval: Duration::from_secs(60), base_url });
+    assert_eq!(spec.kafka.group_id, "default.tech");
+    assert_eq!(spec.kafka.deletion_policy, DeletionPolicy::Retain);
+    let names: Vec<_> = spec.kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let expected = [
+        "default.tech.raw-input",
+        "default.tech.after-dedup-stream",
+        "default.tech.after-dedup-storage-table",
+        "default.tech.averages-output",
+        "default.tech.deviation-alarm",
+        "default.tech.dead-letter",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn the_storage_table_alone_is_compacted_and_the_users_settings_win() {
+    let topics = loads(&format!(
+        "{}, topics: {{afterDedupStorageTable: {{config: {{segment.ms: '60000'}}}}}}}}",
+        LEAST.trim_end_matches('}')
+    ))
+    .spec
+    .kafka
+    .topics;
+    let table = &topics.after_dedup_storage_table.config;
+    assert_eq!((table["cleanup.policy"].as_str(), table["segment.ms"].as_str()), ("compact", "60000"));
+    assert!(topics.raw_input.config.is_empty() && topics.averages_output.config.is_empty());
+}
+
+#[test]
+fn windows_and_overrides_are_put_in_order() {
+    let spec = loads(
+        "tickers: [{symbol: A, tolerances: [{window: 60m, tolerance: '1'}, {window: 5m, tolerance: '2'}]}]\n\
+         windows: [{duration: 60m, tolerance: '3'}, {duration: 5m, tolerance: '4'}]\n\
+         kafka: {bootstrapServers: 'localhost:9092'}",
+    )
+    .spec;
+    assert_eq!(spec.windows.iter().map(|w| w.minutes).collect::<Vec<_>>(), [5, 60]);
+    assert_eq!(spec.tickers[0].overrides.iter().map(|w| w.minutes).collect::<Vec<_>>(), [5, 60]);
+}
+
+#[test]
+fn what_the_api_server_adds_is_read_or_passed_over() {
+    let loaded = load(
+        &json!({
+            "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch",
+            "metadata": {
+                "name": "tech", "namespace": "prod", "uid": "u-1", "generation": 7, "creationTimestamp": null,
+                "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}],
+            },
+            "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "localhost:9092"}},
+            "status": {"conditions": 5},
+        })
+        .to_string(),
+    )
+    .unwrap();
+    assert_eq!((loaded.uid.as_str(), loaded.generation), ("u-1", Some(7)));
+    assert_eq!(loaded.spec.kafka.group_id, "prod.tech");
+    assert!(loaded.ignored.is_empty(), "{:?}", loaded.ignored);
+}
+
+#[test]
+fn unknown_fields_are_named_and_ignored() {
+    let loaded = loads(
+        "tickers: [{symbol: META}, {symbol: IBM, nmae: ibm}]\nsorce: {}\n\
+         kafka: {bootstrapServers: 'localhost:9092', topics: {rawInput: {'a b': 1}}}",
+    );
+    let mut ignored = loaded.ignored;
+    ignored.sort();
+    assert_eq!(ignored, ["spec.kafka.topics.rawInput[\"a b\"]", "spec.sorce", "spec.tickers[1].nmae"]);
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_path() {
+    let found = problems(&with_spec(
+        "tickers: [{symbol: META, name: 5}, {symbol: A B}, {name: x}]\n\
+         windows: [{duration: 1h, tolerance: x}, {duration: 5m}]\nkafka: {topics: 3, tls: ~}",
+    ));
+    let expected = [
+        "spec.kafka.tls: has no value",
+        "spec.kafka.topics: 3 is not an object with fields",
+        "spec.kafka.bootstrapServers: is required",
+        "spec.tickers[0].name: 5 is not a text: write it in quotes, \"5\"",
+        "spec.tickers[2].symbol: is required",
+        "spec.windows[1].tolerance: is required",
+        "spec.windows[0].duration: \"1h\" is not a window: whole minutes from 1m to 1440m are allowed; write \"60m\"",
+        "spec.windows[0].tolerance: \"x\" is not a tolerance",
+        "spec.tickers[1].symbol: \"A B\" is not a symbol",
+    ];
+    for start in expected {
+        assert!(
+            found.iter().any(|line| line.starts_with(start)),
+            "{start} is missing of\n{}",
+            found.join("\n")
+        );
+    }
+    assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_bare_number_is_told_to_go_in_quotes() {
+    let found = problems(&with_spec(&format!("{LEAST}\nwindows: [{{duration: 5m, tolerance: 0.5}}]")));
+    assert_eq!(found, ["spec.windows[0].tolerance: 0.5 is not a text: write it in quotes, \"0.5\""]);
+}
+
+#[test]
+fn words_that_old_yaml_takes_for_booleans_are_symbols() {
+    let spec =
+        loads("tickers: [{symbol: ON}, {symbol: NO}, {symbol: Y}]\nkafka: {bootstrapServers: 'a:1'}").spec;
+    assert_eq!(spec.tickers.iter().map(|t| t.symbol.as_str()).collect::<Vec<_>>(), ["ON", "NO", "Y"]);
+}
+
+#[test]
+fn windows_in_other_units_are_answered_with_the_minutes_to_write() {
+    for (text, minutes) in
+        [("300s", "5m"), ("1h", "60m"), ("1h30m", "90m"), ("05m", "5m"), ("5", "5m"), ("5 min", "5m")]
+    {
+        let error = stockwatch_crds::parse_window(text).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("write \"{minutes}\"")), "{text}: {error}");
+    }
+    for text in ["90s", "0m", "1441m", "", "m", "5x", "-5m", "18446744073709551616h", "٥m"] {
+        let error = stockwatch_crds::parse_window(text).unwrap_err().to_string();
+        assert!(error.ends_with("are allowed"), "{text}: {error}");
+    }
+}
+
+#[test]
+fn two_tickers_of_one_name_have_their_own_reason() {
+    let text =
+        with_spec("tickers: [{symbol: A, name: x}, {symbol: B, name: x}]\nkafka: {bootstrapServers: 'a:1'}");
+    match load(&text) {
+        Err(LoadError::Invalid(invalid)) => assert_eq!(invalid.reason(), Reason::DuplicateEntity),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_no_stockwatch_is_said_in_a_sentence() {
+    for (text, start) in [
+        ("", "apiVersion is missing"),
+        ("kind: [", "not one YAML or JSON document"),
+        ("{\"kind\": 1, \"kind\": 2}", "not one YAML or JSON document"),
+        ("a: 1\n---\nb: 2", "not one YAML or JSON document"),
+        ("apiVersion: stockwatch.dev/v2\nkind: StockWatch", "apiVersion is \"stockwatch.dev/v2\""),
+        ("apiVersion: stockwatch.dev/v1alpha1\nkind: Deployment", "kind is \"Deployment\""),
+        ("apiVersion: stockwatch.dev/v1alpha1\nkind: StockWatch", "spec: is required"),
+        (
+            "apiVersion: stockwatch.dev/v1alpha1\nkind: StockWatch\nspec: 5\nmetadata: []",
+            "metadata: a list is",
+        ),
+        (
+            "apiVersion: stockwatch.dev/v1alpha1\nkind: StockWatch\nspec: 5\nmetadata: {name: a}",
+            "spec: 5 is not",
+        ),
+    ] {
+        let found = problems(text);
+        assert!(found.iter().any(|line| line.starts_with(start)), "{text}: {found:?}");
+        assert!(found.len() < 3, "{text}: {found:?}");
+    }
+    assert_eq!(load(&" ".repeat(MAX_BYTES + 1)), Err(LoadError::TooLong(MAX_BYTES + 1)));
+}
+
+#[test]
+fn a_long_list_of_problems_is_cut() {
+    let tickers: Vec<String> = (0..1000).map(|_| "{symbol: A B}".to_owned()).collect();
+    let found = problems(&with_spec(&format!(
+        "tickers: [{}]\nkafka: {{bootstrapServers: 'a:1'}}",
+        tickers.join(",")
+    )));
+    assert_eq!(found.len(), 101);
+    assert_eq!(found[100], "and 1899 more problems");
+}
+
+#[test]
+fn alias_bombs_and_deep_nesting_are_refused() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for i in 1..30 {
+        let alias = format!("*a{}", i - 1);
+        bomb.push_str(&format!("a{i}: &a{i} [{}]\n", vec![alias; 10].join(", ")));
+    }
+    let flat = format!("a: &a [{}]\nb: [{}]", "x,".repeat(10_000), "*a,".repeat(1_000_000));
+    let inputs = [
+        bomb,
+        flat,
+        "[".repeat(MAX_BYTES),
+        "{a: ".repeat(MAX_BYTES / 4),
+        "- ".repeat(MAX_BYTES / 2),
+        "? ".repeat(MAX_BYTES / 2),
+        "&a ".repeat(MAX_BYTES / 3),
+        "\"".repeat(MAX_BYTES),
+        "[x,".repeat(60) + &"x,".repeat(1_000_000),
+        (0..500_000).map(|i| format!("{i}:\n")).collect(),
+        format!("a: &a {{<<: *a}}\n{}", "<<: *a\n".repeat(1000)),
+    ];
+    for input in inputs {
+        let start: String = input.chars().take(20).collect();
+        assert!(load(&input).is_err(), "{start}");
+    }
+}
+
+/// As many and as long as the limits allow.
+fn largest() -> Value {
+    let tolerance = "999999999.999999999%";
+    let tickers: Vec<Value> = (0..1000)
+        .map(|i| {
+            let tolerances: Vec<Value> =
+                (1438..=1440).map(|m| json!({"window": format!("{m}m"), "tolerance": tolerance})).collect();
+            json!({"symbol": format!("S{i:031}"), "name": format!("N{i:063}"), "tolerances": tolerances})
+        })
+        .collect();
+    let windows: Vec<Value> =
+        (1431..=1440).map(|m| json!({"duration": format!("{m}m"), "tolerance": tolerance})).collect();
+    let config: Value = (0..32).map(|i| (format!("k{i:063}"), json!("v".repeat(256)))).collect();
+    let members = [
+        "rawInput",
+        "afterDedupStream",
+        "afterDedupStorageTable",
+        "averagesOutput",
+        "deviationAlarm",
+        "deadLetter",
+    ];
+    let topics: Value = members
+        .iter()
+        .map(|member| {
+            let topic = json!({"name": format!("{member:t<249}"), "partitions": 10_000, "replicationFactor": 100, "config": config});
+            ((*member).to_owned(), topic)
+        })
+        .collect();
+    let table_config: Value = (0..31)
+        .map(|i| (format!("k{i:063}"), json!("v".repeat(256))))
+        .chain([("cleanup.policy".to_owned(), json!("compact"))])
+        .collect();
+    let mut object = json!({
+        "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch",
+        "metadata": {"name": "n".repeat(40), "namespace": "s".repeat(63)},
+        "spec": {
+            "tickers": tickers, "windows": windows,
+            "source": {"yahoo": {"interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016))}},
+            "kafka": {
+                "bootstrapServers": format!("{}:9092", "b".repeat(1019)),
+                "tls": {"caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)}, "clientSecret": {"name": "c".repeat(253)}},
+                "sasl": {"mechanism": "SCRAM-SHA-512", "secret": {"name": "s".repeat(253)}},
+                "groupId": "g".repeat(249), "topics": topics, "deletionPolicy": "Retain",
+            },
+        },
+    });
+    object["spec"]["kafka"]["topics"]["afterDedupStorageTable"]["config"] = table_config;
+    object
+}
+
+#[test]
+fn the_largest_legal_stockwatch_loads_and_fits_into_etcd() {
+    let text = largest().to_string();
+    let loaded = load(&text).unwrap();
+    assert_eq!((loaded.spec.tickers.len(), loaded.spec.windows.len()), (1000, 10));
+    assert_eq!(loaded.spec.tickers[999].overrides.len(), 3);
+    assert!(text.len() < 1 << 20, "{} bytes", text.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_load_panic(text in ".*") {
+        let _ = load(&text);
+    }
+
+    #[test]
+    fn no_piece_of_yaml_makes_load_panic(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "a", "0", "-1", "1e9", "~", "''", "\"\\ud800\"", ": ", "- ", "? ", "\n", "\n  ", "[", "]", "{", "}", ",",
+                "&a ", "*a", "<<", "!!str ", "!t ", "|\n", ">\n", "#", "%", "---\n", "...\n", "spec", "tickers", "symbol",
+            ]),
+            0..40,
+        ),
+    ) {
+        let text = pieces.concat();
+        let _ = load(&text);
+        let _ = load(&with_spec(&text));
+    }
+
+    #[test]
+    fn no_value_in_any_place_makes_load_panic(place in 0_usize..200, value in any_value()) {
+        let mut object = largest_shape();
+        replace(&mut object, &mut { place }, &value);
+        let _ = load(&object.to_string());
+    }
+
+    #[test]
+    fn a_tolerance_is_parsed_exactly(whole in 0_u64..1_000_000_000, nanos in 0_u64..1_000_000_000, places in 0_usize..=9, relative: bool) {
+        let fraction = &format!("{nanos:09}")[..places];
+        let sign = if relative { "%" } else { "" };
+        let text = if places == 0 { format!("{whole}{sign}") } else { format!("{whole}.{fraction}{sign}") };
+        let value = whole * 1_000_000_000 + format!("{fraction:0<9}").parse::<u64>().unwrap();
+        let bound = if relative { Bound::Relative(value) } else { Bound::Absolute(value) };
+        prop_assert_eq!(Tolerance::parse(&text), Ok(Tolerance { text, bound }));
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,80}".prop_map(Value::from),
+        prop::collection::vec(any::<i32>(), 0..4).prop_map(Value::from),
+        Just(json!({"name": 1, "x": {"y": []}})),
+    ]
+}
+
+/// A StockWatch that has every kind of field, but few of each.
+fn largest_shape() -> Value {
+    let mut object = largest();
+    object["spec"]["tickers"].as_array_mut().unwrap().truncate(2);
+    object["spec"]["windows"].as_array_mut().unwrap().truncate(2);
+    object["spec"]["worker"] =
+        json!({"replicas": 1, "labels": {"a": "b"}, "resources": {"limits": {"cpu": 1}}});
+    for topic in object["spec"]["kafka"]["topics"].as_object_mut().unwrap().values_mut() {
+        topic["config"] = json!({"retention.ms": "1"});
+    }
+    object
+}
+
+/// Puts `value` in the place that `steps` counts down to, depth first.
+fn replace(at: &mut Value, steps: &mut usize, value: &Value) {
+    if *steps == 0 {
+        *at = value.clone();
+    }
+    *steps = steps.wrapping_sub(1);
+    match at {
+        Value::Object(members) => members.values_mut().for_each(|member| replace(member, steps, value)),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, steps, value)),
+        _ => {}
+    }
+}
