@@ -1,0 +1,305 @@
+//! One entity's accepted quotes and its sliding windows over them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::NANO;
+use super::judge::Average;
+
+/// An accepted quote: event time in nanoseconds and price in 10⁻⁹.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sample {
+    /// Event time, nanoseconds since the epoch.
+    pub time: i64,
+    /// Price, 10⁻⁹ of the currency.
+    pub price: i64,
+}
+
+/// What became of a quote that is not bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joined {
+    /// It is the entity's newest.
+    Newest,
+    /// Older than the newest, it joined the windows that still hold its time.
+    Late,
+    /// A quote of the same time was accepted before.
+    Duplicate,
+    /// Older than every window.
+    TooLate,
+}
+
+/// A window (T−W, T] over the entity's samples: those from `start` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Window {
+    length: i64,
+    start: usize,
+    sum: i128,
+    /// An average was computed since the window came, so the next one has something to differ from.
+    primed: bool,
+}
+
+/// What an entity's table record says besides the samples, and what is not in that record yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entity {
+    /// The raw offset from which the entity was computed.
+    pub born: i64,
+    /// The raw offset of its last accepted quote.
+    pub accepted: i64,
+    /// Records below this raw offset are in the state: replay skips them.
+    pub covered: i64,
+    /// The epoch of the shape that the state is under.
+    pub epoch: u64,
+    /// The value of the last accepted quote's raw record, as it goes to the deduplicated stream.
+    pub value: Vec<u8>,
+    /// What its checkpoints hold.
+    pub saved: Saved,
+    samples: VecDeque<Sample>, // by time, within the longest window
+    windows: Vec<Window>,      // ascending by length, as in the shape
+}
+
+/// The immutable chunks of samples in the table, and the first change that no checkpoint holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// The raw offset of the first change after the last checkpoint; `None`: all is saved.
+    pub dirty_from: Option<i64>,
+    /// The number that the next chunk gets.
+    pub next_chunk: u64,
+    /// Number and newest time of each live chunk, oldest first.
+    pub chunks: VecDeque<(u64, i64)>,
+    /// Every sample up to this time is in a chunk, `late` aside.
+    pub chunked_until: i64,
+    /// Samples that came late, at or below `chunked_until`, and are in no chunk.
+    pub late: Vec<Sample>,
+}
+
+impl Entity {
+    /// An entity without a quote.
+    pub fn new(born: i64, epoch: u64, minutes: impl Iterator<Item = u32>) -> Self {
+        Self {
+            born,
+            accepted: -1,
+            covered: 0,
+            epoch,
+            value: Vec::new(),
+            saved: Saved { chunked_until: i64::MIN, ..Saved::default() },
+            samples: VecDeque::new(),
+            windows: minutes.map(|m| Window { length: length(m), start: 0, sum: 0, primed: false }).collect(),
+        }
+    }
+
+    /// The samples within the longest window, by time.
+    pub fn samples(&self) -> &VecDeque<Sample> {
+        &self.samples
+    }
+
+    /// The newest event time.
+    pub fn newest(&self) -> Option<i64> {
+        self.samples.back().map(|s| s.time)
+    }
+
+    /// The longest window in nanoseconds.
+    pub fn longest(&self) -> i64 {
+        self.windows.last().map_or(0, |w| w.length)
+    }
+
+    /// Each window's average at the newest event time; empty before the first quote.
+    pub fn averages(&self) -> impl Iterator<Item = Average> + '_ {
+        self.windows.iter().filter_map(|w| self.average(w))
+    }
+
+    fn average(&self, window: &Window) -> Option<Average> {
+        let count = self.samples.len() - window.start;
+        (count > 0).then_some(Average { sum: window.sum, count: count as u64 })
+    }
+
+    /// The lengths in minutes of the windows that have computed an average; `minutes` are those of all.
+    pub fn primed(&self, minutes: &[u32]) -> Vec<u32> {
+        let primed = |m: &u32| self.windows.iter().any(|w| w.primed && w.length == length(*m));
+        minutes.iter().copied().filter(primed).collect()
+    }
+
+    /// Takes a quote; `previous` gets each window's last computed average, if the quote joins.
+    pub fn join(&mut self, sample: Sample, previous: &mut Vec<Option<Average>>) -> Joined {
+        let Some(newest) = self.newest() else {
+            self.remember_averages(previous);
+            self.push_newest(sample);
+            return Joined::Newest;
+        };
+        if sample.time > newest {
+            self.remember_averages(previous);
+            self.push_newest(sample);
+            return Joined::Newest;
+        }
+        let Err(at) = self.samples.binary_search_by_key(&sample.time, |s| s.time) else {
+            return Joined::Duplicate;
+        };
+        if sample.time <= newest - self.longest() {
+            return Joined::TooLate;
+        }
+        self.remember_averages(previous);
+        self.insert_late(sample, at, newest);
+        Joined::Late
+    }
+
+    fn remember_averages(&mut self, previous: &mut Vec<Option<Average>>) {
+        previous.clear();
+        for i in 0..self.windows.len() {
+            let window = self.windows[i];
+            previous.push(if window.primed { self.average(&window) } else { None });
+            self.windows[i].primed = true;
+        }
+    }
+
+    fn push_newest(&mut self, sample: Sample) {
+        self.samples.push_back(sample);
+        for window in &mut self.windows {
+            window.sum += i128::from(sample.price);
+            let oldest = sample.time.saturating_sub(window.length);
+            while let Some(gone) = self.samples.get(window.start).filter(|s| s.time <= oldest) {
+                window.sum -= i128::from(gone.price);
+                window.start += 1;
+            }
+        }
+        self.drop_front();
+    }
+
+    /// Forgets what the longest window no longer holds.
+    fn drop_front(&mut self) {
+        let gone = self.windows.last().map_or(0, |w| w.start);
+        if gone > 0 {
+            for _ in 0..gone {
+                self.samples.pop_front();
+            }
+            for window in &mut self.windows {
+                window.start -= gone;
+            }
+        }
+    }
+
+    fn insert_late(&mut self, sample: Sample, at: usize, newest: i64) {
+        self.samples.insert(at, sample);
+        for window in &mut self.windows {
+            if sample.time > newest - window.length {
+                window.sum += i128::from(sample.price);
+            } else {
+                window.start += 1;
+            }
+        }
+        if sample.time <= self.saved.chunked_until {
+            self.saved.late.push(sample);
+        }
+    }
+
+    /// Takes the windows of a new shape: those kept stay primed, new ones start from the samples at hand.
+    ///
+    /// `older` are samples from before the old longest window, by time, each before all that are here.
+    pub fn reshape(&mut self, epoch: u64, minutes: impl Iterator<Item = u32>, older: &[Sample]) {
+        self.epoch = epoch;
+        for sample in older.iter().rev() {
+            self.samples.push_front(*sample);
+        }
+        self.saved.late.extend(older.iter().filter(|s| s.time <= self.saved.chunked_until));
+        let old = std::mem::take(&mut self.windows);
+        self.windows = minutes
+            .map(|m| {
+                let primed = old.iter().any(|w| w.length == length(m) && w.primed);
+                Window { length: length(m), start: 0, sum: 0, primed }
+            })
+            .collect();
+        self.recount();
+    }
+
+    /// Rebuilds the windows from samples in any order, as a checkpoint gives them; `primed` by window.
+    pub fn restore(&mut self, mut samples: Vec<Sample>, primed: impl Fn(u32) -> bool) {
+        samples.sort_unstable();
+        samples.dedup_by_key(|s| s.time);
+        self.samples = samples.into();
+        for window in &mut self.windows {
+            window.primed = primed(u32::try_from(window.length / (60 * NANO)).unwrap_or(0));
+        }
+        self.recount();
+    }
+
+    fn recount(&mut self) {
+        let Some(newest) = self.newest() else { return };
+        for window in &mut self.windows {
+            window.start = self.samples.partition_point(|s| s.time <= newest.saturating_sub(window.length));
+            window.sum = self.samples.range(window.start..).map(|s| i128::from(s.price)).sum();
+        }
+        self.drop_front();
+    }
+
+    /// The samples that are in no chunk.
+    pub fn unchunked(&self) -> impl Iterator<Item = &Sample> {
+        let until = self.saved.chunked_until;
+        let oldest = self.samples.front().map_or(i64::MAX, |s| s.time);
+        let from = self.samples.partition_point(|s| s.time <= until);
+        self.saved.late.iter().filter(move |s| s.time >= oldest).chain(self.samples.range(from..))
+    }
+}
+
+/// The key under which an entity is known.
+pub type Name = Arc<str>;
+
+fn length(minutes: u32) -> i64 {
+    i64::from(minutes) * 60 * NANO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entity(minutes: &[u32]) -> Entity {
+        Entity::new(0, 1, minutes.iter().copied())
+    }
+
+    fn join(entity: &mut Entity, minute: i64, price: i64) -> Joined {
+        entity.join(Sample { time: minute * 60 * NANO, price }, &mut Vec::new())
+    }
+
+    fn averages(entity: &Entity) -> Vec<(i128, u64)> {
+        entity.averages().map(|a| (a.sum, a.count)).collect()
+    }
+
+    #[test]
+    fn a_window_holds_its_end_but_not_its_beginning() {
+        let mut e = entity(&[5, 10]);
+        for minute in 0..=5 {
+            assert_eq!(join(&mut e, minute, 1 << minute), Joined::Newest);
+        }
+        assert_eq!(averages(&e), [(0b11_1110, 5), (0b11_1111, 6)]);
+    }
+
+    #[test]
+    fn a_late_quote_joins_just_the_windows_that_hold_its_time() {
+        let mut e = entity(&[5, 10]);
+        join(&mut e, 0, 1);
+        join(&mut e, 8, 2);
+        assert_eq!(join(&mut e, 2, 4), Joined::Late);
+        assert_eq!(averages(&e), [(2, 1), (7, 3)]);
+        assert_eq!(join(&mut e, 2, 8), Joined::Duplicate);
+        assert_eq!(join(&mut e, -2, 8), Joined::TooLate);
+        join(&mut e, 10, 16);
+        assert_eq!(averages(&e), [(18, 2), (22, 3)]);
+    }
+
+    #[test]
+    fn a_new_window_alarms_from_its_second_average() {
+        let mut e = entity(&[5]);
+        let mut previous = Vec::new();
+        join(&mut e, 0, 1);
+        e.reshape(2, [3, 5].into_iter(), &[]);
+        e.join(Sample { time: 60 * NANO, price: 3 }, &mut previous);
+        assert_eq!(previous, [None, Some(Average { sum: 1, count: 1 })]);
+        e.join(Sample { time: 120 * NANO, price: 3 }, &mut previous);
+        assert_eq!(previous.iter().filter(|p| p.is_some()).count(), 2);
+    }
+
+    #[test]
+    fn a_lengthened_window_takes_older_samples_in() {
+        let mut e = entity(&[5]);
+        join(&mut e, 8, 2);
+        e.reshape(2, [10].into_iter(), &[Sample { time: 60 * NANO, price: 5 }]);
+        assert_eq!(averages(&e), [(7, 2)]);
+    }
+}

@@ -1,0 +1,302 @@
+//! The computation, its checkpoints and their replay against the naive oracle, on a log in memory.
+//!
+//! A world of one raw partition: records come, shapes change, transactions commit or are lost at any
+//! point, the process dies and is restored from what was committed. Outputs must be the oracle's.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use stockwatch_crds::{Tolerance, Window};
+use stockwatch_tests::{Record, oracle, outputs};
+use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
+use stockwatch_worker::process::{Effect, Encoder, Older, Partition, RawRecord, Rule, Shape, Sink, Stream};
+use stockwatch_worker::replay::{Goal, Replay};
+
+const START: i64 = 1_700_000_000;
+const ENTITIES: [&str; 3] = ["a", "b", "c \"q\""];
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// A record: entity, minutes and seconds from the start, price in cents, whether it is spoilt.
+    Quote { entity: usize, second: i64, cents: i64, bad: u8 },
+    /// Other windows and entities, taken at the next transaction.
+    Edit { windows: Vec<u32>, entities: u8, wildcard: bool },
+    /// Checkpoints of at most so many bytes, then the commit.
+    Commit { budget: usize },
+    /// The transaction is lost, all state with it.
+    Crash,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        30 => (0..3_usize, 0..1800_i64, 1..500_i64, 0..40_u8)
+            .prop_map(|(entity, second, cents, bad)| Event::Quote { entity, second, cents, bad }),
+        2 => (prop::sample::subsequence(vec![1_u32, 2, 3, 5, 8], 1..=3), 0..8_u8, any::<bool>())
+            .prop_map(|(windows, entities, wildcard)| Event::Edit { windows, entities, wildcard }),
+        6 => prop_oneof![Just(0_usize), 1..400_usize, Just(usize::MAX)].prop_map(|budget| Event::Commit { budget }),
+        2 => Just(Event::Crash),
+    ]
+}
+
+fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
+    let tolerance = Tolerance::parse("0").unwrap();
+    let spec_windows: Vec<Window> =
+        windows.iter().map(|m| Window { minutes: *m, tolerance: tolerance.clone() }).collect();
+    let listed = ENTITIES.iter().enumerate().filter(|(i, _)| entities >> i & 1 == 1);
+    Arc::new(Shape {
+        uid: String::new(),
+        generation: 1,
+        windows: spec_windows
+            .into_iter()
+            .map(|w| Rule { minutes: w.minutes, tolerance: w.tolerance })
+            .collect(),
+        entities: listed.map(|(_, e)| ((*e).to_owned(), None)).collect(),
+        wildcard: wildcard.then(|| vec![tolerance; windows.len()]),
+    })
+}
+
+#[derive(Default)]
+struct Outputs(Vec<(Stream, String, String)>);
+
+impl Sink for Outputs {
+    type Error = Infallible;
+    fn send(&mut self, stream: Stream, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
+        self.0.push((
+            stream,
+            String::from_utf8(key.to_vec()).unwrap(),
+            String::from_utf8(value.to_vec()).unwrap(),
+        ));
+        Ok(())
+    }
+}
+
+/// What Kafka holds: the committed part, and that of the open transaction.
+#[derive(Default)]
+struct World {
+    raw: Vec<Record>,
+    table: BTreeMap<Vec<u8>, Vec<u8>>,
+    staged: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    outputs: Outputs,
+    open: Outputs,
+    dead: Vec<(i64, &'static str)>,
+    open_dead: Vec<(i64, &'static str)>,
+    committed: (i64, i64),
+    shapes: Vec<oracle::Shape>,
+    open_shapes: Vec<oracle::Shape>,
+}
+
+fn raw_record(record: &Record) -> RawRecord<'_> {
+    RawRecord {
+        key: record.key.as_deref(),
+        value: record.value.as_deref(),
+        timestamp: record.timestamp,
+        offset: record.offset,
+    }
+}
+
+impl World {
+    fn older(&self, partition: &Partition, taken: &stockwatch_worker::process::Taken) -> Older {
+        let mut older = HashMap::new();
+        let Some(since) = partition.wants_older(&taken.shape, taken.epoch) else { return older };
+        let first = self.raw.iter().position(|r| r.timestamp >= since).unwrap_or(self.raw.len());
+        for record in self.raw[first..].iter().take_while(|r| r.offset < taken.offset) {
+            partition.note_older(&raw_record(record), &taken.shape, taken.epoch, &mut older);
+        }
+        older
+    }
+
+    fn restore(&self) -> Partition {
+        let mut reader = TableReader::default();
+        for (key, value) in &self.table {
+            reader.read(key, Some(value)).unwrap();
+        }
+        let (offset, replay) = self.committed;
+        let goal = Goal { partition: 0, offset, replay, timestamp: None };
+        let mut replay = Replay::prepare(&goal, &reader).unwrap();
+        for record in self.raw.iter().filter(|r| r.offset >= goal.replay && r.offset < goal.offset) {
+            while let Some(taken) = replay.due(record.offset) {
+                let older = self.older(&replay.partition, &taken);
+                replay.partition.take(taken, &older, 0);
+            }
+            replay.advance(&raw_record(record));
+        }
+        while let Some(taken) = replay.due(i64::MAX) {
+            let older = self.older(&replay.partition, &taken);
+            replay.partition.take(taken, &older, 0);
+        }
+        replay.finish().unwrap()
+    }
+
+    fn edit(&mut self, partition: &mut Partition, shape: &Arc<Shape>) {
+        if partition.shape().is_some_and(|s| s.decides_as(shape)) {
+            return;
+        }
+        let taken = partition.would_take(shape.clone());
+        let older = self.older(partition, &taken);
+        self.open_shapes.push(oracle::Shape {
+            from: taken.offset,
+            windows: shape.minutes().collect(),
+            entities: shape.entities.keys().cloned().collect(),
+            wildcard: shape.wildcard.is_some(),
+        });
+        let removed = partition.take(taken, &older, 0);
+        let staged = &mut self.staged;
+        let mut put = |key: &[u8], value: Option<&[u8]>| {
+            staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            Ok::<(), Infallible>(())
+        };
+        checkpoint::write_removed(&removed, &mut put).unwrap();
+        put(SHAPE_KEY.as_bytes(), checkpoint::shape_record(partition).as_deref()).unwrap();
+    }
+
+    fn commit(&mut self, partition: &mut Partition, budget: usize) {
+        let staged = &mut self.staged;
+        let mut put = |key: &[u8], value: Option<&[u8]>| {
+            staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            Ok::<(), Infallible>(())
+        };
+        checkpoint::write_due(partition, 0, 0, budget, &mut put).unwrap();
+        partition.prune_history();
+        for (key, value) in self.staged.drain(..) {
+            match value {
+                Some(value) => drop(self.table.insert(key, value)),
+                None => drop(self.table.remove(&key)),
+            }
+        }
+        self.outputs.0.append(&mut self.open.0);
+        self.dead.append(&mut self.open_dead);
+        self.shapes.append(&mut self.open_shapes);
+        self.committed = (partition.next_offset, partition.replay_from());
+    }
+
+    fn lose(&mut self) {
+        self.staged.clear();
+        self.open.0.clear();
+        self.open_dead.clear();
+        self.open_shapes.clear();
+    }
+}
+
+fn run(events: &[Event]) -> Result<(), TestCaseError> {
+    let mut world = World::default();
+    let mut encoder = Encoder::new("raw");
+    let mut wanted = shape(&[2, 5], 0b111, false);
+    // The log is written first; workers come and go over it.
+    for event in events {
+        if let Event::Quote { entity, second, cents, bad } = event {
+            let name = serde_json::to_string(ENTITIES[*entity]).unwrap();
+            let time = if *bad == 1 { "\"soon\"".into() } else { (START + second).to_string() };
+            let value = match bad {
+                0 => b"{".to_vec(),
+                _ => format!(
+                    r#"{{"entityname":{name},"currentstockprice":{}.{:02},"lastupdatedate":{time}}}"#,
+                    cents / 100,
+                    cents % 100
+                )
+                .into_bytes(),
+            };
+            let offset = i64::try_from(world.raw.len()).unwrap();
+            // Stamped about when it is for, never less than five minutes before that.
+            let timestamp = (START + second) * 1000 - 299_000 + 7 * (offset % 1000);
+            world.raw.push(Record {
+                partition: 0,
+                offset,
+                timestamp,
+                key: None,
+                value: Some(value),
+                headers: Vec::new(),
+            });
+        }
+    }
+    let mut partition = world.restore();
+    world.edit(&mut partition, &wanted);
+    // After a crash the same quotes come again, with whatever rules are wanted then.
+    let mut end = 0;
+    for event in events.iter().chain([&Event::Commit { budget: 0 }]) {
+        match event {
+            Event::Quote { .. } => end += 1,
+            Event::Edit { windows, entities, wildcard } => {
+                world.commit(&mut partition, 0);
+                wanted = shape(windows, *entities, *wildcard);
+                world.edit(&mut partition, &wanted);
+            }
+            Event::Crash => {
+                world.lose();
+                partition = world.restore();
+                world.edit(&mut partition, &wanted);
+            }
+            Event::Commit { .. } => {}
+        }
+        while partition.next_offset < end {
+            let record = world.raw[usize::try_from(partition.next_offset).unwrap()].clone();
+            let record_at = raw_record(&record);
+            match partition.absorb(&record_at, 0) {
+                Effect::Accepted(accepted) => {
+                    encoder.write(0, &record_at, &accepted, &mut world.open).unwrap();
+                }
+                Effect::Bad(bad) => world.open_dead.push((record.offset, bad.as_str())),
+                _ => {}
+            }
+        }
+        if let Event::Commit { budget } = event {
+            world.commit(&mut partition, *budget);
+        }
+    }
+    check(&world)
+}
+
+fn check(world: &World) -> Result<(), TestCaseError> {
+    let expected = outputs(&world.raw, oracle::fates(&world.raw, &world.shapes));
+    let of = |stream| {
+        let of_stream = world.outputs.0.iter().filter(move |(s, ..)| *s == stream);
+        of_stream.map(|(_, k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+    };
+    prop_assert_eq!(of(Stream::Deduplicated), expected.deduplicated);
+    prop_assert_eq!(of(Stream::Averages), expected.averages);
+    prop_assert_eq!(&world.dead, &expected.dead);
+    let changed = expected.accepted.iter().flat_map(|q| {
+        let differs =
+            |a: &&oracle::Average| a.previous.is_some_and(|p| p.sum * a.mean.count != a.mean.sum * p.count);
+        q.averages
+            .iter()
+            .filter(differs)
+            .map(|a| format!("{}{}", serde_json::to_string(&q.entity).unwrap(), a.minutes))
+    });
+    let alarms: Vec<String> = of(Stream::Alarms).into_iter().map(|(k, _)| k).collect();
+    prop_assert_eq!(alarms, changed.collect::<Vec<_>>());
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn outputs_are_the_oracles_through_every_crash_edit_and_checkpoint(events in prop::collection::vec(event(), 1..250)) {
+        run(&events)?;
+    }
+}
+
+#[test]
+fn a_window_of_many_quotes_survives_in_chunks() {
+    let mut events = vec![Event::Edit { windows: vec![1, 8], entities: 7, wildcard: false }];
+    for i in 0..3000_i64 {
+        // Every seventh quote is late.
+        let second = if i % 7 == 6 { i / 3 - 40 } else { i / 3 };
+        events.push(Event::Quote {
+            entity: usize::try_from(i % 2).unwrap(),
+            second: second.max(0),
+            cents: 100 + i % 37,
+            bad: 9,
+        });
+        if i % 50 == 49 {
+            events.push(Event::Commit { budget: usize::MAX });
+        }
+        if i % 333 == 332 {
+            events.push(Event::Crash);
+        }
+    }
+    run(&events).unwrap();
+}
