@@ -1,0 +1,298 @@
+//! One attempt to restore: committed offsets, what a dead owner left open, the tables, the replay.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Message, Offset};
+
+use super::reader::{Range, Reader};
+use super::restore::{Clients, CommitMetadata, Context, RestoreError, raw_record};
+use super::transaction::fence;
+use crate::checkpoint::{OffsetRecord, TableReader};
+use crate::process::{Older, Partition, Taken};
+use crate::replay::{Goal, Replay};
+
+/// What a transaction left open for so long is taken for a dead process's.
+const DEAD_AFTER: Duration = Duration::from_millis(500);
+/// So long an open transaction may hold up a restore: the coordinator ends it within 20 s.
+const OPEN_AT_MOST: Duration = Duration::from_secs(40);
+
+/// An attempt, with what it works with.
+pub(super) struct Session<'a> {
+    pub(super) context: &'a Context,
+    pub(super) clients: &'a Clients,
+    pub(super) ticket: u64,
+}
+
+impl Session<'_> {
+    /// The partitions at their committed offsets.
+    pub(super) fn restore(&self, partitions: &[i32]) -> Result<Vec<Partition>, RestoreError> {
+        let committed = self.stable_offsets(partitions)?;
+        self.end_open_outputs(&committed)?;
+        let mut tables = self.read_tables(partitions, &committed)?;
+        let mut restoring = HashMap::new();
+        let mut ranges = Vec::new();
+        for &number in partitions {
+            let table = tables.remove(&number).unwrap_or_default();
+            let (goal, first) = self.goal(number, committed.get(&number), table.offset)?;
+            restoring.insert(number, Replay::prepare(&goal, &table)?);
+            ranges.push(Range { partition: number, from: first, to: goal.offset });
+        }
+        self.clients.committed.read(&self.context.raw, &ranges, |number, message| {
+            self.check_wanted()?;
+            let Some(replay) = restoring.get_mut(&number) else { return Ok(()) };
+            let record = raw_record(message);
+            while let Some(taken) = replay.due(record.offset) {
+                self.reshape(replay, taken)?;
+            }
+            replay.advance(&record);
+            self.context.metrics.replayed_records.inc();
+            Ok(())
+        })?;
+        let mut restored = Vec::new();
+        for &number in partitions {
+            let Some(mut replay) = restoring.remove(&number) else { continue };
+            // Whatever is recorded holds by the end, also where the group was set back.
+            while let Some(taken) = replay.due(i64::MAX) {
+                self.reshape(&mut replay, taken)?;
+            }
+            restored.push(replay.finish().map_err(|why| self.recreated(number, why))?);
+            self.context.metrics.restores.inc();
+        }
+        Ok(restored)
+    }
+
+    fn check_wanted(&self) -> Result<(), RestoreError> {
+        if self.context.is_cancelled(self.ticket) { Err(RestoreError::Cancelled) } else { Ok(()) }
+    }
+
+    /// The committed offsets, once no transaction that would move them is open.
+    fn stable_offsets(
+        &self,
+        partitions: &[i32],
+    ) -> Result<HashMap<i32, (i64, Option<CommitMetadata>)>, RestoreError> {
+        let mut wait = OpenTransaction::new(self);
+        loop {
+            let list = self.clients.committed.committed(&self.context.raw, partitions);
+            let unstable =
+                |e: &KafkaError| e.rdkafka_error_code() == Some(RDKafkaErrorCode::UnstableOffsetCommit);
+            let list = match list {
+                Err(error) if unstable(&error) => {
+                    wait.more(partitions)?;
+                    continue;
+                }
+                other => other.map_err(RestoreError::Committed)?,
+            };
+            let mut offsets = HashMap::new();
+            let mut open = Vec::new();
+            for element in list.elements() {
+                match element.error() {
+                    Ok(()) => {}
+                    Err(error) if unstable(&error) => open.push(element.partition()),
+                    Err(error) => return Err(RestoreError::Committed(error)),
+                }
+                if let Offset::Offset(offset) = element.offset() {
+                    offsets
+                        .insert(element.partition(), (offset, serde_json::from_str(element.metadata()).ok()));
+                }
+            }
+            if open.is_empty() {
+                return Ok(offsets);
+            }
+            wait.more(&open)?;
+        }
+    }
+
+    /// Readers of the outputs wait for a transaction that a dead process left open, so it is ended now.
+    fn end_open_outputs(
+        &self,
+        committed: &HashMap<i32, (i64, Option<CommitMetadata>)>,
+    ) -> Result<(), RestoreError> {
+        for (&partition, (_, metadata)) in committed {
+            let left = metadata.as_ref().is_some_and(|m| !m.released && m.owner != self.context.owner);
+            if !left {
+                continue;
+            }
+            let mut wait = OpenTransaction::new(self);
+            for (topic, count) in &self.context.outputs {
+                let output = partition % count;
+                let (_, end) = self.clients.uncommitted.bounds(topic, output)?;
+                while self.clients.committed.bounds(topic, output)?.1 < end {
+                    wait.more(&[partition])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables, each read to the end that it had when it was looked at.
+    fn read_tables(
+        &self,
+        partitions: &[i32],
+        committed: &HashMap<i32, (i64, Option<CommitMetadata>)>,
+    ) -> Result<HashMap<i32, TableReader>, RestoreError> {
+        let table = &self.context.table;
+        let mut ranges = Vec::new();
+        for &partition in partitions {
+            let (from, to) = self.clients.uncommitted.bounds(table, partition)?;
+            let mut wait = OpenTransaction::new(self);
+            while from < to && self.clients.committed.bounds(table, partition)?.1 < to {
+                wait.more(&[partition])?;
+            }
+            ranges.push(Range { partition, from, to });
+        }
+        tracing::debug!(?ranges, ?committed, "reading the storage table");
+        let mut tables: HashMap<i32, TableReader> = HashMap::new();
+        self.clients.committed.read(table, &ranges, |partition, message| {
+            self.check_wanted()?;
+            let Some(key) = message.key() else { return Ok(()) };
+            Ok(tables.entry(partition).or_default().read(key, message.payload())?)
+        })?;
+        for (partition, foreign) in
+            tables.iter().map(|(p, t)| (p, t.foreign)).filter(|(_, foreign)| *foreign > 0)
+        {
+            tracing::warn!(
+                topic = table,
+                partition,
+                foreign,
+                "records of another program in the storage table are left alone"
+            );
+        }
+        Ok(tables)
+    }
+
+    /// Where to go, and the first offset to read.
+    fn goal(
+        &self,
+        partition: i32,
+        committed: Option<&(i64, Option<CommitMetadata>)>,
+        reserved: Option<OffsetRecord>,
+    ) -> Result<(Goal, i64), RestoreError> {
+        let (low, high) = self.clients.uncommitted.bounds(&self.context.raw, partition)?;
+        let goal = match (committed, reserved) {
+            (Some((offset, Some(metadata))), _) => Goal {
+                partition,
+                offset: *offset,
+                replay: metadata.replay.min(*offset),
+                timestamp: Some(metadata.timestamp),
+            },
+            // Somebody else's commit, an operator's reset say: it says where, our record says from when.
+            (Some((offset, None)), reserved) => {
+                let replay = reserved.map_or(low, |r| r.replay.min(*offset));
+                Goal { partition, offset: *offset, replay, timestamp: None }
+            }
+            (None, Some(r)) => {
+                tracing::warn!(partition, offset = r.offset, "the group has no offset: going by the table's");
+                Goal { partition, offset: r.offset, replay: r.replay, timestamp: Some(r.timestamp) }
+            }
+            (None, None) => Goal { partition, offset: low, replay: low, timestamp: None },
+        };
+        if goal.offset > high {
+            return Err(self.recreated(partition, format!("offset {} is beyond its end {high}", goal.offset)));
+        }
+        let gap = low.min(goal.offset).saturating_sub(goal.replay).max(low - goal.offset);
+        if gap > 0 {
+            self.context.metrics.restore_gap_records.inc_by(gap.unsigned_abs());
+            tracing::warn!(
+                partition,
+                gap,
+                first = low,
+                "records that were to be replayed are gone from the raw topic"
+            );
+        }
+        // One record more than replay needs tells whether it is still the same topic.
+        let first = goal.replay.min(goal.offset - 1).max(low);
+        Ok((Goal { offset: goal.offset.max(low), replay: goal.replay.max(low), ..goal }, first))
+    }
+
+    fn recreated(&self, partition: i32, why: String) -> RestoreError {
+        RestoreError::Recreated {
+            topic: self.context.raw.clone(),
+            partition,
+            why,
+            group: self.context.group.clone(),
+            table: self.context.table.clone(),
+        }
+    }
+
+    fn reshape(&self, replay: &mut Replay, taken: Taken) -> Result<(), RestoreError> {
+        // The other reader is in the middle of its range.
+        let reader = self.context.open("read_committed")?;
+        let older = self.older(&reader, &replay.partition, &taken)?;
+        replay.partition.take(taken, &older, 0);
+        Ok(())
+    }
+
+    /// The samples before the state's longest window that the shape's longest one holds.
+    pub(super) fn older(
+        &self,
+        reader: &Reader,
+        partition: &Partition,
+        taken: &Taken,
+    ) -> Result<Older, RestoreError> {
+        let mut older = Older::new();
+        let Some(since) = partition.wants_older(&taken.shape, taken.epoch) else { return Ok(older) };
+        let raw = &self.context.raw;
+        let number = partition.number;
+        let from = reader.first_since(raw, number, since).map_err(|source| RestoreError::Bounds {
+            topic: raw.clone(),
+            partition: number,
+            source,
+        })?;
+        let Some(from) = from else { return Ok(older) };
+        reader.read(raw, &[Range { partition: number, from, to: taken.offset }], |_, message| {
+            self.check_wanted()?;
+            partition.note_older(&raw_record(message), &taken.shape, taken.epoch, &mut older);
+            Ok(())
+        })?;
+        Ok(older)
+    }
+}
+
+/// Waits for a transaction that hides what is to be read, and ends it if its process seems dead.
+struct OpenTransaction<'a> {
+    session: &'a Session<'a>,
+    since: Instant,
+    fenced: bool,
+}
+
+impl<'a> OpenTransaction<'a> {
+    fn new(session: &'a Session<'a>) -> Self {
+        Self { session, since: Instant::now(), fenced: false }
+    }
+
+    fn more(&mut self, partitions: &[i32]) -> Result<(), RestoreError> {
+        self.session.check_wanted()?;
+        if self.since.elapsed() > OPEN_AT_MOST {
+            return Err(RestoreError::Open { partition: partitions.first().copied().unwrap_or_default() });
+        }
+        if self.since.elapsed() > DEAD_AFTER && !self.fenced {
+            self.fenced = true;
+            self.fence_owners(partitions)?;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        Ok(())
+    }
+
+    /// The last stable commit names its writer: whose else can the open transaction be?
+    fn fence_owners(&self, partitions: &[i32]) -> Result<(), RestoreError> {
+        let context = self.session.context;
+        let list = self.session.clients.uncommitted.committed(&context.raw, partitions);
+        let list = list.map_err(RestoreError::Committed)?;
+        let mut owners: Vec<String> = list
+            .elements()
+            .iter()
+            .filter_map(|e| serde_json::from_str::<CommitMetadata>(e.metadata()).ok())
+            .filter(|m| !m.released && m.owner != context.owner)
+            .map(|m| m.owner)
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        for owner in owners {
+            tracing::warn!(owner, "aborting the transaction that a process left open");
+            fence(&context.connection, &context.kafka, &owner).map_err(RestoreError::Connect)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! The group's consumer. A rebalance is a message to the loop, which answers by (un)assigning.
+//!
+//! rdkafka's own callback gives partitions away before the loop hears of it; this one only takes note.
+//! librdkafka waits for the answer, as the protocol allows.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::kafka::{Connection, KafkaContext};
+
+/// What the group wants of this member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rebalance {
+    /// Take these partitions.
+    Assign(Vec<i32>),
+    /// Finish with these partitions and give them away.
+    Revoke(Vec<i32>),
+    /// They are somebody else's already.
+    Lost(Vec<i32>),
+}
+
+/// The consumer's context.
+pub(super) struct GroupContext {
+    kafka: KafkaContext,
+    events: Mutex<VecDeque<Rebalance>>,
+    closing: AtomicBool,
+}
+
+impl GroupContext {
+    /// The oldest event that the loop has not seen.
+    pub(super) fn next(&self) -> Option<Rebalance> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// From now on the callback itself gives partitions away: the loop has ended.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.kafka.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.kafka.error(error, reason);
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<i32> = list.elements().iter().map(|e| e.partition()).collect();
+        let event = match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign(partitions),
+            _ if consumer.assignment_lost() => Rebalance::Lost(partitions),
+            _ => Rebalance::Revoke(partitions),
+        };
+        if self.closing.load(Ordering::Relaxed) {
+            let answered = match event {
+                Rebalance::Assign(_) => consumer.incremental_assign(&TopicPartitionList::new()),
+                _ => consumer.incremental_unassign(list),
+            };
+            if let Err(error) = answered {
+                tracing::warn!(%error, "could not give partitions away while leaving the group");
+            }
+            return;
+        }
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+/// A member of the group, subscribed to the raw topic.
+pub(super) fn join(
+    connection: &Connection,
+    context: &KafkaContext,
+    group: &str,
+    raw_topic: &str,
+) -> Result<BaseConsumer<GroupContext>, KafkaError> {
+    let mut config = connection.client();
+    config
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
+        .set("max.poll.interval.ms", "30000")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "50")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("queued.min.messages", "100000")
+        .set("queued.max.messages.kbytes", "2048")
+        // A full queue stops fetching for so long: a second by default, in which a small queue runs dry.
+        .set("fetch.queue.backoff.ms", "2");
+    let context =
+        GroupContext { kafka: context.clone(), events: Mutex::default(), closing: AtomicBool::new(false) };
+    let consumer: BaseConsumer<GroupContext> = config.create_with_context(context)?;
+    consumer.subscribe(&[raw_topic])?;
+    Ok(consumer)
+}
+
+/// Takes partitions without fetching: where to begin is known only when they are restored.
+pub(super) fn assign_paused(
+    consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<(), KafkaError> {
+    // An absolute offset keeps librdkafka from asking for the committed one; `begin_at` replaces it.
+    let list = list(topic, partitions, Some(Offset::Offset(0)))?;
+    consumer.incremental_assign(&list)?;
+    if partitions.is_empty() { Ok(()) } else { consumer.pause(&list) }
+}
+
+/// Gives partitions away.
+pub(super) fn unassign(
+    consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<(), KafkaError> {
+    consumer.incremental_unassign(&list(topic, partitions, None)?)
+}
+
+/// Starts to fetch a paused partition at `offset`; `false` if librdkafka has not begun with it yet.
+pub(super) fn begin_at(
+    consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<bool, KafkaError> {
+    const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+    match consumer.seek(topic, partition, Offset::Offset(offset), ANSWERS_WITHIN) {
+        Ok(()) => consumer.resume(&list(topic, &[partition], None)?).map(|()| true),
+        Err(KafkaError::Seek(reason)) => {
+            tracing::debug!(partition, offset, reason, "the partition cannot be positioned yet");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Has resumed partitions fetched at once.
+///
+/// While all partitions of a broker are paused, librdkafka's thread for it sleeps for up to a second, and
+/// resuming does not wake it; a request does, and nobody need wait for the answer.
+pub(super) fn wake(
+    consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
+    partitions: impl Iterator<Item = i32>,
+) {
+    const NOT_AWAITED: std::time::Duration = std::time::Duration::from_millis(1);
+    for partition in partitions {
+        let _ = consumer.fetch_watermarks(topic, partition, NOT_AWAITED);
+    }
+}
+
+/// Stops fetching, and drops what was fetched.
+pub(super) fn pause(
+    consumer: &BaseConsumer<GroupContext>,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<(), KafkaError> {
+    consumer.pause(&list(topic, partitions, None)?)
+}
+
+fn list(topic: &str, partitions: &[i32], offset: Option<Offset>) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        match offset {
+            Some(offset) => list.add_partition_offset(topic, *partition, offset)?,
+            None => {
+                list.add_partition(topic, *partition);
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// Whether an error of the consumer says that the topic is not there.
+pub(super) fn is_missing_topic(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
+}

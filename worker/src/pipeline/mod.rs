@@ -1,0 +1,115 @@
+//! The Kafka transaction loop: consume, compute, produce, commit; exactly once through every failure.
+//!
+//! One thread, one transaction at a time for all partitions. State is only ever that of a committed
+//! transaction: after any failure the state of every partition is thrown away and restored from the log.
+//!
+//! `group` is the membership, `restore` brings partitions to their committed offsets beside the loop,
+//! `owned` is what the loop holds of them, `transaction` the producers, `rules` which spec counts; `run` hears and decides, `work` fills, commits
+//! and gives up transactions.
+
+mod attempt;
+mod group;
+mod owned;
+mod reader;
+mod restore;
+mod rules;
+mod run;
+mod topology;
+mod transaction;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+use tokio::sync::watch;
+
+use crate::config::SpecReceiver;
+use crate::health::Health;
+use crate::kafka::Connection;
+use crate::metrics::Metrics;
+use crate::partition::Owned;
+
+/// Between attempts to connect.
+const RETRY: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+
+/// What the pipeline works with.
+pub struct Settings {
+    /// How to reach the brokers.
+    pub connection: Connection,
+    /// The pod's name or `--id`; the transactional ids are `<group>.<id>.0` and `.1`.
+    pub id: String,
+    /// The live spec.
+    pub spec: SpecReceiver,
+    /// Told of readiness and of the generation computed with.
+    pub health: Arc<Health>,
+    /// Counted into.
+    pub metrics: Arc<Metrics>,
+    /// Told which partitions are owned and restored.
+    pub owned: watch::Sender<Owned>,
+    /// Set from outside to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Why the pipeline ended by itself: somebody has to do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process uses the same identity.
+    #[error(
+        "transactional id {id} was taken over by another process: give each worker its own --id, or let it be restarted"
+    )]
+    Fenced {
+        /// The id.
+        id: String,
+    },
+    /// The thread that restores cannot be started.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why one session with the brokers ended.
+#[derive(Debug, thiserror::Error)]
+enum SessionError {
+    #[error(transparent)]
+    Final(#[from] Error),
+    #[error(transparent)]
+    Topics(#[from] topology::TopologyError),
+    #[error("no transactions: {0}")]
+    Producers(KafkaError),
+    #[error("no membership of the consumer group: {0}")]
+    Group(KafkaError),
+    #[error("{0} ({1})")]
+    Because(Box<SessionError>, String),
+}
+
+/// Computes until told to stop. Blocking: runs on a thread of its own.
+///
+/// # Errors
+/// What only people can mend; everything else is retried, with the reason in [`Health`].
+pub fn run(settings: Settings) -> Result<(), Error> {
+    let mut failures = 0;
+    while !settings.stop.load(Ordering::Relaxed) {
+        settings.health.beat();
+        let began = Instant::now();
+        match run::session(&settings) {
+            Ok(()) => break,
+            Err(SessionError::Final(error)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the session with the brokers ended, beginning another");
+                settings.health.set_not_ready(Some(error.to_string()));
+                settings.owned.send_modify(|o| o.partitions.clear());
+                // A session that lasted had nothing to do with the failures before it.
+                failures = if began.elapsed() > Duration::from_secs(30) { 0 } else { failures };
+                let until = Instant::now() + RETRY[failures.min(RETRY.len() - 1)];
+                failures += 1;
+                while Instant::now() < until && !settings.stop.load(Ordering::Relaxed) {
+                    settings.health.beat();
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        }
+    }
+    Ok(())
+}

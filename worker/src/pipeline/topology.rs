@@ -1,0 +1,176 @@
+//! The topics as the brokers have them: how many partitions, how large a record.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use stockwatch_crds::Topics;
+
+use crate::kafka::{Connection, KafkaContext};
+use crate::process::Stream;
+
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Kafka's own default of `max.message.bytes`, taken where the setting may not be read.
+const DEFAULT_MAX_BYTES: usize = 1_048_588;
+/// What a record and its batch take besides key, value and headers, generously.
+const OVERHEAD: usize = 512;
+/// A larger record than this we never write, whatever the topic takes.
+const LARGEST: usize = 16 * 1024 * 1024;
+
+/// Why the topics cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TopologyError {
+    #[error("the brokers give no metadata: {0}")]
+    Unreachable(#[from] KafkaError),
+    #[error("topic {topic} cannot be used: {code}")]
+    Topic { topic: String, code: RDKafkaErrorCode },
+    #[error(
+        "topics {raw} and {table} have {raw_partitions} and {table_partitions} partitions: they must have as many"
+    )]
+    Unequal { raw: String, table: String, raw_partitions: i32, table_partitions: i32 },
+    #[error("topic {table} takes records of {max} bytes: set its max.message.bytes to {least} or more")]
+    TableTooSmall { table: String, max: usize, least: usize },
+}
+
+/// A topic that we write.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    pub(super) name: String,
+    pub(super) partitions: i32,
+    /// Key, value and headers of a record may be so large in sum.
+    pub(super) max_bytes: usize,
+}
+
+/// All topics of a StockWatch.
+#[derive(Debug)]
+pub(super) struct Topology {
+    pub(super) raw_partitions: i32,
+    pub(super) deduplicated: Output,
+    pub(super) averages: Output,
+    pub(super) alarms: Output,
+    pub(super) dead_letter: Output,
+    pub(super) table: Output,
+}
+
+impl Topology {
+    /// Asks the brokers.
+    pub(super) fn discover(
+        connection: &Connection,
+        context: &KafkaContext,
+        topics: &Topics,
+    ) -> Result<Self, TopologyError> {
+        let mut config = connection.client();
+        config.set("socket.timeout.ms", "10000");
+        let admin: AdminClient<KafkaContext> = config.create_with_context(context.clone())?;
+        let limits = max_message_bytes(&admin, topics);
+        let partitions = |name: &str| -> Result<i32, TopologyError> {
+            let missing = |code| TopologyError::Topic { topic: name.to_owned(), code };
+            let metadata = admin.inner().fetch_metadata(Some(name), CALL_TIMEOUT)?;
+            let topic = metadata.topics().iter().find(|t| t.name() == name);
+            let topic = topic.ok_or_else(|| missing(RDKafkaErrorCode::UnknownTopicOrPartition))?;
+            if let Some(error) = topic.error() {
+                return Err(missing(error.into()));
+            }
+            match i32::try_from(topic.partitions().len()) {
+                Ok(count) if count > 0 => Ok(count),
+                _ => Err(missing(RDKafkaErrorCode::UnknownTopicOrPartition)),
+            }
+        };
+        let output = |name: &str| -> Result<Output, TopologyError> {
+            let max = limits.get(name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST);
+            let max_bytes = max.saturating_sub(OVERHEAD);
+            Ok(Output { name: name.to_owned(), partitions: partitions(name)?, max_bytes })
+        };
+        let topology = Self {
+            raw_partitions: partitions(&topics.raw_input.name)?,
+            deduplicated: output(&topics.after_dedup_stream.name)?,
+            averages: output(&topics.averages_output.name)?,
+            alarms: output(&topics.deviation_alarm.name)?,
+            dead_letter: output(&topics.dead_letter.name)?,
+            table: output(&topics.after_dedup_storage_table.name)?,
+        };
+        topology.check(topics)?;
+        Ok(topology)
+    }
+
+    fn check(&self, topics: &Topics) -> Result<(), TopologyError> {
+        const LEAST: usize = 256 * 1024;
+        let table = self.table.name.clone();
+        if self.raw_partitions != self.table.partitions {
+            return Err(TopologyError::Unequal {
+                raw: topics.raw_input.name.clone(),
+                table,
+                raw_partitions: self.raw_partitions,
+                table_partitions: self.table.partitions,
+            });
+        }
+        if self.table.max_bytes < LEAST {
+            let max = self.table.max_bytes + OVERHEAD;
+            return Err(TopologyError::TableTooSmall { table, max, least: LEAST + OVERHEAD });
+        }
+        Ok(())
+    }
+
+    /// Where records of a stream go.
+    pub(super) fn output(&self, stream: Stream) -> &Output {
+        match stream {
+            Stream::Deduplicated => &self.deduplicated,
+            Stream::Averages => &self.averages,
+            Stream::Alarms => &self.alarms,
+        }
+    }
+
+    /// A batch that every topic takes.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, 1_000_000)
+    }
+
+    /// The largest record that any topic takes.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.all().map(|o| o.max_bytes + OVERHEAD).max().unwrap_or(DEFAULT_MAX_BYTES)
+    }
+
+    /// The topics that others read.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = &Output> {
+        [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter].into_iter()
+    }
+
+    /// All topics that are written.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Output> {
+        [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter, &self.table].into_iter()
+    }
+}
+
+impl Output {
+    /// The partition that belongs to a raw partition.
+    pub(super) fn partition(&self, raw: i32) -> i32 {
+        raw % self.partitions
+    }
+}
+
+/// The setting of each topic that we write, where it may be read.
+fn max_message_bytes(admin: &AdminClient<KafkaContext>, topics: &Topics) -> HashMap<String, usize> {
+    let written = [
+        &topics.after_dedup_stream,
+        &topics.averages_output,
+        &topics.deviation_alarm,
+        &topics.dead_letter,
+        &topics.after_dedup_storage_table,
+    ];
+    let resources: Vec<_> = written.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+    let answers = match futures::executor::block_on(admin.describe_configs(&resources, &options)) {
+        Ok(answers) => answers,
+        Err(error) => {
+            tracing::warn!(%error, "topic settings cannot be read: assuming Kafka's default of max.message.bytes");
+            return HashMap::new();
+        }
+    };
+    let limits = answers.into_iter().zip(written).filter_map(|(answer, topic)| {
+        let config = answer.ok()?;
+        let max = config.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
+        Some((topic.name.clone(), max))
+    });
+    limits.collect()
+}

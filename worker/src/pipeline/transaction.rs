@@ -1,0 +1,224 @@
+//! Transactions one after another for the whole process, on two transactional producers in turn.
+//!
+//! A producer that begins right after its own commit meets CONCURRENT_TRANSACTIONS and backs off for 20 ms,
+//! as its markers are still being written. The other one need not wait. Order and fencing are those of one
+//! producer, since a transaction begins only after the last commit was acknowledged.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use super::topology::Topology;
+use crate::kafka::{Connection, KafkaContext};
+
+/// The coordinator aborts a transaction that is older.
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// A call to the coordinator gives up after this; what it began may still happen.
+const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// Between looks at the messages in flight: `commit_transaction` by itself looks every 100 ms.
+const FLUSH_STEP: Duration = Duration::from_micros(200);
+
+/// Why a transaction did not commit.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Somebody else uses this transactional id.
+    #[error("transactional id {id} was taken over by another process: {source}")]
+    Fenced {
+        /// The id.
+        id: String,
+        /// librdkafka's words.
+        source: KafkaError,
+    },
+    /// The producers cannot go on: others must be made.
+    #[error("{0}")]
+    Fatal(KafkaError),
+    /// The transaction is to be aborted.
+    #[error("{0}")]
+    Abortable(KafkaError),
+}
+
+/// Two transactional producers, of which one has the turn.
+pub(super) struct Producers {
+    ids: [String; 2],
+    producers: [BaseProducer<KafkaContext>; 2],
+    turn: usize,
+    began: Option<Instant>,
+}
+
+impl Producers {
+    /// Connects both and fences whoever had their ids. Blocks for about `CALL_TIMEOUT` at most.
+    pub(super) fn open(
+        connection: &Connection,
+        context: &KafkaContext,
+        owner: &str,
+        topology: &Topology,
+    ) -> Result<Self, KafkaError> {
+        let ids = transactional_ids(owner);
+        let open = |id: &str| -> Result<BaseProducer<KafkaContext>, KafkaError> {
+            let mut config = connection.client();
+            config
+                .set("transactional.id", id)
+                .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+                .set("linger.ms", "1")
+                .set("retry.backoff.ms", "10")
+                .set("compression.codec", "lz4")
+                .set("delivery.report.only.error", "true")
+                .set("batch.num.messages", "100000")
+                .set("batch.size", topology.batch_bytes().to_string())
+                .set("message.max.bytes", topology.message_bytes().to_string())
+                .set("queue.buffering.max.kbytes", "32768")
+                .set("queue.buffering.max.messages", "200000");
+            let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
+            // The first record of a topic that is not known yet would wait for its leaders, and the look for the
+            // coordinator for a connection.
+            for output in topology.all() {
+                producer.client().fetch_metadata(Some(&output.name), CALL_TIMEOUT)?;
+            }
+            producer.init_transactions(CALL_TIMEOUT)?;
+            Ok(producer)
+        };
+        let (first, second) = std::thread::scope(|scope| {
+            let second = scope.spawn(|| open(&ids[1]));
+            (open(&ids[0]), second.join())
+        });
+        let second =
+            second.map_err(|_| KafkaError::ClientCreation("the thread that opened it died".into()))?;
+        Ok(Self { producers: [first?, second?], ids, turn: 0, began: None })
+    }
+
+    /// When the open transaction began.
+    pub(super) fn began(&self) -> Option<Instant> {
+        self.began
+    }
+
+    /// Begins a transaction unless one is open.
+    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+        if self.began.is_none() {
+            let begun = self.producers[self.turn].begin_transaction();
+            self.began = Some(Instant::now());
+            begun.map_err(|e| self.failure(e))?;
+        }
+        Ok(())
+    }
+
+    /// Adds a record to the open transaction; waits while the queue is full.
+    pub(super) fn send(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+    ) -> Result<(), Failure> {
+        let producer = &self.producers[self.turn];
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
+        record.key = key;
+        record.payload = value;
+        record.headers = headers;
+        loop {
+            match producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    if self.began.is_some_and(|b| b.elapsed() > TRANSACTION_TIMEOUT) {
+                        return Err(self.failure(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)));
+                    }
+                    record = again;
+                    producer.poll(Duration::from_millis(1));
+                }
+                Err((error, _)) => return Err(self.failure(error)),
+            }
+        }
+    }
+
+    /// Commits the open transaction with the group's offsets, and gives the turn to the other producer.
+    pub(super) fn commit(
+        &mut self,
+        offsets: &TopicPartitionList,
+        group: &ConsumerGroupMetadata,
+    ) -> Result<(), Failure> {
+        let producer = &self.producers[self.turn];
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        retry(deadline, || producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT))
+            .map_err(|e| self.failure(e))?;
+        loop {
+            producer.poll(Duration::ZERO);
+            if producer.in_flight_count() == 0 || Instant::now() > deadline {
+                break;
+            }
+            std::thread::sleep(FLUSH_STEP);
+        }
+        // A commit whose answer was lost is asked again: it is the same commit.
+        retry(deadline, || producer.commit_transaction(CALL_TIMEOUT)).map_err(|e| self.failure(e))?;
+        self.began = None;
+        self.turn = 1 - self.turn;
+        Ok(())
+    }
+
+    /// Aborts what is open. An error means that these producers cannot go on.
+    pub(super) fn abort(&mut self) -> Result<(), KafkaError> {
+        if self.began.take().is_none() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let producer = &self.producers[self.turn];
+        // The call waits for the reports of records that failed, which only a poll takes away.
+        std::thread::scope(|scope| {
+            let aborting = scope.spawn(|| retry(deadline, || producer.abort_transaction(CALL_TIMEOUT)));
+            while !aborting.is_finished() {
+                producer.poll(Duration::from_millis(1));
+            }
+            aborting.join().unwrap_or_else(|_| Err(KafkaError::Canceled))
+        })
+    }
+
+    fn failure(&self, error: KafkaError) -> Failure {
+        let producer = &self.producers[self.turn];
+        let fatal = producer.client().fatal_error();
+        let code = fatal.as_ref().map_or_else(|| error.rdkafka_error_code(), |(code, _)| Some(*code));
+        let fenced = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::Fenced
+                    | RDKafkaErrorCode::InvalidProducerEpoch
+                    | RDKafkaErrorCode::ProducerFenced
+            )
+        );
+        // The coordinator bumps the epoch of a transaction that it times out: that looks the same, but is old.
+        let young = self.began.is_none_or(|b| b.elapsed() < TRANSACTION_TIMEOUT);
+        if fenced && young {
+            return Failure::Fenced { id: self.ids[self.turn].clone(), source: error };
+        }
+        let unusable = matches!(&error, KafkaError::Transaction(e) if e.is_fatal());
+        if fatal.is_some() || fenced || unusable { Failure::Fatal(error) } else { Failure::Abortable(error) }
+    }
+}
+
+/// Repeats a transactional call while librdkafka says that it may be repeated.
+fn retry(deadline: Instant, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    loop {
+        match call() {
+            Err(KafkaError::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
+            other => return other,
+        }
+    }
+}
+
+/// The two ids of the process that is known as `owner`, `<group>.<pod name>`.
+pub(super) fn transactional_ids(owner: &str) -> [String; 2] {
+    [format!("{owner}.0"), format!("{owner}.1")]
+}
+
+/// Aborts at once what a dead process left open: whoever initialises its ids fences it.
+pub(super) fn fence(connection: &Connection, context: &KafkaContext, owner: &str) -> Result<(), KafkaError> {
+    for id in transactional_ids(owner) {
+        let mut config = connection.client();
+        config.set("transactional.id", &id).set("transaction.timeout.ms", "10000");
+        let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
+        producer.init_transactions(CALL_TIMEOUT)?;
+    }
+    Ok(())
+}
