@@ -1,0 +1,200 @@
+//! Produces raw records: idempotent, acknowledged by all replicas, each to the partition computed from its key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+
+use crate::kafka::{Connection, KafkaContext};
+use crate::metrics::{FetchOutcome, Metrics};
+
+/// At the end, what was fetched gets this long to arrive.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// A raw record and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) key: String,
+    pub(super) value: Vec<u8>,
+}
+
+/// Where raw records go.
+pub(super) trait Sink: Send {
+    /// Hands a record over without waiting; what becomes of it is counted.
+    fn publish(&mut self, record: &Record);
+}
+
+/// Kafka as a sink. The client is made for the first record: a source that asks nobody needs none.
+pub(super) struct Producer {
+    connection: Connection,
+    context: Delivery,
+    client: Option<ThreadedProducer<Delivery>>,
+}
+
+impl Producer {
+    pub(super) fn new(connection: Connection, metrics: Arc<Metrics>) -> Self {
+        Self { connection, context: Delivery { kafka: KafkaContext::default(), metrics }, client: None }
+    }
+
+    fn client(&mut self) -> Result<&ThreadedProducer<Delivery>, KafkaError> {
+        // An idempotent producer that lost its place in a sequence never works again.
+        if let Some((_, reason)) = self.client.as_ref().and_then(|client| client.client().fatal_error()) {
+            tracing::error!(reason, "the quotes' producer starts again");
+            dispose(self.client.take());
+        }
+        match &mut self.client {
+            Some(client) => Ok(client),
+            none => Ok(none.insert(
+                self.connection
+                    .client()
+                    .set("enable.idempotence", "true")
+                    .set("acks", "all")
+                    .set("linger.ms", "5")
+                    .set("message.timeout.ms", "30000")
+                    .set("queue.buffering.max.messages", "10000")
+                    .set("queue.buffering.max.kbytes", "8192")
+                    .create_with_context(self.context.clone())?,
+            )),
+        }
+    }
+
+    /// Sends what is still queued, for at most 2 s.
+    pub(super) async fn close(self) {
+        if let Some(task) = dispose(self.client) {
+            // Only a panic in librdkafka's binding fails it.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Flushes and drops a client on a thread that may block.
+fn dispose(client: Option<ThreadedProducer<Delivery>>) -> Option<tokio::task::JoinHandle<()>> {
+    let client = client?;
+    Some(tokio::task::spawn_blocking(move || {
+        if let Err(error) = client.flush(FLUSH) {
+            tracing::warn!(%error, "quotes were not sent");
+        }
+    }))
+}
+
+impl Sink for Producer {
+    fn publish(&mut self, record: &Record) {
+        let sent = self.client().and_then(|client| {
+            let message = BaseRecord::to(&record.topic)
+                .partition(record.partition)
+                .key(&record.key)
+                .payload(&record.value);
+            client.send(message).map_err(|(error, _)| error)
+        });
+        if let Err(error) = sent {
+            self.context.failed(&record.key, &error);
+        }
+    }
+}
+
+/// Counts what became of each record.
+#[derive(Clone)]
+struct Delivery {
+    kafka: KafkaContext,
+    metrics: Arc<Metrics>,
+}
+
+impl Delivery {
+    fn failed(&self, key: &str, error: &KafkaError) {
+        self.metrics.fetches.get_or_create(&FetchOutcome::ProduceFailed).inc();
+        let reason = self.kafka.last_error();
+        self.kafka.limited("produce", |suppressed| {
+            tracing::warn!(key, %error, reason, suppressed, "a quote was not written to the raw topic");
+        });
+    }
+}
+
+impl ClientContext for Delivery {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.kafka.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.kafka.error(error, reason);
+    }
+}
+
+impl ProducerContext for Delivery {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.metrics.quotes_produced.inc();
+                self.kafka.clear_error();
+            }
+            Err((error, message)) => {
+                self.failed(&String::from_utf8_lossy(message.key().unwrap_or_default()), error);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::{Offset, TopicPartitionList};
+
+    use super::*;
+
+    fn record(partition: i32) -> Record {
+        Record { topic: "raw".into(), partition, key: "\"meta\"".into(), value: b"{}".to_vec() }
+    }
+
+    #[tokio::test]
+    async fn a_record_arrives_in_the_partition_it_was_computed_for() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("raw", 4, 1).unwrap();
+        let connection = Connection::plaintext(&cluster.bootstrap_servers());
+        let metrics = Arc::new(Metrics::new());
+        let mut producer = Producer::new(connection.clone(), Arc::clone(&metrics));
+        producer.publish(&record(3));
+        producer.close().await;
+        assert_eq!(metrics.quotes_produced.get(), 1);
+
+        let consumer: BaseConsumer<KafkaContext> =
+            connection.client().set("group.id", "test").create_with_context(KafkaContext::default()).unwrap();
+        let mut all = TopicPartitionList::new();
+        for partition in 0..4 {
+            all.add_partition_offset("raw", partition, Offset::Beginning).unwrap();
+        }
+        consumer.assign(&all).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let message = loop {
+            assert!(Instant::now() < deadline, "the record never came");
+            if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
+                break message;
+            }
+        };
+        assert_eq!((message.partition(), message.key()), (3, Some(&b"\"meta\""[..])));
+    }
+
+    #[tokio::test]
+    async fn a_record_for_a_partition_that_is_not_there_is_counted_as_failed() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("raw", 1, 1).unwrap();
+        let connection = Connection::plaintext(&cluster.bootstrap_servers());
+        let metrics = Arc::new(Metrics::new());
+        let mut producer = Producer::new(connection, Arc::clone(&metrics));
+        producer.publish(&record(9));
+        producer.publish(&record(0));
+        producer.close().await;
+        assert_eq!(metrics.quotes_produced.get(), 1);
+        assert_eq!(metrics.fetches.get_or_create(&FetchOutcome::ProduceFailed).get(), 1);
+    }
+}

@@ -1,0 +1,154 @@
+//! One quote as its source gave it, and why there is none.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use stockwatch_crds::Ticker;
+
+use crate::metrics::FetchOutcome;
+
+/// No price or time of a source has so many digits.
+const MAX_NUMBER_BYTES: usize = 40;
+
+/// A price at a time, both as the source wrote them: they never pass through a float.
+#[derive(Debug, Clone)]
+pub struct Quote {
+    pub(super) price: Box<RawValue>,
+    pub(super) time: Box<RawValue>,
+    currency: Option<String>,
+}
+
+impl Quote {
+    /// From the texts of two JSON numbers, the price in `currency` and the time in seconds since 1970.
+    pub fn new(price: &str, time: &str, currency: Option<String>) -> Result<Self, FetchError> {
+        let price = number(price).ok_or(FetchError::NoPrice)?;
+        let time = number(time).ok_or_else(|| FetchError::BadBody("the quote's time is no number".into()))?;
+        Ok(Self { price, time, currency })
+    }
+
+    /// The raw record's value. The symbol is the one asked for: an answer may call it otherwise.
+    pub(super) fn to_json(&self, ticker: &Ticker) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&RawRecord {
+            entityname: &ticker.entity,
+            currentstockprice: &self.price,
+            lastupdatedate: &self.time,
+            symbol: &ticker.symbol,
+            currency: self.currency.as_deref(),
+        })
+    }
+}
+
+/// The first three are the old system's, in its order.
+#[derive(Serialize)]
+struct RawRecord<'a> {
+    entityname: &'a str,
+    currentstockprice: &'a RawValue,
+    lastupdatedate: &'a RawValue,
+    symbol: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<&'a str>,
+}
+
+/// The text of a finite JSON number of sensible length.
+fn number(text: &str) -> Option<Box<RawValue>> {
+    let is_finite = text.len() <= MAX_NUMBER_BYTES && text.parse::<f64>().is_ok_and(f64::is_finite);
+    let number = RawValue::from_string(text.to_owned()).ok().filter(|_| is_finite)?;
+    Some(number)
+}
+
+/// Why a fetch gave no quote.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum FetchError {
+    /// The answer is well-formed but has no price.
+    #[error("the answer has no current price")]
+    NoPrice,
+    /// The source does not know the symbol.
+    #[error("the source does not know the symbol; check spec.tickers")]
+    NotFound,
+    /// Too many requests.
+    #[error("the source refuses: too many requests")]
+    RateLimited {
+        /// How long the source wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The source failed.
+    #[error("the source failed: {status}")]
+    Server {
+        /// Its status or code.
+        status: String,
+        /// How long the source wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The source refused this request.
+    #[error("the source refused the request: {0}")]
+    Client(String),
+    /// No whole answer in time.
+    #[error("no whole answer in time")]
+    Timeout,
+    /// No connection.
+    #[error("no connection to the source: {0}")]
+    Connect(String),
+    /// The answer is over the size limit.
+    #[error("the answer is larger than the limit")]
+    TooLarge,
+    /// The answer cannot be read.
+    #[error("the answer cannot be read: {0}")]
+    BadBody(String),
+}
+
+impl FetchError {
+    /// The label to count it by.
+    pub fn outcome(&self) -> FetchOutcome {
+        match self {
+            Self::NoPrice => FetchOutcome::NoPrice,
+            Self::NotFound => FetchOutcome::NotFound,
+            Self::RateLimited { .. } => FetchOutcome::RateLimited,
+            Self::Server { .. } => FetchOutcome::ServerError,
+            Self::Client(_) => FetchOutcome::ClientError,
+            Self::Timeout => FetchOutcome::Timeout,
+            Self::Connect(_) => FetchOutcome::Connect,
+            Self::TooLarge => FetchOutcome::TooLarge,
+            Self::BadBody(_) => FetchOutcome::BadBody,
+        }
+    }
+
+    /// How long the source wants to be left alone, as it says.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+mod tests {
+    use super::*;
+
+    fn ticker() -> Ticker {
+        Ticker { symbol: "META".into(), entity: "meta \"x\"".into(), overrides: vec![] }
+    }
+
+    #[test]
+    fn the_raw_value_keeps_every_digit_and_the_old_order() {
+        let quote = Quote::new("512.340000000000000000001", "1700000000", Some("GBp".into())).unwrap();
+        assert_eq!(
+            String::from_utf8(quote.to_json(&ticker()).unwrap()).unwrap(),
+            r#"{"entityname":"meta \"x\"","currentstockprice":512.340000000000000000001,"lastupdatedate":1700000000,"symbol":"META","currency":"GBp"}"#
+        );
+        let quote = Quote::new("1", "1700000000.5", None).unwrap();
+        assert!(!String::from_utf8(quote.to_json(&ticker()).unwrap()).unwrap().contains("currency"));
+    }
+
+    #[test]
+    fn what_is_no_finite_number_is_no_price() {
+        for text in
+            ["\"Infinity\"", "\"512.3\"", "null", "{}", "NaN", "1e999", "", &"9".repeat(41), "inf", "+1"]
+        {
+            assert_eq!(Quote::new(text, "1", None).unwrap_err(), FetchError::NoPrice, "{text}");
+        }
+        assert!(Quote::new("-37.63", "1", None).is_ok(), "oil was sold at that");
+    }
+}

@@ -1,0 +1,286 @@
+//! How every Kafka client of this process connects, and what librdkafka says while it does.
+
+mod context;
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use stockwatch_crds::{Kafka, Mechanism};
+
+pub use self::context::KafkaContext;
+
+/// A certificate bundle or password beyond this is a mistake.
+const MAX_SECRET_BYTES: u64 = 1024 * 1024;
+
+/// Why no client can be configured; each names the field and the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// A secret's file is missing or cannot be read.
+    #[error("{field}: cannot read {}: {source} (secrets are read as DIRECTORY/<secret name>/<key>)", path.display())]
+    Unreadable {
+        /// The field that names the secret.
+        field: &'static str,
+        /// Where its key was looked for.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A secret's file is there but cannot be what it should be.
+    #[error("{field}: {} {problem}", path.display())]
+    Unusable {
+        /// The field that names the secret.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A secret's name or key would lead out of the credentials directory.
+    #[error("{field}: {name:?} is not the name of a secret or of a key")]
+    NotAName {
+        /// The field that names the secret.
+        field: &'static str,
+        /// The name as written.
+        name: String,
+    },
+    /// A password would travel readable.
+    #[error(
+        "spec.kafka.sasl: PLAIN sends the password readable: add spec.kafka.tls or use a SCRAM mechanism"
+    )]
+    PlainWithoutTls,
+}
+
+/// The base settings of every client; they hold no connection themselves.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    // Its Debug leaves passwords out.
+    config: ClientConfig,
+}
+
+impl Connection {
+    /// The settings for `spec.kafka`.
+    ///
+    /// Secrets are files `<credentials>/<secret name>/<key>`, as Kubernetes mounts them. Certificates and keys are
+    /// given to librdkafka by path, so a new client reads rotated ones; user name and password are read here.
+    pub fn new(kafka: &Kafka, credentials: &Path) -> Result<Self, ConnectionError> {
+        let mut connection = Self::plaintext(&kafka.bootstrap_servers);
+        let config = &mut connection.config;
+        if let Some(tls) = &kafka.tls {
+            config.set("enable.ssl.certificate.verification", "true");
+            config.set("ssl.endpoint.identification.algorithm", "https");
+            if let Some(ca) = &tls.ca {
+                let file = SecretFile { field: "spec.kafka.tls.caSecret", name: &ca.name, key: &ca.key };
+                config.set("ssl.ca.location", file.path(credentials)?);
+            }
+            if let Some(name) = &tls.client {
+                for (key, setting) in
+                    [("tls.crt", "ssl.certificate.location"), ("tls.key", "ssl.key.location")]
+                {
+                    let file = SecretFile { field: "spec.kafka.tls.clientSecret", name, key };
+                    config.set(setting, file.path(credentials)?);
+                }
+            }
+        }
+        if let Some(sasl) = &kafka.sasl {
+            if sasl.mechanism == Mechanism::Plain && kafka.tls.is_none() {
+                return Err(ConnectionError::PlainWithoutTls);
+            }
+            config.set("sasl.mechanism", sasl.mechanism.as_str());
+            for (key, setting) in [("username", "sasl.username"), ("password", "sasl.password")] {
+                let file = SecretFile { field: "spec.kafka.sasl.secret", name: &sasl.secret, key };
+                config.set(setting, file.text(credentials)?);
+            }
+        }
+        let protocol = match (kafka.tls.is_some(), kafka.sasl.is_some()) {
+            (false, false) => "plaintext",
+            (true, false) => "ssl",
+            (false, true) => "sasl_plaintext",
+            (true, true) => "sasl_ssl",
+        };
+        config.set("security.protocol", protocol);
+        Ok(connection)
+    }
+
+    /// Without encryption and authentication, as the mock cluster wants it.
+    pub fn plaintext(bootstrap: &str) -> Self {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Notice);
+        for (setting, value) in [
+            ("bootstrap.servers", bootstrap),
+            ("client.id", "stockwatch-worker"),
+            ("security.protocol", "plaintext"),
+            // The name is the consumer's, but producers obey it too.
+            ("allow.auto.create.topics", "false"),
+            ("socket.keepalive.enable", "true"),
+            ("socket.connection.setup.timeout.ms", "10000"),
+            ("reconnect.backoff.ms", "50"),
+            ("reconnect.backoff.max.ms", "2000"),
+            // A broker's pod comes back under another address.
+            ("broker.address.ttl", "2000"),
+            ("log.connection.close", "false"),
+        ] {
+            config.set(setting, value);
+        }
+        Self { config }
+    }
+
+    /// The base of a client's settings, to lay the client's own over.
+    pub fn client(&self) -> ClientConfig {
+        self.config.clone()
+    }
+
+    /// The brokers' addresses as written.
+    pub fn bootstrap_servers(&self) -> &str {
+        self.config.get("bootstrap.servers").unwrap_or_default()
+    }
+}
+
+/// One key of one mounted secret, and the field that asks for it.
+struct SecretFile<'a> {
+    field: &'static str,
+    name: &'a str,
+    key: &'a str,
+}
+
+impl SecretFile<'_> {
+    fn locate(&self, credentials: &Path) -> Result<PathBuf, ConnectionError> {
+        for name in [self.name, self.key] {
+            let mut parts = Path::new(name).components();
+            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+            {
+                return Err(ConnectionError::NotAName { field: self.field, name: name.to_owned() });
+            }
+        }
+        let path = credentials.join(self.name).join(self.key);
+        let unreadable =
+            |source| ConnectionError::Unreadable { field: self.field, path: path.clone(), source };
+        let length = std::fs::metadata(&path).map_err(unreadable)?.len();
+        // A key that this user may not read has a length all the same.
+        std::fs::File::open(&path).map_err(unreadable)?;
+        match length {
+            0 => Err(self.unusable(path, "is empty")),
+            1..=MAX_SECRET_BYTES => Ok(path),
+            _ => Err(self.unusable(path, "is larger than 1 MiB")),
+        }
+    }
+
+    fn path(&self, credentials: &Path) -> Result<String, ConnectionError> {
+        let path = self.locate(credentials)?;
+        match path.to_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(self.unusable(path, "has a path that is not UTF-8")),
+        }
+    }
+
+    /// The contents without the line end that `echo` leaves.
+    fn text(&self, credentials: &Path) -> Result<String, ConnectionError> {
+        let path = self.locate(credentials)?;
+        match std::fs::read_to_string(&path) {
+            Ok(text) if text.contains('\0') => Err(self.unusable(path, "holds a zero byte")),
+            Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(source) => Err(ConnectionError::Unreadable { field: self.field, path, source }),
+        }
+    }
+
+    fn unusable(&self, path: PathBuf, problem: &'static str) -> ConnectionError {
+        ConnectionError::Unusable { field: self.field, path, problem }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+mod tests {
+    use std::fs;
+
+    use rdkafka::producer::BaseProducer;
+    use stockwatch_crds::{Sasl, SecretKey, Tls};
+
+    use super::*;
+    use crate::topics::tests::kafka;
+
+    fn secured(mechanism: Mechanism, tls: bool) -> Kafka {
+        let ca = Some(SecretKey { name: "kafka-ca".into(), key: "ca.crt".into() });
+        Kafka {
+            tls: tls.then_some(Tls { ca, client: None }),
+            sasl: Some(Sasl { mechanism, secret: "login".into() }),
+            ..kafka("127.0.0.1:1")
+        }
+    }
+
+    fn mounted(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn every_mechanism_is_inside_this_librdkafka() {
+        let dir = mounted(&[("login/username", "u\n"), ("login/password", "p"), ("kafka-ca/ca.crt", CA)]);
+        for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
+            let connection = Connection::new(&secured(mechanism, true), dir.path()).unwrap();
+            let config = connection.client();
+            assert_eq!(config.get("security.protocol"), Some("sasl_ssl"));
+            assert_eq!(config.get("sasl.username"), Some("u"), "the line end is not part of the name");
+            assert_eq!(config.get("ssl.endpoint.identification.algorithm"), Some("https"));
+            config.create_with_context::<_, BaseProducer<KafkaContext>>(KafkaContext::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_password_never_shows_when_printed() {
+        let dir = mounted(&[("login/username", "u"), ("login/password", "hunter2")]);
+        let connection = Connection::new(&secured(Mechanism::ScramSha512, false), dir.path()).unwrap();
+        assert!(!format!("{connection:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_field() {
+        let dir = mounted(&[("login/username", "u")]);
+        let error =
+            Connection::new(&secured(Mechanism::ScramSha256, false), dir.path()).unwrap_err().to_string();
+        assert!(error.starts_with("spec.kafka.sasl.secret: cannot read "), "{error}");
+        assert!(error.contains("login/password"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_file_is_refused() {
+        let dir = mounted(&[("login/username", "u"), ("login/password", "")]);
+        let error =
+            Connection::new(&secured(Mechanism::ScramSha256, false), dir.path()).unwrap_err().to_string();
+        assert!(error.contains("login/password is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_secrets_name_cannot_lead_out_of_the_directory() {
+        let dir = mounted(&[]);
+        for name in ["..", "/etc", "a/b", "", "."] {
+            let mut kafka = secured(Mechanism::ScramSha256, false);
+            kafka.sasl.as_mut().unwrap().secret = name.into();
+            let error = Connection::new(&kafka, dir.path()).unwrap_err();
+            assert!(matches!(error, ConnectionError::NotAName { .. }), "{name}: {error}");
+        }
+    }
+
+    #[test]
+    fn plain_without_tls_is_refused() {
+        let error = Connection::new(&secured(Mechanism::Plain, false), Path::new("/")).unwrap_err();
+        assert!(matches!(error, ConnectionError::PlainWithoutTls));
+    }
+
+    /// A self-signed certificate of no one.
+    const CA: &str = "-----BEGIN CERTIFICATE-----\n\
+        MIIBcTCCARegAwIBAgIUZV2wdcssHENgem6BzET//G/aWLcwCgYIKoZIzj0EAwIw\n\
+        DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIzMDQ0NzA5WhgPMjEyNjEwMzAwNDQ3MDla\n\
+        MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHlsq2+wh\n\
+        xW5ks2kjmFf/P63mLus66eKd7dWUYOkdfP+ZH4K4nZEbqORel9Z3MaPrRmczxRG5\n\
+        mwS0RsoaSLQrtaNTMFEwHQYDVR0OBBYEFB9XwEihoNarrPwk1QIw06cxSItdMB8G\n\
+        A1UdIwQYMBaAFB9XwEihoNarrPwk1QIw06cxSItdMA8GA1UdEwEB/wQFMAMBAf8w\n\
+        CgYIKoZIzj0EAwIDSAAwRQIgVh+5OAs1u9jsklSe79v70NQLHROOti8W2OIsMD+j\n\
+        VYUCIQD7uv9jMtWBgI/3CYUE++PE9LIduQRap4qVcXjjRAcTBA==\n\
+        -----END CERTIFICATE-----\n";
+}

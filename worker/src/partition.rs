@@ -1,0 +1,62 @@
+//! Which raw partition a key belongs to, and which partitions this process owns.
+
+use std::collections::BTreeSet;
+
+/// The raw partitions that this process owns and has restored: the extractor fetches just their tickers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owned {
+    /// Partitions of the raw topic; 0 until known.
+    pub partition_count: i32,
+    /// Owned and restored.
+    pub partitions: BTreeSet<i32>,
+}
+
+/// The partition of a raw key as Java's default partitioner has it: `(murmur2(key) & 0x7fffffff) mod count`.
+///
+/// `key` is the bytes as written (quotes included), `count` is at least 1.
+pub fn of_key(key: &[u8], count: i32) -> i32 {
+    let positive = i32::try_from(murmur2(key) & 0x7fff_ffff).unwrap_or(0);
+    positive % count.max(1)
+}
+
+/// MurmurHash2, 32 bit, seed 0x9747b28c: `org.apache.kafka.common.utils.Utils.murmur2`.
+fn murmur2(data: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut h: u32 = 0x9747_b28c ^ u32::try_from(data.len()).unwrap_or(u32::MAX);
+    let chunks = data.chunks_exact(4);
+    let tail = chunks.remainder();
+    for chunk in chunks {
+        let mut k = u32::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]).wrapping_mul(M);
+        k ^= k >> 24;
+        h = h.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    for (i, byte) in tail.iter().enumerate().rev() {
+        h ^= u32::from(*byte) << (8 * i);
+    }
+    if !tail.is_empty() {
+        h = h.wrapping_mul(M);
+    }
+    h ^= h >> 13;
+    h = h.wrapping_mul(M);
+    h ^ (h >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn murmur2_gives_what_javas_own_test_vectors_say() {
+        // From Apache Kafka's UtilsTest.testMurmur2.
+        for (text, hash) in [
+            ("21", -973_932_308_i32),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("a-little-bit-longer-string", -1_486_304_829),
+            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+            ("abc", 479_470_107),
+        ] {
+            assert_eq!(murmur2(text.as_bytes()), hash.cast_unsigned(), "{text}");
+        }
+    }
+}
