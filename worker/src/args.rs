@@ -1,0 +1,140 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Fetches quotes, keeps moving averages and raises alarms, exactly once, over Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "stockwatch-worker", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the process does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one StockWatch against its Kafka until told to stop
+    Run(Run),
+    /// Show averages and alarms of simulated quotes in the terminal; needs neither Kafka nor Kubernetes
+    Demo(Demo),
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The StockWatch (YAML or JSON); edits are taken while running, missing topics are created
+    #[arg(long, value_name = "FILE")]
+    pub watch_file: PathBuf,
+
+    /// Where /livez, /readyz, /metrics and /config are served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub http: SocketAddr,
+
+    /// Names this worker among those of its group: Kafka ends the older of two with the same one. Default: unique
+    #[arg(long, value_name = "ID", value_parser = id)]
+    pub id: Option<String>,
+
+    /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
+    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/stockwatch/credentials")]
+    pub credentials: PathBuf,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+impl Run {
+    /// `--id`, or one that no other process has: host name, process id and chance.
+    pub fn id(&self) -> String {
+        self.id.clone().unwrap_or_else(unique_id)
+    }
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A StockWatch to show instead of the example; its spec.kafka.bootstrapServers is not used
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// End after this many seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u64>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Part of transactional ids, and of the metadata of a commit: short, and of the characters of a topic's name.
+fn id(text: &str) -> Result<String, &'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=128).contains(&text.len()) && text.chars().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 128 letters, digits, dots, underscores and hyphens are allowed")
+    }
+}
+
+fn unique_id() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String =
+        host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
+    let host = if host.is_empty() { "worker" } else { &host };
+    format!("{host}-{}-{:08x}", std::process::id(), fastrand::u32(..))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Run, clap::Error> {
+        let all = ["stockwatch-worker", "run", "--watch-file", "tech.yaml"];
+        let parsed = Arguments::try_parse_from(all.iter().chain(arguments))?;
+        match parsed.command {
+            Command::Run(run) => Ok(run),
+            Command::Demo(_) => panic!("run was asked for"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn only_the_file_must_be_named() {
+        let run = run(&[]).unwrap();
+        assert_eq!(run.http.to_string(), "0.0.0.0:8080");
+        assert_eq!(run.credentials, PathBuf::from("/etc/stockwatch/credentials"));
+        assert!(Arguments::try_parse_from(["stockwatch-worker", "run"]).is_err());
+    }
+
+    #[test]
+    fn the_default_id_is_another_one_each_time_and_may_be_given() {
+        let [one, other] = [run(&[]).unwrap().id(), run(&[]).unwrap().id()];
+        assert_ne!(one, other);
+        assert_eq!(id(&one).unwrap(), one);
+        assert_eq!(run(&["--id", "blue-0"]).unwrap().id(), "blue-0");
+    }
+
+    #[test]
+    fn an_id_that_kafka_could_not_use_is_refused() {
+        for bad in ["", "a b", "ä", &"x".repeat(129)] {
+            assert!(run(&["--id", bad]).is_err(), "{bad}");
+        }
+    }
+}

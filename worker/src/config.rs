@@ -1,0 +1,117 @@
+//! The live spec: the last StockWatch that was accepted, and why a newer one was not.
+//!
+//! [`accept`] decides what a document does, and does nothing else. [`Live`] keeps and publishes the outcome. Who
+//! delivers documents stands beside them: [`FileWatch`] those of a plain file.
+
+mod accept;
+mod file;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+pub use accept::{Decision, Refusal, accept, first};
+pub use file::{FileWatch, read};
+
+use crate::metrics::Metrics;
+
+/// A StockWatch that was accepted: it parses and breaks no rule.
+#[derive(Debug, Clone)]
+pub struct LiveSpec {
+    /// `metadata.uid`; empty for a plain file that has none.
+    pub uid: String,
+    /// `metadata.generation`; `None` for a plain file, whose generation counts on from the recorded one.
+    pub generation: Option<u64>,
+    /// Counts the accepted loads of this process, from 1; a load equal to the one before does not count.
+    pub revision: u64,
+    /// The parsed spec.
+    pub spec: stockwatch_crds::Spec,
+    /// Paths of fields that no known version has; they are ignored.
+    pub ignored: Vec<String>,
+}
+
+/// What readers hold: always the last accepted spec.
+pub type SpecReceiver = watch::Receiver<Arc<LiveSpec>>;
+
+/// The last accepted spec and the error of the last document, if that one was refused.
+#[derive(Debug)]
+pub struct Live {
+    spec: watch::Sender<Arc<LiveSpec>>,
+    error: watch::Sender<Option<String>>,
+    metrics: Arc<Metrics>,
+    // One document is decided on at a time, so that none is judged against a spec that is being replaced.
+    deciding: Mutex<()>,
+}
+
+impl Live {
+    /// Starts with a first document; a refusal means that there is nothing to run.
+    pub fn new(document: &str, metrics: Arc<Metrics>) -> Result<Self, Refusal> {
+        let first = first(document)?;
+        count(&metrics, &first);
+        for path in &first.ignored {
+            tracing::warn!(field = path, "unknown field ignored");
+        }
+        Ok(Self {
+            spec: watch::Sender::new(Arc::new(first)),
+            error: watch::Sender::new(None),
+            metrics,
+            deciding: Mutex::new(()),
+        })
+    }
+
+    /// Judges a document and publishes its spec if it is taken. A refused one leaves everything as it was.
+    pub fn offer(&self, document: &str) {
+        let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
+        match accept(&current, document) {
+            Ok(Decision::Take(next)) => {
+                count(&self.metrics, &next);
+                tracing::info!(
+                    namespace = next.spec.namespace,
+                    name = next.spec.name,
+                    revision = next.revision,
+                    generation = next.generation,
+                    tickers = next.spec.tickers.len(),
+                    windows = next.spec.windows.len(),
+                    ignored = ?next.ignored,
+                    "spec taken"
+                );
+                self.error.send_replace(None);
+                self.spec.send_replace(Arc::new(*next));
+            }
+            Ok(Decision::Same) => {
+                self.error.send_replace(None);
+            }
+            Err(refusal) => self.refuse(&refusal),
+        }
+    }
+
+    /// Says that the newest document cannot be used; the last accepted spec goes on.
+    pub fn refuse(&self, refusal: &Refusal) {
+        self.metrics.specs_rejected.inc();
+        tracing::error!(error = %refusal, "spec refused: the last good one goes on");
+        self.error.send_replace(Some(refusal.to_string()));
+    }
+
+    /// The last accepted spec.
+    pub fn current(&self) -> Arc<LiveSpec> {
+        Arc::clone(&self.spec.borrow())
+    }
+
+    /// Follows the last accepted spec.
+    pub fn subscribe(&self) -> SpecReceiver {
+        self.spec.subscribe()
+    }
+
+    /// Follows why the newest document was refused; `None` while the newest one is in use.
+    pub fn error(&self) -> watch::Receiver<Option<String>> {
+        self.error.subscribe()
+    }
+}
+
+fn count(metrics: &Metrics, taken: &LiveSpec) {
+    let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    metrics.specs_accepted.inc();
+    metrics.spec_revision.set(gauge(taken.revision));
+    metrics.spec_generation.set(gauge(taken.generation.unwrap_or(0)));
+}

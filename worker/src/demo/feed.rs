@@ -1,0 +1,182 @@
+//! Reads what the worker commits, as any reader of its topics would.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use serde::Deserialize;
+use stockwatch_crds::Topics;
+use tokio::sync::mpsc;
+
+use super::table::{Alarm, Event};
+use crate::kafka::{Connection, KafkaContext};
+
+/// Why nothing can be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FeedError {
+    #[error("the demo cannot read the output topics: {0}")]
+    Consumer(#[from] KafkaError),
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// Reads on a thread until dropped.
+pub(super) struct Feed {
+    stop: Arc<AtomicBool>,
+}
+
+impl Feed {
+    /// Sends each accepted quote, average and alarm, from the first one on.
+    pub(super) fn start(
+        connection: &Connection,
+        topics: &Topics,
+        partitions: i32,
+        events: mpsc::Sender<Event>,
+    ) -> Result<Self, FeedError> {
+        let mut config = connection.client();
+        config
+            .set("group.id", "stockwatch-demo-screen")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "50");
+        let consumer: BaseConsumer<KafkaContext> = config.create_with_context(KafkaContext::default())?;
+        let kinds = [
+            (topics.after_dedup_stream.name.clone(), Kind::Quote),
+            (topics.averages_output.name.clone(), Kind::Average),
+            (topics.deviation_alarm.name.clone(), Kind::Alarm),
+        ];
+        let mut list = TopicPartitionList::new();
+        for (topic, _) in &kinds {
+            for partition in 0..partitions {
+                list.add_partition_offset(topic, partition, Offset::Beginning)?;
+            }
+        }
+        consumer.assign(&list)?;
+
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        thread::Builder::new().name("demo-feed".into()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let message = match consumer.poll(Duration::from_millis(100)) {
+                    Some(Ok(message)) => message,
+                    // It is in the log, and librdkafka goes on by itself.
+                    Some(Err(_)) | None => continue,
+                };
+                let kind = kinds.iter().find(|(topic, _)| topic == message.topic()).map(|(_, kind)| *kind);
+                let event = kind.and_then(|kind| kind.parse(message.payload()?));
+                if event.is_some_and(|event| events.blocking_send(event).is_err()) {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Quote,
+    Average,
+    Alarm,
+}
+
+#[derive(Deserialize)]
+struct QuoteRecord {
+    entityname: String,
+    currentstockprice: f64,
+}
+
+#[derive(Deserialize)]
+struct AverageRecord {
+    entityname: String,
+    windowtime: u32,
+    stockpriceavg: f64,
+    lastupdatedate: f64,
+}
+
+#[derive(Deserialize)]
+struct AlarmRecord {
+    entityname: String,
+    windowtime: u32,
+    deviation: Option<f64>,
+    absolutedeviation: f64,
+    direction: String,
+    tolerance: String,
+    generation: u64,
+    lastupdatedate: f64,
+}
+
+impl Kind {
+    /// `None` for what no worker writes.
+    fn parse(self, value: &[u8]) -> Option<Event> {
+        Some(match self {
+            Self::Quote => {
+                let record: QuoteRecord = serde_json::from_slice(value).ok()?;
+                Event::Quote { entity: record.entityname, price: record.currentstockprice }
+            }
+            Self::Average => {
+                let record: AverageRecord = serde_json::from_slice(value).ok()?;
+                Event::Average {
+                    entity: record.entityname,
+                    minutes: record.windowtime,
+                    average: record.stockpriceavg,
+                    time: record.lastupdatedate,
+                }
+            }
+            Self::Alarm => {
+                let record: AlarmRecord = serde_json::from_slice(value).ok()?;
+                Event::Alarm(Alarm {
+                    entity: record.entityname,
+                    minutes: record.windowtime,
+                    deviation: record.deviation,
+                    absolute: record.absolutedeviation,
+                    up: record.direction == "up",
+                    tolerance: record.tolerance,
+                    generation: record.generation,
+                    time: record.lastupdatedate,
+                })
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_as_the_worker_writes_them() {
+        assert_eq!(
+            Kind::Quote.parse(br#"{"entityname":"meta","currentstockprice":512.34,"lastupdatedate":1700000000,"isduplicate":false}"#),
+            Some(Event::Quote { entity: "meta".into(), price: 512.34 })
+        );
+        assert_eq!(
+            Kind::Average.parse(br#"{"entityname":"meta","windowtime":5,"stockpriceavg":512.3,"count":5,"lastupdatedate":1700000000.5}"#),
+            Some(Event::Average { entity: "meta".into(), minutes: 5, average: 512.3, time: 1_700_000_000.5 })
+        );
+        let alarm = Kind::Alarm.parse(
+            br#"{"entityname":"meta","windowtime":5,"deviation":null,"absolutedeviation":0.5,"direction":"down","stockpriceavg":-0.5,"previousstockpriceavg":0,"tolerance":"1%","generation":3,"lastupdatedate":1700000000,"id":"x"}"#,
+        );
+        let Some(Event::Alarm(alarm)) = alarm else { unreachable!("not read") };
+        assert_eq!((alarm.deviation, alarm.up, alarm.generation), (None, false, 3));
+    }
+
+    #[test]
+    fn what_no_worker_writes_is_skipped() {
+        for value in [&b""[..], b"nonsense", b"{}", b"{\"entityname\":1}"] {
+            for kind in [Kind::Quote, Kind::Average, Kind::Alarm] {
+                assert_eq!(kind.parse(value), None);
+            }
+        }
+    }
+}

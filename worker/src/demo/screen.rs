@@ -1,0 +1,160 @@
+//! Draws the demo on a terminal.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Style, Stylize};
+use ratatui::text::{Line, Text};
+use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, Wrap};
+
+use super::View;
+use super::table::Cell;
+
+/// The alarms' title and a few of them are always shown, however many tickers there are.
+const ALARM_LINES: u16 = 5;
+
+/// Draws everything anew; ratatui writes only what differs.
+pub(super) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
+    let rows = view.table.rows(&view.live.spec);
+    let message = message(view);
+    let message_lines = u16::try_from(message.height()).unwrap_or(u16::MAX).clamp(1, 4);
+    let table_lines = u16::try_from(rows.len()).unwrap_or(u16::MAX).saturating_mul(2).saturating_add(1);
+    let [head, table, alarms, foot] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(table_lines),
+        Constraint::Min(ALARM_LINES),
+        Constraint::Length(message_lines + 3),
+    ])
+    .areas(frame.area());
+
+    frame.render_widget(head_line(view), head);
+    frame.render_widget(averages(view, rows), table);
+    let lines: Vec<Line<'_>> =
+        view.table.alarms().take(alarms.height.into()).map(|alarm| Line::from(alarm.line())).collect();
+    let title = format!(" alarms: {} ", view.table.alarm_count());
+    frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP).title(title)), alarms);
+    let mut text = Text::from(vec![
+        Line::from(vec!["Edit a tolerance and save: ".into(), view.file.display().to_string().bold()]),
+        Line::from(format!("Log: {}   q quits", view.log.display())).dim(),
+    ]);
+    text.extend(message);
+    let foot_block = Block::new().borders(Borders::TOP);
+    frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: false }).block(foot_block), foot);
+}
+
+fn head_line(view: &View<'_>) -> Line<'static> {
+    let state = match &view.not_ready {
+        None => "running".to_owned().green(),
+        Some(reason) => reason.clone().yellow(),
+    };
+    Line::from(vec!["StockWatch demo, simulated in this process: ".bold(), state])
+}
+
+/// Whether the file that was saved last is in use.
+fn message(view: &View<'_>) -> Text<'static> {
+    match (&view.error, view.applied) {
+        (Some(error), _) => {
+            let text = format!("Refused, the last good one goes on: {error}");
+            Text::from(text.lines().map(|line| Line::from(line.to_owned()).red()).collect::<Vec<_>>())
+        }
+        (None, Some(generation)) => {
+            Text::from(Line::from(format!("Taken: computing with generation {generation}")).green())
+        }
+        (None, None) => Text::from("Taken"),
+    }
+}
+
+fn averages(view: &View<'_>, rows: Vec<super::table::Row>) -> Table<'static> {
+    let windows = &view.live.spec.windows;
+    let head = ["ENTITY".to_owned(), "PRICE".to_owned()]
+        .into_iter()
+        .chain(windows.iter().map(|window| format!("{}m AVERAGE", window.minutes)));
+    let rows = rows.into_iter().map(|row| {
+        let texts = [Text::from(row.entity.bold()), Text::from(row.price)];
+        Row::new(texts.into_iter().chain(row.cells.iter().map(cell))).height(2)
+    });
+    // With three windows, the width of a terminal of 80.
+    let widths = [Constraint::Length(14), Constraint::Length(8)]
+        .into_iter()
+        .chain(windows.iter().map(|_| Constraint::Length(18)));
+    Table::new(rows, widths).header(Row::new(head).style(Style::new().underlined())).column_spacing(1)
+}
+
+fn cell(cell: &Cell) -> Text<'static> {
+    let deviation = if cell.deviation.is_empty() { "-" } else { &cell.deviation };
+    let deviation = Line::from(format!("{deviation} of {}", cell.tolerance));
+    let deviation = if cell.alarmed { deviation.red().bold().reversed() } else { deviation.dim() };
+    Text::from(vec![Line::from(cell.average.clone()), deviation])
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::super::table;
+    use super::*;
+    use crate::config::Live;
+    use crate::metrics::Metrics;
+
+    fn drawn(width: u16, height: u16, error: Option<&str>) -> String {
+        let live = Live::new(super::super::EXAMPLE, Arc::new(Metrics::new())).unwrap().current();
+        let mut table = table::Table::default();
+        table.take(table::Event::Quote { entity: "meta".into(), price: 512.34 });
+        for (average, time) in [(510.0, 1.0), (511.0, 2.0)] {
+            table.take(table::Event::Average { entity: "meta".into(), minutes: 1, average, time });
+        }
+        let view = View {
+            table: &table,
+            live,
+            error: error.map(str::to_owned),
+            not_ready: None,
+            applied: Some(3),
+            file: Path::new("/tmp/stockwatch-demo/stockwatch.yaml"),
+            log: Path::new("/tmp/stockwatch-demo/demo.log"),
+        };
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| draw(frame, &view)).unwrap();
+        terminal.backend().to_string()
+    }
+
+    #[test]
+    fn a_terminal_of_80_by_24_shows_everything() {
+        let screen = drawn(80, 24, None);
+        for text in [
+            "running",
+            "meta",
+            "general motors",
+            "512.34",
+            "511.0000",
+            "+0.1961% of 0.015%",
+            "15m AVERAGE",
+            "of 0.02%",
+            "alarms: 0",
+            "Edit a tolerance and save: /tmp/stockwatch-demo/stockwatch.yaml",
+            "generation 3",
+            "q quits",
+        ] {
+            assert!(screen.contains(text), "{text} is missing:\n{screen}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_refusal_is_shown() {
+        let screen = drawn(100, 30, Some("spec.windows[0].tolerance: bad\nspec.tickers: none"));
+        for text in ["the last good one goes on", "spec.windows[0].tolerance: bad", "spec.tickers: none"] {
+            assert!(screen.contains(text), "{text} is missing:\n{screen}");
+        }
+    }
+
+    #[test]
+    fn a_tiny_terminal_breaks_nothing() {
+        for (width, height) in [(1, 1), (10, 3), (20, 10)] {
+            drawn(width, height, Some("bad"));
+        }
+    }
+}

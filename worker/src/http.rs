@@ -1,0 +1,74 @@
+//! What the process tells over HTTP: `/livez`, `/readyz`, `/metrics` and `/config`.
+
+mod config;
+mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+pub use serve::{Limits, serve};
+
+use crate::config::Live;
+use crate::health::Health;
+use crate::metrics::{self, Metrics};
+
+/// The pipeline's loop turns many times a second; silent for longer than this, it hangs.
+const SILENT_MILLIS: u64 = 30_000;
+
+/// What is told of.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The live spec and the last refusal.
+    pub live: Arc<Live>,
+    /// Readiness, liveness and the applied generation.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The routes.
+pub fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(scrape))
+        .route("/config", get(config::config))
+        .fallback(unknown)
+        .with_state(shared)
+}
+
+async fn livez(State(shared): State<Shared>) -> Response {
+    liveness(shared.health.silent_millis()).into_response()
+}
+
+/// 200, or 503 with a sentence when the loop has been silent for too long.
+fn liveness(silent_millis: u64) -> (StatusCode, String) {
+    if silent_millis > SILENT_MILLIS {
+        let sentence = format!("the pipeline has been silent for {} s\n", silent_millis / 1000);
+        return (StatusCode::SERVICE_UNAVAILABLE, sentence);
+    }
+    (StatusCode::OK, "ok\n".into())
+}
+
+async fn readyz(State(shared): State<Shared>) -> Response {
+    match shared.health.not_ready() {
+        None => "ok\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason + "\n").into_response(),
+    }
+}
+
+async fn scrape(State(shared): State<Shared>) -> Response {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shared.metrics.encode()).into_response()
+}
+
+async fn unknown() -> Response {
+    (StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /config\n").into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,18 @@
+//! Starts what the command line asks for.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use stockwatch_worker::args::{Arguments, Command};
+use stockwatch_worker::{demo, run};
+
+// Messages are allocated on one thread and freed on librdkafka's: glibc's malloc contends there.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+    }
+}

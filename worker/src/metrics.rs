@@ -1,0 +1,271 @@
+//! What the worker counts, in OpenMetrics: every family is named `stockwatch_…` and every label's values are
+//! listed here, so the number of series is fixed.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry};
+
+use crate::process::Bad;
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How the fetch of one quote ended; the label `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FetchOutcome {
+    /// A quote came and was produced.
+    Ok,
+    /// The answer is well-formed but has no price.
+    NoPrice,
+    /// The source does not know the symbol.
+    NotFound,
+    /// 429: too many requests.
+    RateLimited,
+    /// Another 5xx.
+    ServerError,
+    /// Another 4xx.
+    ClientError,
+    /// No whole answer in time.
+    Timeout,
+    /// No connection: name resolution, refusal or TLS.
+    Connect,
+    /// The answer is over the size limit.
+    TooLarge,
+    /// The answer cannot be read.
+    BadBody,
+    /// The quote came but Kafka did not take it.
+    ProduceFailed,
+}
+
+impl FetchOutcome {
+    /// Every value, in the order of the declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Ok,
+        Self::NoPrice,
+        Self::NotFound,
+        Self::RateLimited,
+        Self::ServerError,
+        Self::ClientError,
+        Self::Timeout,
+        Self::Connect,
+        Self::TooLarge,
+        Self::BadBody,
+        Self::ProduceFailed,
+    ];
+
+    /// The label's text.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::NoPrice => "no_price",
+            Self::NotFound => "not_found",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::ClientError => "client_error",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::TooLarge => "too_large",
+            Self::BadBody => "bad_body",
+            Self::ProduceFailed => "produce_failed",
+        }
+    }
+}
+
+impl EncodeLabelSet for FetchOutcome {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("outcome", self.as_str()).encode(encoder.encode_label())
+    }
+}
+
+impl EncodeLabelSet for Bad {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("reason", self.as_str()).encode(encoder.encode_label())
+    }
+}
+
+/// Every metric of the process; the fields may be written from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Raw records read.
+    pub quotes_consumed: Counter,
+    /// Quotes that entered the windows.
+    pub quotes_accepted: Counter,
+    /// Quotes with the time of one that was accepted before.
+    pub quotes_duplicate: Counter,
+    /// Accepted although older than the entity's newest.
+    pub quotes_late_joined: Counter,
+    /// Older than every window.
+    pub quotes_late_dropped: Counter,
+    /// Of an entity that the spec does not list.
+    pub quotes_unlisted: Counter,
+    /// Of an unlisted entity beyond the wildcard's limit.
+    pub quotes_over_limit: Counter,
+    /// Averages written.
+    pub averages: Counter,
+    /// Alarms written.
+    pub alarms: Counter,
+    /// Dead letters by reason.
+    pub dead_letters: Family<Bad, Counter>,
+    /// Checkpoint records written.
+    pub checkpoints: Counter,
+    /// Their bytes.
+    pub checkpoint_bytes: Counter,
+    /// Transactions committed.
+    pub transactions_committed: Counter,
+    /// Transactions aborted or lost.
+    pub transactions_aborted: Counter,
+    /// Partitions restored.
+    pub restores: Counter,
+    /// Raw records replayed by restores.
+    pub replayed_records: Counter,
+    /// Raw records that a restore needed but that the log no longer holds.
+    pub restore_gap_records: Counter,
+    /// Specs taken.
+    pub specs_accepted: Counter,
+    /// Specs refused.
+    pub specs_rejected: Counter,
+    /// Quotes written to the raw topic by the extractor.
+    pub quotes_produced: Counter,
+    /// Fetches by outcome.
+    pub fetches: Family<FetchOutcome, Counter>,
+    /// Seconds from the start of a commit to its acknowledgement.
+    pub commit_seconds: Histogram,
+    /// Seconds to restore one partition.
+    pub restore_seconds: Histogram,
+    /// Seconds of one fetch.
+    pub fetch_seconds: Histogram,
+    /// Raw partitions owned and restored.
+    pub partitions_owned: Gauge,
+    /// Entities in memory.
+    pub entities: Gauge,
+    /// The generation last accepted; 0 for a plain file without one.
+    pub spec_generation: Gauge,
+    /// Loads accepted by this process.
+    pub spec_revision: Gauge,
+    /// The generation that every owned partition computes with.
+    pub applied_generation: Gauge,
+    /// Tickers that this process fetches.
+    pub tickers_owned: Gauge,
+    /// Seconds between two fetches of one ticker, after stretching.
+    pub fetch_interval_seconds: Gauge<f64, AtomicU64>,
+    registry: Registry,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero, with every label's values present.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("stockwatch");
+        let r = &mut registry;
+        let metrics = Self {
+            quotes_consumed: register(r, "quotes_consumed", "Raw records read"),
+            quotes_accepted: register(r, "quotes_accepted", "Quotes that entered the windows"),
+            quotes_duplicate: register(r, "quotes_duplicate", "Quotes with a time accepted before"),
+            quotes_late_joined: register(r, "quotes_late_joined", "Quotes older than the newest, accepted"),
+            quotes_late_dropped: register(r, "quotes_late_dropped", "Quotes older than every window"),
+            quotes_unlisted: register(r, "quotes_unlisted", "Quotes of entities that the spec does not list"),
+            quotes_over_limit: register(r, "quotes_over_limit", "Quotes beyond the wildcard's entity limit"),
+            averages: register(r, "averages", "Averages written"),
+            alarms: register(r, "alarms", "Alarms written"),
+            dead_letters: register(r, "dead_letters", "Raw records sent to the dead-letter topic"),
+            checkpoints: register(r, "checkpoints", "Checkpoint records written"),
+            checkpoint_bytes: register(r, "checkpoint_bytes", "Bytes of checkpoint records written"),
+            transactions_committed: register(r, "transactions_committed", "Transactions committed"),
+            transactions_aborted: register(r, "transactions_aborted", "Transactions aborted or lost"),
+            restores: register(r, "restores", "Partitions restored"),
+            replayed_records: register(r, "replayed_records", "Raw records replayed by restores"),
+            restore_gap_records: register(r, "restore_gap_records", "Raw records missing in restores"),
+            specs_accepted: register(r, "specs_accepted", "Specs taken"),
+            specs_rejected: register(r, "specs_rejected", "Specs refused"),
+            quotes_produced: register(r, "quotes_produced", "Quotes written to the raw topic"),
+            fetches: register(r, "fetches", "Fetches of a quote"),
+            commit_seconds: histogram(r, "commit_seconds", "Time to commit a transaction", 0.0005),
+            restore_seconds: histogram(r, "restore_seconds", "Time to restore a partition", 0.01),
+            fetch_seconds: histogram(r, "fetch_seconds", "Time to fetch a quote", 0.005),
+            partitions_owned: register(r, "partitions_owned", "Raw partitions owned and restored"),
+            entities: register(r, "entities", "Entities in memory"),
+            spec_generation: register(r, "spec_generation", "Generation last accepted"),
+            spec_revision: register(r, "spec_revision", "Loads accepted by this process"),
+            applied_generation: register(r, "applied_generation", "Generation that is computed with"),
+            tickers_owned: register(r, "tickers_owned", "Tickers fetched by this process"),
+            fetch_interval_seconds: register(r, "fetch_interval_seconds", "Time between fetches of a ticker"),
+            registry,
+        };
+        for outcome in &FetchOutcome::ALL {
+            drop(metrics.fetches.get_or_create(outcome));
+        }
+        for reason in &Bad::ALL {
+            drop(metrics.dead_letters.get_or_create(reason));
+        }
+        metrics
+    }
+
+    /// The text that Prometheus scrapes; its media type is [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        // Writing into a string cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+fn register<M: Metric + Default + Clone>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Sixteen buckets, each twice the one before, from `least` seconds.
+fn histogram(registry: &mut Registry, name: &str, help: &str, least: f64) -> Histogram {
+    let metric = Histogram::new(exponential_buckets(least, 2.0, 16));
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_value_is_there_before_anything_happened() {
+        let text = Metrics::new().encode();
+        for outcome in FetchOutcome::ALL {
+            let line = format!("stockwatch_fetches_total{{outcome=\"{}\"}} 0\n", outcome.as_str());
+            assert!(text.contains(&line), "{line}");
+        }
+        for reason in Bad::ALL {
+            let line = format!("stockwatch_dead_letters_total{{reason=\"{}\"}} 0\n", reason.as_str());
+            assert!(text.contains(&line), "{line}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_scraped() {
+        let metrics = Metrics::new();
+        metrics.quotes_consumed.inc_by(7);
+        metrics.applied_generation.set(3);
+        metrics.fetch_interval_seconds.set(1.5);
+        metrics.dead_letters.get_or_create(&Bad::NotJson).inc();
+        let text = metrics.encode();
+        for line in [
+            "stockwatch_quotes_consumed_total 7\n",
+            "stockwatch_applied_generation 3\n",
+            "stockwatch_fetch_interval_seconds 1.5\n",
+            "stockwatch_dead_letters_total{reason=\"not_json\"} 1\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+    }
+}
