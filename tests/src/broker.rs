@@ -1,0 +1,148 @@
+//! Kafka brokers of `tests/kafka/kafka.sh`, ended with the value that stands for them.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rdkafka::ClientConfig;
+use tempfile::TempDir;
+
+/// How a client logs in at the TLS listener; the files are PEM.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// `host:port` of the TLS listener.
+    pub bootstrap: String,
+    /// The SCRAM-SHA-512 user.
+    pub user: String,
+    /// The user's password.
+    pub password: String,
+    /// The CA's certificate.
+    pub ca: PathBuf,
+    /// A client's certificate, issued by the same CA.
+    pub client_certificate: PathBuf,
+    /// The key of the client's certificate.
+    pub client_key: PathBuf,
+}
+
+/// A set of running brokers; dropped (or the test process ended), they and their files are gone.
+#[derive(Debug)]
+pub struct Broker {
+    dir: TempDir,
+    port: u16,
+    tls: bool,
+    bootstrap: String,
+    holder: Child,
+}
+
+impl Broker {
+    /// One broker without security.
+    pub fn start() -> Self {
+        Self::launch(false)
+    }
+
+    /// One broker that listens with SASL_SSL as well.
+    pub fn start_secure() -> Self {
+        Self::launch(true)
+    }
+
+    fn launch(tls: bool) -> Self {
+        let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
+        // Another set may take the ports between the look and the start: then the next ports are tried.
+        for _ in 0..5 {
+            let port = free_ports();
+            let mut holder = script(dir.path(), port, tls)
+                .arg("hold")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .process_group(0) // Ctrl-C ends the tests; the script ends by the end of its input
+                .spawn()
+                .expect("tests/kafka/kafka.sh needs bash");
+            let mut bootstrap = String::new();
+            BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).unwrap();
+            if !bootstrap.trim().is_empty() {
+                return Self { dir, port, tls, bootstrap: bootstrap.trim().into(), holder };
+            }
+            holder.wait().unwrap();
+        }
+        panic!("kafka.sh started no broker: see its messages above");
+    }
+
+    /// `host:port` of the listener without security.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Login data for the TLS listener.
+    pub fn login(&self) -> Login {
+        assert!(self.tls, "the broker was started without TLS");
+        let tls = self.dir.path().join("tls");
+        Login {
+            bootstrap: format!("127.0.0.1:{}", self.port + 2),
+            user: "stockwatch".into(),
+            password: "secret".into(),
+            ca: tls.join("ca.crt"),
+            client_certificate: tls.join("client.crt"),
+            client_key: tls.join("client.key"),
+        }
+    }
+
+    /// Settings of a test's own client.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.bootstrap).set("log_level", "2");
+        config
+    }
+
+    /// Ends the broker at once (SIGKILL).
+    pub fn kill(&self) {
+        self.tell("kill");
+    }
+
+    /// Ends the broker in order (SIGTERM).
+    pub fn stop(&self) {
+        self.tell("stop");
+    }
+
+    /// Starts the broker that was killed or stopped.
+    pub fn restart(&self) {
+        self.tell("start");
+    }
+
+    /// Freezes the broker (SIGSTOP).
+    pub fn pause(&self) {
+        self.tell("pause");
+    }
+
+    /// Lets the frozen broker go on (SIGCONT).
+    pub fn resume(&self) {
+        self.tell("resume");
+    }
+
+    fn tell(&self, what: &str) {
+        let status = script(self.dir.path(), self.port, self.tls).args([what, "1"]).status().unwrap();
+        assert!(status.success(), "kafka.sh {what} 1: {status}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+fn script(dir: &Path, port: u16, tls: bool) -> Command {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/kafka.sh"));
+    command.env("KAFKA_DIR", dir).env("KAFKA_PORT", port.to_string());
+    command.env("KAFKA_TLS", if tls { "1" } else { "" }).stdin(Stdio::null());
+    command
+}
+
+/// Three free ports in a row, below those that the system gives to outgoing connections.
+fn free_ports() -> u16 {
+    std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
+        .find(|first| (*first..first + 3).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
+        .unwrap()
+}

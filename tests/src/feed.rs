@@ -1,0 +1,52 @@
+//! Quotes that keep flowing beside a test, at a steady rate, until told to stop.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::market::Market;
+use crate::topics::Producer;
+
+/// A thread that writes a market's records to a raw topic.
+pub struct Feeder {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<u64>>,
+}
+
+impl Feeder {
+    /// Starts to write about `rate` records a second.
+    pub fn start(producer: Producer, topic: String, mut market: Market, rate: u32) -> Self {
+        let (stop, stopped) = channel();
+        let thread = std::thread::spawn(move || {
+            let start = Instant::now();
+            let mut sent = 0_u64;
+            loop {
+                let due = u64::try_from(start.elapsed().as_millis()).unwrap() * u64::from(rate) / 1_000;
+                while sent < due {
+                    let raw = market.next_raw();
+                    producer.send(&topic, None, raw.key.as_deref(), raw.value.as_deref());
+                    sent += 1;
+                }
+                match stopped.recv_timeout(Duration::from_millis(5)) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    _ => break,
+                }
+            }
+            producer.flush();
+            sent
+        });
+        Self { stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Stops, waits until all is in Kafka, and gives how many records were written.
+    pub fn stop(mut self) -> u64 {
+        drop(self.stop.take());
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+    }
+}

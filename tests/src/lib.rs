@@ -1,0 +1,30 @@
+//! End-to-end tests of the worker: the real program against a real Kafka, compared with a naive oracle.
+//!
+//! A [`Scene`] is one StockWatch on one [`Broker`]: its topics, its file, the quotes written to it and the
+//! comparison of all that was read from its topics with what [`oracle`] computes from the raw topic alone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod broker;
+mod compare;
+mod decimal;
+mod feed;
+mod market;
+pub mod oracle;
+mod scene;
+mod topics;
+mod wait;
+mod watch;
+mod worker;
+mod yahoo;
+
+pub use broker::{Broker, Login};
+pub use compare::{Outputs, outputs};
+pub use decimal::{parse as parse_decimal, ratio};
+pub use feed::Feeder;
+pub use market::{Market, Raw, quote};
+pub use scene::Scene;
+pub use topics::{Isolation, Producer, Record, Topics};
+pub use wait::{outage, soon, wait_for};
+pub use watch::{Ticker, Topic, Watch};
+pub use worker::{Launch, Worker, run};
+pub use yahoo::{Answer, FakeYahoo, chart};

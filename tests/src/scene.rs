@@ -1,0 +1,304 @@
+//! One StockWatch on one broker: its topics and file, what is written for it, and whether its outputs are right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::broker::Broker;
+use crate::compare::{Outputs, assert_alarms, outputs};
+use crate::feed::Feeder;
+use crate::market::{Market, Raw};
+use crate::oracle::{Shape, fates};
+use crate::topics::{Isolation, Producer, Record, Topics};
+use crate::wait::{soon, wait_for};
+use crate::watch::{Topic, Watch};
+use crate::worker::{Launch, Worker};
+
+/// The table's reserved key of the shapes.
+const SHAPE_KEY: &str = r#"{"stockwatch":"shape"}"#;
+
+/// The reserved record of the shapes that a partition took.
+#[derive(Debug, Deserialize)]
+struct Shapes {
+    history: Vec<Taken>,
+}
+
+/// A shape that a partition took.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Taken {
+    epoch: u64,
+    offset: i64,
+    generation: u64,
+    windows: Vec<u32>,
+    entities: BTreeSet<String>,
+    wildcard: bool,
+}
+
+/// A StockWatch with its topics on a broker.
+pub struct Scene<'b> {
+    /// The broker.
+    pub broker: &'b Broker,
+    /// The test's view of Kafka.
+    pub topics: Topics,
+    /// Writes raw records.
+    pub producer: Producer,
+    /// The StockWatch as last edited.
+    pub watch: Watch,
+    /// Every one that held, by generation.
+    watches: BTreeMap<u64, Watch>,
+    dir: TempDir,
+}
+
+impl<'b> Scene<'b> {
+    /// A StockWatch of [`Watch::new`] with a change, its file written, topics of 3 partitions.
+    pub fn new(broker: &'b Broker, name: &str, change: impl FnOnce(&mut Watch)) -> Self {
+        let scene = Self::without_topics(broker, name, change);
+        scene.create_topics(3);
+        scene
+    }
+
+    /// The same without its topics.
+    pub fn without_topics(broker: &'b Broker, name: &str, change: impl FnOnce(&mut Watch)) -> Self {
+        let mut watch = Watch::new(name, broker.bootstrap());
+        change(&mut watch);
+        let mut scene = Self {
+            broker,
+            topics: Topics::new(broker.client()),
+            producer: Producer::new(broker.client()),
+            watch: watch.clone(),
+            watches: BTreeMap::new(),
+            dir: tempfile::Builder::new().prefix("stockwatch-scene-").tempdir().unwrap(),
+        };
+        scene.accept(watch);
+        scene.write("watch.yaml");
+        scene
+    }
+
+    /// Creates all topics.
+    pub fn create_topics(&self, partitions: i32) {
+        for topic in Topic::ALL {
+            self.create_topic(topic, partitions, &[]);
+        }
+    }
+
+    /// Creates one topic, the table compacted.
+    pub fn create_topic(&self, topic: Topic, partitions: i32, settings: &[(&str, &str)]) {
+        let mut settings = settings.to_vec();
+        if topic == Topic::Table {
+            settings.push(("cleanup.policy", "compact"));
+        }
+        self.topics.create(&self.watch.topic(topic), partitions, &settings);
+    }
+
+    /// The path of a file of this scene.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.dir.path().join(file)
+    }
+
+    /// Writes the StockWatch to a file, at once as `kubectl` or an editor would, and gives its path.
+    pub fn write(&self, file: &str) -> PathBuf {
+        let path = self.path(file);
+        let new = self.path(&format!(".{file}.new"));
+        std::fs::write(&new, self.watch.text()).unwrap();
+        std::fs::rename(&new, &path).unwrap();
+        path
+    }
+
+    /// Changes the StockWatch, as its next generation, without writing it to a file.
+    pub fn change(&mut self, change: impl FnOnce(&mut Watch)) {
+        change(&mut self.watch);
+        self.watch.generation = self.watch.generation.map(|generation| generation + 1);
+        self.accept(self.watch.clone());
+    }
+
+    /// Changes the StockWatch and its file.
+    pub fn edit(&mut self, changed: impl FnOnce(&mut Watch)) {
+        self.change(changed);
+        self.write("watch.yaml");
+    }
+
+    /// The number of the last generation.
+    pub fn generation(&self) -> u64 {
+        *self.watches.keys().next_back().unwrap()
+    }
+
+    fn accept(&mut self, watch: Watch) {
+        let counted = self.watches.keys().next_back().map_or(1, |last| last + 1);
+        self.watches.insert(watch.generation.unwrap_or(counted), watch);
+    }
+
+    /// How a worker of this StockWatch is started.
+    pub fn launch(&self, id: &str) -> Launch {
+        Launch { file: self.path("watch.yaml"), id: id.into(), credentials: None }
+    }
+
+    /// Starts a worker and waits until it is ready.
+    pub fn worker(&self, id: &str) -> Worker {
+        let mut worker = self.launch(id).start();
+        worker.await_ready();
+        worker
+    }
+
+    /// Writes a raw record to the partition of its key.
+    pub fn send(&self, raw: &Raw) {
+        self.producer.send(&self.watch.topic(Topic::Raw), None, raw.key.as_deref(), raw.value.as_deref());
+    }
+
+    /// Writes a raw record to a partition.
+    pub fn send_to(&self, partition: i32, raw: &Raw) {
+        let topic = self.watch.topic(Topic::Raw);
+        self.producer.send(&topic, Some(partition), raw.key.as_deref(), raw.value.as_deref());
+    }
+
+    /// Writes so many of a market's records and waits until they are in Kafka.
+    pub fn send_market(&self, market: &mut Market, count: usize) {
+        for _ in 0..count {
+            self.send(&market.next_raw());
+        }
+        self.producer.flush();
+    }
+
+    /// Lets a market's records flow, about so many a second.
+    pub fn feed(&self, market: Market, rate: u32) -> Feeder {
+        let producer = Producer::new(self.broker.client());
+        Feeder::start(producer, self.watch.topic(Topic::Raw), market, rate)
+    }
+
+    /// All committed records of a topic, by partition.
+    pub fn read(&self, topic: Topic) -> Vec<Vec<Record>> {
+        self.topics.read(&self.watch.topic(topic), Isolation::Committed)
+    }
+
+    /// Offsets committed by the worker, with the commit's metadata, by partition.
+    pub fn committed(&self) -> BTreeMap<i32, (i64, String)> {
+        self.topics.committed(&self.watch.group(), &self.watch.topic(Topic::Raw))
+    }
+
+    /// Waits until so many raw records, over all partitions, are committed.
+    pub fn await_committed(&self, least: i64) {
+        wait_for(60, &format!("{least} raw records committed"), || {
+            let seen = self.committed().values().map(|(offset, _)| offset).sum::<i64>();
+            soon(seen >= least, seen)
+        });
+    }
+
+    /// Waits until all that is in the raw topic is committed.
+    pub fn settle(&self) {
+        self.producer.flush();
+        let raw = self.watch.topic(Topic::Raw);
+        let ends = (0..self.topics.partitions(&raw)).map(|p| (p, self.topics.end(&raw, p)));
+        let ends: BTreeMap<i32, i64> = ends.filter(|(_, end)| *end > 0).collect();
+        wait_for(90, "all raw records committed", || {
+            let committed = self.committed();
+            let done = ends.iter().all(|(p, end)| committed.get(p).is_some_and(|(offset, _)| offset >= end));
+            soon(done, (&committed, &ends))
+        });
+    }
+
+    /// The shapes that each raw partition took, as its table partition has recorded them.
+    pub fn shapes(&self) -> Vec<Vec<Shape>> {
+        let table = self.read(Topic::Table);
+        table.iter().enumerate().map(|(partition, records)| self.recorded(partition, records)).collect()
+    }
+
+    fn recorded(&self, partition: usize, table: &[Record]) -> Vec<Shape> {
+        let mut taken: BTreeMap<u64, Taken> = BTreeMap::new();
+        for record in table.iter().filter(|record| record.key_text() == SHAPE_KEY) {
+            let shapes: Shapes = serde_json::from_slice(record.value.as_deref().unwrap())
+                .unwrap_or_else(|error| panic!("the record of shapes: {error}: {}", record.text()));
+            for shape in shapes.history {
+                let before = taken.insert(shape.epoch, shape.clone());
+                // Tolerances alone make no epoch: its generation may go on.
+                let same = before.is_none_or(|before| {
+                    before.generation <= shape.generation
+                        && before == Taken { generation: before.generation, ..shape.clone() }
+                });
+                assert!(same, "epoch {} of partition {partition} was rewritten", shape.epoch);
+            }
+        }
+        let taken: Vec<Taken> = taken.into_values().collect();
+        for pair in taken.windows(2) {
+            let forward = pair[0].offset <= pair[1].offset && pair[0].generation < pair[1].generation;
+            assert!(forward, "the shapes of partition {partition} go back: {taken:#?}");
+        }
+        let shape = |taken: &Taken| {
+            let Taken { offset: from, windows, entities, wildcard, .. } = taken.clone();
+            let shape = Shape { from, windows, entities, wildcard };
+            let written = Shape { from, ..self.watches[&taken.generation].shape() };
+            assert_eq!(shape, written, "generation {} as partition {partition} took it", taken.generation);
+            shape
+        };
+        taken.iter().map(shape).collect()
+    }
+
+    /// Waits until all is committed, and panics where any output is not what the oracle says.
+    ///
+    /// For topics of equal partition counts and a raw log that is whole.
+    pub fn assert_right(&self) -> Vec<Outputs> {
+        self.settle();
+        let raw = self.read(Topic::Raw);
+        let shapes = self.shapes();
+        let [deduplicated, averages, alarms, dead] =
+            [Topic::Deduplicated, Topic::Averages, Topic::Alarms, Topic::DeadLetter].map(|t| self.read(t));
+        let mut all = Vec::new();
+        for (p, raw) in raw.iter().enumerate() {
+            let expected = if raw.is_empty() {
+                Outputs::default()
+            } else {
+                assert!(!shapes[p].is_empty(), "partition {p} recorded no shape");
+                outputs(raw, fates(raw, &shapes[p]))
+            };
+            assert_same(&format!("after-dedup of partition {p}"), &expected.deduplicated, &deduplicated[p]);
+            assert_same(&format!("averages of partition {p}"), &expected.averages, &averages[p]);
+            self.assert_dead_letters(raw, &expected.dead, &dead[p]);
+            assert_alarms(&expected.accepted, &alarms[p], &self.watches);
+            all.push(expected);
+        }
+        assert!(all.iter().any(|outputs| !outputs.accepted.is_empty()), "the test had no quotes at all");
+        all
+    }
+
+    fn assert_dead_letters(&self, raw: &[Record], expected: &[(i64, &'static str)], dead: &[Record]) {
+        for (i, (offset, reason)) in expected.iter().enumerate() {
+            let source = raw.iter().find(|record| record.offset == *offset).unwrap();
+            let Some(letter) = dead.get(i) else { panic!("no dead letter for {reason}: {source:?}") };
+            self.assert_headers(letter, source, reason);
+            assert_eq!(
+                (&letter.key, &letter.value),
+                (&source.key, &source.value),
+                "bytes of the dead letter"
+            );
+        }
+        assert_eq!(dead.len(), expected.len(), "dead letters that nothing caused");
+    }
+
+    /// Panics where a dead letter's headers do not say why and whence.
+    pub fn assert_headers(&self, letter: &Record, source: &Record, reason: &str) {
+        let says = ["reason", "topic", "partition", "offset"]
+            .map(|name| letter.header(&format!("stockwatch-{name}")).unwrap_or_default());
+        let expected = [
+            reason.into(),
+            self.watch.topic(Topic::Raw),
+            source.partition.to_string(),
+            source.offset.to_string(),
+        ];
+        assert_eq!(says, expected, "headers of the dead letter of {}", source.text());
+    }
+}
+
+fn assert_same(what: &str, expected: &[(String, String)], got: &[Record]) {
+    for (i, (key, value)) in expected.iter().enumerate() {
+        let Some(record) = got.get(i) else {
+            panic!("{what}: {} of {} records, lost from {value} on", got.len(), expected.len());
+        };
+        assert_eq!((&record.key_text(), &record.text()), (key, value), "{what}, record {i}");
+    }
+    assert_eq!(
+        got.len(),
+        expected.len(),
+        "{what}: more than expected, from {:?} on",
+        got.get(expected.len())
+    );
+}

@@ -1,0 +1,28 @@
+//! Awaiting events: the only place of the tests where time passes.
+
+use std::time::{Duration, Instant};
+
+/// How often an awaited event is looked for.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Waits until `look` gives a value, and panics with `what` and the last thing seen instead after `seconds`.
+pub fn wait_for<T>(seconds: u64, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) if Instant::now() > end => panic!("{what}: not within {seconds} s, last seen: {seen}"),
+            Err(_) => std::thread::sleep(POLL),
+        }
+    }
+}
+
+/// For [`wait_for`]: done when `ok`, else what is seen instead.
+pub fn soon(ok: bool, seen: impl std::fmt::Debug) -> Result<(), String> {
+    if ok { Ok(()) } else { Err(format!("{seen:?}")) }
+}
+
+/// Lets an outage last: for failures that are made of time alone, never to await something.
+pub fn outage(seconds: u64) {
+    std::thread::sleep(Duration::from_secs(seconds));
+}

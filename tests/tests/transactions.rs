@@ -1,0 +1,169 @@
+//! Every way in which a transaction fails without a crash, also with an edit between the attempts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use rdkafka::producer::{BaseProducer, Producer};
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage, soon, wait_for};
+
+/// For tests that leave the broker alone.
+static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
+
+const ENTITIES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+fn listed(watch: &mut Watch) {
+    watch.tickers = ENTITIES[..4].iter().map(|entity| Ticker::of(entity)).collect();
+    watch.windows = vec![(5, "0".into()), (15, "0.05%".into())];
+}
+
+/// A change of windows and tickers.
+fn other(watch: &mut Watch) {
+    watch.tickers = ENTITIES[1..].iter().map(|entity| Ticker::of(entity)).collect();
+    watch.windows = vec![(5, "0.1".into()), (10, "0".into()), (30, "0.05%".into())];
+}
+
+fn flow(scene: &Scene, records: i64) {
+    let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
+    scene.await_committed(done + records);
+}
+
+/// What befalls the broker for 15 s, then an edit in the middle if asked; at last the outputs are right.
+fn outlives(name: &str, edited: bool, fall: fn(&Broker), rise: fn(&Broker)) {
+    let broker = Broker::start();
+    let mut scene = Scene::new(&broker, name, listed);
+    let mut worker = scene.worker("w");
+    let feeder = scene.feed(Market::new(7, &ENTITIES), 500);
+    scene.await_committed(500);
+    fall(&broker);
+    outage(8);
+    if edited {
+        scene.edit(other);
+    }
+    outage(7);
+    rise(&broker);
+    worker.await_ready();
+    flow(&scene, 1_000);
+    if edited {
+        worker.await_applied(2);
+        flow(&scene, 500);
+    }
+    feeder.stop();
+    assert!(worker.metric("transactions_aborted") > 0.0, "the outage hit a transaction");
+    scene.assert_right();
+    worker.terminate();
+}
+
+#[test]
+fn a_broker_killed_for_fifteen_seconds_costs_nothing() {
+    outlives("killed", false, Broker::kill, Broker::restart);
+}
+
+#[test]
+fn a_broker_killed_for_fifteen_seconds_and_an_edit_meanwhile_cost_nothing() {
+    outlives("killed-edit", true, Broker::kill, Broker::restart);
+}
+
+#[test]
+fn a_broker_stopped_for_fifteen_seconds_and_an_edit_meanwhile_cost_nothing() {
+    outlives("stopped", true, Broker::stop, Broker::restart);
+}
+
+#[test]
+fn a_broker_frozen_for_fifteen_seconds_costs_nothing() {
+    outlives("frozen", false, Broker::pause, Broker::resume);
+}
+
+#[test]
+fn a_broker_frozen_for_fifteen_seconds_and_an_edit_meanwhile_cost_nothing() {
+    outlives("frozen-edit", true, Broker::pause, Broker::resume);
+}
+
+/// A worker frozen for so long, alone or beside another, then let go on.
+fn thaws(name: &str, seconds: u64, beside: bool, edited: bool) {
+    let mut scene = Scene::new(&BROKER, name, listed);
+    let mut worker = scene.worker("w");
+    let feeder = scene.feed(Market::new(8, &ENTITIES), 1_000);
+    scene.await_committed(1_000);
+    worker.pause();
+    let second = beside.then(|| scene.worker("second"));
+    outage(seconds);
+    if edited {
+        scene.edit(other);
+    }
+    worker.resume();
+    worker.await_ready();
+    flow(&scene, 2_000);
+    if edited {
+        let workers = [Some(&worker), second.as_ref()];
+        workers.into_iter().flatten().for_each(|worker| worker.await_applied(2));
+        flow(&scene, 500);
+    }
+    feeder.stop();
+    assert!(worker.metric("transactions_aborted") > 0.0, "the frozen worker lost a transaction");
+    scene.assert_right();
+    assert!(worker.runs(), "being timed out does not end a worker");
+}
+
+#[test]
+fn a_transaction_timed_out_by_the_coordinator_is_repeated() {
+    thaws("timeout", 25, false, false);
+}
+
+#[test]
+fn a_transaction_timed_out_by_the_coordinator_is_repeated_with_an_edit_between() {
+    thaws("timeout-edit", 25, false, true);
+}
+
+#[test]
+fn partitions_lost_to_another_worker_are_left_to_it() {
+    thaws("lost", 9, true, false);
+}
+
+#[test]
+fn partitions_lost_to_another_worker_are_left_to_it_with_an_edit_between() {
+    thaws("lost-edit", 22, true, true);
+}
+
+/// Initialises the worker's transactional id as a second process of the same identity would.
+fn usurp(scene: &Scene, transactional_id: &str) {
+    let mut config = scene.broker.client();
+    config.set("transactional.id", transactional_id);
+    let producer: BaseProducer = config.create().unwrap();
+    producer.init_transactions(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_fenced_worker_exits_naming_its_id_and_started_again_all_is_right() {
+    for (producer, edited) in [(0, false), (1, true)] {
+        let mut scene = Scene::new(&BROKER, &format!("fenced-{producer}"), listed);
+        let mut worker = scene.worker("twin");
+        let feeder = scene.feed(Market::new(9, &ENTITIES), 500);
+        scene.await_committed(500);
+        let id = format!("{}.twin.{producer}", scene.watch.group());
+        usurp(&scene, &id);
+        let status = worker.await_exit();
+        assert_eq!(status.code(), Some(1), "{}", worker.log());
+        assert!(worker.log().contains(&format!("{}.twin", scene.watch.group())), "{}", worker.log());
+        if edited {
+            scene.edit(other);
+        }
+        let _again = scene.worker("twin");
+        flow(&scene, 500);
+        feeder.stop();
+        scene.assert_right();
+    }
+}
+
+#[test]
+fn two_workers_of_one_id_do_not_both_go_on() {
+    let scene = Scene::new(&BROKER, "same-id", listed);
+    let feeder = scene.feed(Market::new(10, &ENTITIES), 500);
+    let mut workers = [scene.worker("same"), scene.launch("same").start()];
+    wait_for(60, "one of the two gives up", || {
+        soon(workers.iter_mut().any(|worker| !worker.runs()), "both run")
+    });
+    flow(&scene, 500);
+    feeder.stop();
+    scene.assert_right();
+}
