@@ -1,0 +1,44 @@
+//! One real broker for the whole run.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::error::Result;
+
+/// A Kafka broker of our own. It holds the other end of the script's standard input: the script takes the
+/// broker down when that closes, however this process ends.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    script: Child,
+    /// Its address for clients.
+    pub(crate) bootstrap: String,
+}
+
+impl Broker {
+    /// Starts a broker by `script`, with its data in `dir`, on `port` and the two after it.
+    pub(crate) fn start(script: &Path, dir: &Path, port: u16) -> Result<Self> {
+        let mut child = Command::new(script)
+            .args(["hold", "1"])
+            .env("KAFKA_DIR", dir)
+            .env("KAFKA_PORT", port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("{}: {e}", script.display()))?;
+        let mut bootstrap = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut bootstrap)?;
+        }
+        let bootstrap = bootstrap.trim().to_owned();
+        let broker = Self { script: child, bootstrap };
+        if broker.bootstrap.is_empty() { Err("the broker did not start".into()) } else { Ok(broker) }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.script.stdin.take());
+        let _ = self.script.wait();
+    }
+}

@@ -1,0 +1,62 @@
+//! What the worker says of itself over HTTP.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::program::Program;
+
+/// The body that a worker answers with, if the status is 200.
+pub(crate) fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.split(' ').nth(1)?.eq("200").then(|| body.to_owned())
+}
+
+/// Waits for `/readyz`; gives the moment.
+pub(crate) fn ready(program: &mut Program, port: u16, limit: Duration) -> Result<Instant> {
+    until("/readyz", limit, || Ok(get(port, "/readyz").is_some()), program)
+}
+
+/// Waits until a metric, summed over its labels, is `value`.
+pub(crate) fn metric_is(
+    program: &mut Program,
+    port: u16,
+    name: &str,
+    value: f64,
+    limit: Duration,
+) -> Result<Instant> {
+    until(name, limit, || Ok(metric(port, name) == Some(value)), program)
+}
+
+/// A metric, summed over its labels.
+pub(crate) fn metric(port: u16, name: &str) -> Option<f64> {
+    let values: Vec<f64> = get(port, "/metrics")?
+        .lines()
+        .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
+        .filter_map(|line| line.rsplit(' ').next()?.parse().ok())
+        .collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}
+
+fn until(
+    what: &str,
+    limit: Duration,
+    reached: impl Fn() -> Result<bool>,
+    program: &mut Program,
+) -> Result<Instant> {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        program.check()?;
+        if reached()? {
+            return Ok(Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err(format!("the worker does not come to {what} within {limit:?}").into())
+}

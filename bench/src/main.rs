@@ -1,0 +1,156 @@
+//! Benchmarks of the worker against Kafka Streams and against librdkafka alone: one real broker, one run, one
+//! table of figures, and which of the project's bars hold.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are what this program is for")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts, for display")]
+
+mod bare;
+mod broker;
+mod cluster;
+mod error;
+mod http;
+mod job;
+mod measure;
+mod program;
+mod quotes;
+mod reader;
+mod report;
+mod shape;
+mod systems;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::broker::Broker;
+use crate::cluster::Cluster;
+use crate::error::Result;
+use crate::measure::{catch_up, failover, idle, latency, restore, start, tolerance, windows};
+use crate::report::Report;
+use crate::systems::{Bench, build_peer};
+
+// The floor allocates as the worker does: glibc's malloc alone would cost a sixth more.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Measures the StockWatch worker against Kafka Streams and against librdkafka alone.
+#[derive(Debug, Parser)]
+struct CommandLine {
+    #[command(subcommand)]
+    measurement: Option<Measurement>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where things are.
+#[derive(Debug, Args)]
+struct Place {
+    /// The script that runs a broker.
+    #[arg(long, env = "STOCKWATCH_KAFKA", global = true)]
+    kafka: Option<PathBuf>,
+    /// First of the broker's three ports.
+    #[arg(long, default_value_t = 29_500, global = true)]
+    port: u16,
+    /// The worker's executable; the one beside this program if absent.
+    #[arg(long, global = true)]
+    worker: Option<PathBuf>,
+    /// Keep the programs' logs and spec files in this directory.
+    #[arg(long, global = true)]
+    keep: Option<PathBuf>,
+    /// Leave the worker out.
+    #[arg(long, global = true)]
+    without_worker: bool,
+}
+
+/// What to measure; everything if absent.
+#[derive(Debug, Subcommand)]
+enum Measurement {
+    /// Everything.
+    All,
+    /// CPU for each quote, quotes a second, peak memory.
+    CatchUp,
+    /// Alarm latency.
+    Latency,
+    /// Start to the first output.
+    Start,
+    /// SIGKILL to the first output with 100,000 entities.
+    Restore,
+    /// Idle memory.
+    Idle,
+    /// Cost of a quote as windows grow.
+    Windows,
+    /// SIGKILL of one of two workers.
+    Failover,
+    /// Changed tolerance to the first alarm by it.
+    Tolerance,
+    /// The floor itself, until it is killed.
+    #[command(hide = true)]
+    Bare(bare::Arguments),
+}
+
+fn main() -> ExitCode {
+    let CommandLine { measurement, place } = CommandLine::parse();
+    let result = match measurement.unwrap_or(Measurement::All) {
+        Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
+        measurement => measure(&measurement, &place),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True if every bar that was looked at holds.
+fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let worker = match &place.worker {
+        Some(worker) => worker.clone(),
+        None => std::env::current_exe()?.with_file_name("stockwatch-worker"),
+    };
+    if !place.without_worker && !worker.exists() {
+        return Err(format!("no worker at {}: build it, or name it by --worker", worker.display()).into());
+    }
+    let classes = build_peer(&project.join("kafka-streams"))?;
+    let script = place.kafka.clone().unwrap_or_else(|| project.join("../tests/kafka/kafka.sh"));
+    let dir = tempfile::Builder::new().prefix("stockwatch-bench-").tempdir()?;
+    let broker = Broker::start(&script, &dir.path().join("kafka"), place.port)?;
+    let cluster = Cluster { bootstrap: broker.bootstrap.clone() };
+    let kept = place.keep.clone().unwrap_or_else(|| dir.path().to_owned());
+    std::fs::create_dir_all(&kept)?;
+    let bench = Bench { cluster, dir: kept, worker, classes };
+    let mut report = Report::default();
+    let result = chosen(measurement, &bench, &mut report, !place.without_worker);
+    let held = report.print();
+    result.map(|()| held)
+}
+
+fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker: bool) -> Result<()> {
+    match measurement {
+        Measurement::All => {
+            catch_up::run(bench, report, worker)?;
+            latency::run(bench, report, worker)?;
+            start::run(bench, report, worker)?;
+            restore::run(bench, report, worker)?;
+            if worker {
+                idle::run(bench, report)?;
+                windows::run(bench, report)?;
+                failover::run(bench, report)?;
+                tolerance::run(bench, report)?;
+            }
+            Ok(())
+        }
+        Measurement::CatchUp => catch_up::run(bench, report, worker),
+        Measurement::Latency => latency::run(bench, report, worker),
+        Measurement::Start => start::run(bench, report, worker),
+        Measurement::Restore => restore::run(bench, report, worker),
+        Measurement::Idle => idle::run(bench, report),
+        Measurement::Windows => windows::run(bench, report),
+        Measurement::Failover => failover::run(bench, report),
+        Measurement::Tolerance => tolerance::run(bench, report),
+        Measurement::Bare(_) => Err("the floor is not a measurement".into()),
+    }
+}

@@ -1,0 +1,108 @@
+//! CPU for each quote, quotes a second and peak memory: 1.1 M quotes of 1,000 tickers, a tenth of them
+//! duplicates, from the earliest offset to the end.
+
+use std::time::Duration;
+
+use crate::bare::Output;
+use crate::error::Result;
+use crate::job::Job;
+use crate::program::Program;
+use crate::quotes::Bulk;
+use crate::report::{BARE, Column, Report, STREAMS, WORKER, median};
+use crate::shape;
+use crate::systems::{Bench, TOLERANCE};
+
+/// The worker and the floor run in turn this often, and the median counts: their ratio is close to its bar.
+const ROUNDS: usize = 3;
+/// Kafka Streams runs once in each of these heaps, and the better of its figures counts.
+const HEAPS: [&str; 2] = ["-Xmx1g", "-Xmx256m"];
+const LIMIT: Duration = Duration::from_secs(180);
+const HTTP: u16 = 29_601;
+const RAW: &str = "catch-up.raw";
+
+/// One program's figures.
+#[derive(Debug, Default)]
+struct Figures {
+    cpu: Vec<f64>,
+    rate: Vec<f64>,
+    peak: Vec<f64>,
+}
+
+impl Figures {
+    /// Waits until `program` has committed everything, and takes its figures.
+    fn take(&mut self, bench: &Bench, name: &str, mut program: Program, group: &str) -> Result<()> {
+        let done = bench.cluster.catch_up(&mut program, group, RAW, LIMIT)?;
+        let cpu = program.cpu_seconds()? / done.records * 1e6;
+        let peak = program.peak_memory()?;
+        eprintln!(
+            "catching up, {name}: {cpu:.2} CPU s/M quotes, {:.0} quotes/s, peak {peak:.0} MB",
+            done.rate
+        );
+        program.kill()?;
+        self.cpu.push(cpu);
+        self.rate.push(done.rate);
+        self.peak.push(peak);
+        Ok(())
+    }
+
+    fn report(&mut self, report: &mut Report, row: &'static str) {
+        report.figure(row, Column::Cpu, median(&mut self.cpu));
+        report.figure(row, Column::Rate, median(&mut self.rate));
+        report.figure(row, Column::Peak, median(&mut self.peak));
+    }
+
+    /// The least CPU and memory and the highest rate, of whichever run.
+    fn report_best(&self, report: &mut Report, row: &'static str) {
+        let least = |figures: &[f64]| figures.iter().copied().fold(f64::INFINITY, f64::min);
+        report.figure(row, Column::Cpu, least(&self.cpu));
+        report.figure(row, Column::Rate, self.rate.iter().copied().fold(0.0, f64::max));
+        report.figure(row, Column::Peak, least(&self.peak));
+    }
+}
+
+/// Measures the worker (if `worker`), Kafka Streams and the floor.
+pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()> {
+    let cluster = &bench.cluster;
+    cluster.create(&[RAW])?;
+    let bulk = Bulk { tickers: 1000, steps: 0..1000, step_millis: 60_000, duplicates_percent: 10 };
+    let written = bulk.write(cluster, RAW)?;
+    report.note(format!(
+        "catching up: {written} records; Kafka Streams in heaps of {HEAPS:?}, its better figures"
+    ));
+    let mut outputs: Option<Vec<Output>> = None;
+    let (mut workers, mut floors) = (Figures::default(), Figures::default());
+    for round in 0..ROUNDS {
+        if worker {
+            let job = Job::new(cluster, &format!("catch-up.worker-{round}"), RAW)?;
+            bench.write_spec(&job, TOLERANCE)?;
+            let program = bench.start_worker(&job, "a", HTTP)?;
+            workers.take(bench, WORKER, program, &job.name)?;
+            if outputs.is_none() {
+                let observed = shape::observe(cluster, &job, written)?;
+                report
+                    .note(format!("the worker's output for each raw record: {}", shape::describe(&observed)));
+                outputs = Some(observed);
+            }
+        }
+        let job = Job::new(cluster, &format!("catch-up.bare-{round}"), RAW)?;
+        let outputs = shape::rename(outputs.as_deref().unwrap_or(&shape::usual(10.0 / 11.0, 0.0)), &job);
+        cluster.create(&[&job.table()])?;
+        floors.take(bench, BARE, bench.start_bare(&job, &outputs, false)?, &job.name)?;
+    }
+    if worker {
+        workers.report(report, WORKER);
+    }
+    floors.report(report, BARE);
+    let mut streams = Figures::default();
+    for (run, heap) in HEAPS.iter().enumerate() {
+        let job = Job::new(cluster, &format!("catch-up.streams-{run}"), RAW)?;
+        let program = bench.start_streams(&job, &[heap])?;
+        streams.take(bench, STREAMS, program, &Bench::streams_group(&job))?;
+    }
+    streams.report_best(report, STREAMS);
+    report.ratio_at_most(Column::Cpu, STREAMS, 0.125);
+    report.ratio_at_most(Column::Cpu, BARE, 1.25);
+    report.ratio_at_least(Column::Rate, STREAMS, 4.0);
+    report.ratio_at_most(Column::Peak, STREAMS, 0.25);
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! The worker's memory with six tickers and nothing else to do.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::http;
+use crate::report::Report;
+use crate::systems::Bench;
+
+const HTTP: u16 = 29_605;
+const SETTLED: Duration = Duration::from_secs(30);
+
+/// Measures the worker.
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let spec = bench.dir.join("idle.yaml");
+    let text = format!(
+        r#"apiVersion: stockwatch.dev/v1alpha1
+kind: StockWatch
+metadata: {{name: idle, namespace: bench}}
+spec:
+  tickers: [{{symbol: A}}, {{symbol: B}}, {{symbol: C}}, {{symbol: D}}, {{symbol: E}}, {{symbol: F}}]
+  source: {{simulated: {{interval: 1s, seed: 1}}}}
+  kafka: {{bootstrapServers: "{}"}}
+"#,
+        bench.cluster.bootstrap
+    );
+    fs::write(&spec, text)?;
+    let mut program = bench.run_worker(&spec, "idle", HTTP)?;
+    http::ready(&mut program, HTTP, SETTLED)?;
+    std::thread::sleep(SETTLED);
+    program.check()?;
+    let (memory, peak) = (program.resident_memory()?, program.peak_memory()?);
+    report.note(format!("idle: {memory:.1} MB resident with six tickers, {peak:.1} MB at most"));
+    report.at_most("idle memory, MB", memory, 20.0);
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! The measurements, one a file. Each adds its figures and its bars to the report.
+
+pub(crate) mod catch_up;
+pub(crate) mod failover;
+pub(crate) mod idle;
+pub(crate) mod latency;
+pub(crate) mod restore;
+pub(crate) mod start;
+pub(crate) mod tolerance;
+pub(crate) mod windows;

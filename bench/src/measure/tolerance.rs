@@ -1,0 +1,75 @@
+//! From the rename of the file to the first alarm that was decided with its tolerance, and whether any quote
+//! was lost or judged twice on the way.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::message::Message;
+
+use crate::error::Result;
+use crate::http;
+use crate::job::Job;
+use crate::quotes::Feed;
+use crate::reader::Reader;
+use crate::report::{Report, percentile};
+use crate::systems::Bench;
+
+const CHANGES: u64 = 50;
+const RATE: u64 = 1000;
+const HTTP: u16 = 29_609;
+const LIMIT: Duration = Duration::from_secs(60);
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// Measures the worker.
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let job = Job::with_raw(&bench.cluster, "tolerance")?;
+    bench.write_spec(&job, "0.9%")?;
+    let mut program = bench.start_worker(&job, "a", HTTP)?;
+    http::ready(&mut program, HTTP, LIMIT)?;
+    let feed = Feed::start(&bench.cluster, &job.raw, RATE)?;
+    std::thread::sleep(WARM_UP);
+    let alarms = Reader::from_now(&bench.cluster, &[&job.alarms()])?;
+    let mut millis = Vec::new();
+    for change in 0..CHANGES {
+        // Not in step with anything that ticks.
+        std::thread::sleep(Duration::from_millis(100 + change * 37 % 100));
+        let tolerance = format!("0.{:03}%", 100 + change);
+        let written = Instant::now();
+        bench.write_spec(&job, &tolerance)?;
+        let decided = alarms.find("alarm with the new tolerance", LIMIT, |record| {
+            let alarm: serde_json::Value = serde_json::from_slice(record.payload()?).ok()?;
+            (alarm.get("tolerance")?.as_str()? == tolerance).then(Instant::now)
+        })?;
+        millis.push((decided - written).as_secs_f64() * 1e3);
+    }
+    let sent = feed.stop()?;
+    let (lost, twice) = judged(bench, &job, sent)?;
+    program.check()?;
+    let (p50, p99) = (percentile(&mut millis, 50), percentile(&mut millis, 99));
+    report.note(format!(
+        "changed tolerance: {CHANGES} changes, p50 {p50:.1} ms, p99 {p99:.1} ms to the first alarm; {sent} quotes, \
+         {lost} averages lost, {twice} computed twice"
+    ));
+    report.at_most("changed tolerance to the first alarm by it, p99 ms", p99, 100.0);
+    report.at_most("averages lost or computed twice over the changes", lost + twice, 0.0);
+    Ok(())
+}
+
+/// How many of the averages of `sent` quotes are missing, and how many there are twice.
+fn judged(bench: &Bench, job: &Job, sent: u64) -> Result<(f64, f64)> {
+    let averages = Reader::from_start(&bench.cluster, &[&job.averages()])?;
+    let mut seen: HashMap<(u64, u64), u32> = HashMap::new();
+    let _ = averages.find("all averages", LIMIT, |record| {
+        let average: serde_json::Value = serde_json::from_slice(record.payload()?).ok()?;
+        *seen.entry((Feed::number(&average)?, average.get("windowtime")?.as_u64()?)).or_default() += 1;
+        (seen.len() as u64 == sent * 3).then_some(())
+    });
+    // A second one would follow the first: look a little further.
+    let _ = averages.find("more", Duration::from_secs(2), |record| {
+        let average: serde_json::Value = serde_json::from_slice(record.payload()?).ok()?;
+        *seen.entry((Feed::number(&average)?, average.get("windowtime")?.as_u64()?)).or_default() += 1;
+        None::<()>
+    });
+    let twice = seen.values().filter(|times| **times > 1).count();
+    Ok(((sent * 3 - seen.len() as u64) as f64, twice as f64))
+}

@@ -1,0 +1,63 @@
+//! Reads what is committed, as a downstream consumer does.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::cluster::{Cluster, PARTITIONS};
+use crate::error::Result;
+
+/// A `read_committed` reader of all partitions of some topics, without a group.
+pub(crate) struct Reader {
+    consumer: BaseConsumer,
+}
+
+impl Reader {
+    /// Reads from the first record on.
+    pub(crate) fn from_start(cluster: &Cluster, topics: &[&str]) -> Result<Self> {
+        Self::assigned(cluster, topics, |_| Ok(vec![0; PARTITIONS as usize]))
+    }
+
+    /// Reads what is written from now on.
+    pub(crate) fn from_now(cluster: &Cluster, topics: &[&str]) -> Result<Self> {
+        Self::assigned(cluster, topics, |topic| cluster.ends(topic))
+    }
+
+    fn assigned(cluster: &Cluster, topics: &[&str], from: impl Fn(&str) -> Result<Vec<i64>>) -> Result<Self> {
+        let consumer: BaseConsumer = cluster
+            .client()
+            .set("group.id", "bench-reader")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "10")
+            .create()?;
+        let mut partitions = TopicPartitionList::new();
+        for topic in topics {
+            for (partition, offset) in (0..).zip(from(topic)?) {
+                partitions.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+            }
+        }
+        consumer.assign(&partitions)?;
+        Ok(Self { consumer })
+    }
+
+    /// Shows each record to `find` until it answers; an error after `limit`.
+    pub(crate) fn find<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut find: impl FnMut(&BorrowedMessage<'_>) -> Option<T>,
+    ) -> Result<T> {
+        let started = Instant::now();
+        while started.elapsed() < limit {
+            if let Some(message) = self.consumer.poll(Duration::from_millis(20))
+                && let Some(found) = find(&message?)
+            {
+                return Ok(found);
+            }
+        }
+        Err(format!("no {what} within {limit:?}").into())
+    }
+}

@@ -1,0 +1,190 @@
+//! The programs that are compared, and how each is started for a job.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use crate::bare::Output;
+use crate::cluster::{Cluster, PARTITIONS};
+use crate::error::Result;
+use crate::job::Job;
+use crate::program::Program;
+
+/// Where everything that a measurement needs is found.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    /// The one broker.
+    pub(crate) cluster: Cluster,
+    /// Logs, spec files and state; removed at the end.
+    pub(crate) dir: PathBuf,
+    /// The worker's executable.
+    pub(crate) worker: PathBuf,
+    /// Java's class path to the peer.
+    pub(crate) classes: String,
+}
+
+/// The tolerance of every measurement but the one that changes it: 1 %.
+pub(crate) const TOLERANCE: &str = "1%";
+/// The same for Kafka Streams, as a fraction.
+const PEER_TOLERANCE: &str = "0.01";
+
+impl Bench {
+    fn log(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.log"))
+    }
+
+    /// The file that a job's worker watches.
+    pub(crate) fn spec_file(&self, job: &Job) -> PathBuf {
+        self.dir.join(format!("{}.yaml", job.name))
+    }
+
+    /// Writes the spec of a job with that tolerance; a reader sees the old file or the new one, never half of it.
+    pub(crate) fn write_spec(&self, job: &Job, tolerance: &str) -> Result<()> {
+        let bootstrap = &self.cluster.bootstrap;
+        let Job { name, raw } = job;
+        let (stream, table, averages, alarms) = (job.stream(), job.table(), job.averages(), job.alarms());
+        let topic = |name: &str| format!("{{name: {name}, partitions: {PARTITIONS}}}");
+        let text = format!(
+            r#"apiVersion: stockwatch.dev/v1alpha1
+kind: StockWatch
+metadata: {{name: bench, namespace: bench}}
+spec:
+  tickers: [{{symbol: "*"}}]
+  windows:
+    - {{duration: 5m, tolerance: "{tolerance}"}}
+    - {{duration: 10m, tolerance: "{tolerance}"}}
+    - {{duration: 15m, tolerance: "{tolerance}"}}
+  source: {{external: {{}}}}
+  kafka:
+    bootstrapServers: {bootstrap}
+    groupId: {name}
+    topics:
+      rawInput: {raw}
+      afterDedupStream: {stream}
+      afterDedupStorageTable: {table}
+      averagesOutput: {averages}
+      deviationAlarm: {alarms}
+      deadLetter: {dead}
+"#,
+            raw = topic(raw),
+            stream = topic(&stream),
+            table = topic(&table),
+            averages = topic(&averages),
+            alarms = topic(&alarms),
+            dead = topic(&job.dead()),
+        );
+        let file = self.spec_file(job);
+        let new = file.with_extension("new");
+        fs::write(&new, text)?;
+        Ok(fs::rename(new, file)?)
+    }
+
+    /// A worker of a job whose spec file is written; `id` is unique among the job's workers.
+    pub(crate) fn start_worker(&self, job: &Job, id: &str, http: u16) -> Result<Program> {
+        self.run_worker(&self.spec_file(job), &format!("{}-{id}", job.name), http)
+    }
+
+    /// A worker of any spec file.
+    pub(crate) fn run_worker(&self, spec: &Path, id: &str, http: u16) -> Result<Program> {
+        let mut command = Command::new(&self.worker);
+        command.args(["run", "--watch-file"]).arg(spec);
+        command.args(["--id", id, "--http", &format!("127.0.0.1:{http}")]);
+        Program::start(&command, &self.log(id))
+    }
+
+    /// Kafka Streams with in-memory stores, exactly once, on one thread; `java` are options of the JVM.
+    pub(crate) fn start_streams(&self, job: &Job, java: &[&str]) -> Result<Program> {
+        let state = self.dir.join("streams");
+        // In-memory stores come back from their changelogs: what is left of the directory is only in the way.
+        let _ = fs::remove_dir_all(&state);
+        let mut command = self.java(java);
+        command.args(["peer.StockAlarms", &self.cluster.bootstrap, &job.raw, &job.averages(), &job.alarms()]);
+        command.args(["memory", PEER_TOLERANCE, "1"]).arg(state);
+        Program::start(&command, &self.log(&job.name))
+    }
+
+    /// The group that Kafka Streams commits in.
+    pub(crate) fn streams_group(job: &Job) -> String {
+        format!("peer-{}", job.averages())
+    }
+
+    /// The changelogs of Kafka Streams' stores, which it creates if they are not there.
+    pub(crate) fn streams_changelogs(job: &Job) -> [String; 3] {
+        ["last", "prices", "averages"].map(|store| format!("{}-{store}-changelog", Self::streams_group(job)))
+    }
+
+    /// librdkafka alone.
+    pub(crate) fn start_bare(&self, job: &Job, outputs: &[Output], plain: bool) -> Result<Program> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([
+            "bare",
+            "--bootstrap",
+            &self.cluster.bootstrap,
+            "--group",
+            &job.name,
+            "--raw",
+            &job.raw,
+        ]);
+        for output in outputs {
+            command.args(["--output", &output.to_string()]);
+        }
+        command.args(plain.then_some("--plain"));
+        Program::start(&command, &self.log(&job.name))
+    }
+
+    /// The meter of alarm latency at `rate` quotes a second, which prints one line.
+    pub(crate) fn latency_meter(&self, job: &Job, rate: u64, seconds: u64, warm_up: u64) -> Result<String> {
+        let mut command = self.java(&["-Xmx256m"]);
+        command.args(["peer.Latency", &self.cluster.bootstrap, &job.raw, &job.alarms()]);
+        command.args([rate, seconds, warm_up].map(|n| n.to_string()));
+        let meter = Program::start(&command, &self.log(&format!("{}-meter", job.name)))?;
+        meter.output(Duration::from_secs(seconds + warm_up + 60))
+    }
+
+    fn java(&self, options: &[&str]) -> Command {
+        let mut command = Command::new("java");
+        command.args(options).args(["-cp", &self.classes]);
+        command
+    }
+}
+
+/// Builds the Kafka Streams program in `project` if its sources are newer; gives Java's class path.
+pub(crate) fn build_peer(project: &Path) -> Result<String> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(std::env::home_dir()?.join(".cache"))).ok_or("no home directory")?;
+    let libraries = cache.join("stockwatch/kafka-streams");
+    let jar = project.join("target/kafka-streams-peer-1.jar");
+    let built = fs::metadata(&jar).and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    if newest(project)? > built || !libraries.exists() {
+        let status = Command::new("mvn")
+            .args(["-q", "-B", "-f"])
+            .arg(project.join("pom.xml"))
+            .args(["package", "dependency:copy-dependencies"])
+            .arg(format!("-DoutputDirectory={}", libraries.display()))
+            .status()
+            .map_err(|e| format!("mvn: {e}"))?;
+        if !status.success() {
+            return Err("the Kafka Streams program does not build".into());
+        }
+    }
+    Ok(format!("{}:{}/*", jar.display(), libraries.display()))
+}
+
+/// When the newest source in `directory` was written, what Maven builds left aside.
+fn newest(directory: &Path) -> Result<SystemTime> {
+    let mut newest = SystemTime::UNIX_EPOCH;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name() == "target" {
+            continue;
+        }
+        let kind = entry.file_type()?;
+        newest = newest.max(if kind.is_dir() {
+            self::newest(&entry.path())?
+        } else {
+            entry.metadata()?.modified()?
+        });
+    }
+    Ok(newest)
+}
