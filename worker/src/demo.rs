@@ -114,7 +114,7 @@ fn start(arguments: &args::Demo) -> Result<(), DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let demo = Demo { shared, received, table: Table::default(), file, log };
     let result = runtime.block_on(async {
-        let worker = Worker::start(connection, "demo".into(), &demo.shared)?;
+        let worker = Worker::start(connection, "demo".into(), false, &demo.shared)?;
         let end = arguments.seconds.map(Duration::from_secs);
         if io::stdout().is_terminal() {
             let mut terminal = ratatui::try_init()?;

@@ -4,8 +4,13 @@ mod context;
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::metadata::Metadata;
 use stockwatch_crds::{Kafka, Mechanism};
 
 pub use self::context::KafkaContext;
@@ -133,6 +138,23 @@ impl Connection {
     /// The brokers' addresses as written.
     pub fn bootstrap_servers(&self) -> &str {
         self.config.get("bootstrap.servers").unwrap_or_default()
+    }
+}
+
+/// A topic's metadata, asked for until a broker answers: for at most `patience`, and no longer once `stop` is set.
+pub fn await_metadata<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    patience: Duration,
+    stop: &AtomicBool,
+) -> Result<Metadata, KafkaError> {
+    const STEP: Duration = Duration::from_millis(500);
+    let deadline = Instant::now() + patience;
+    loop {
+        match client.fetch_metadata(Some(topic), STEP) {
+            Err(_) if Instant::now() < deadline && !stop.load(Ordering::Relaxed) => {}
+            answer => return answer,
+        }
     }
 }
 

@@ -5,12 +5,10 @@ use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, Run};
@@ -19,14 +17,10 @@ use crate::health::Health;
 use crate::http::{self, Limits, Shared};
 use crate::kafka::{Connection, ConnectionError};
 use crate::metrics::Metrics;
-use crate::topics::{self, RawPartitions, TopicsError};
 use crate::worker::{Ended, Worker};
 
 /// The exit code for a file or an argument that cannot be used.
 pub(crate) const BAD_INPUT: u8 = 2;
-
-/// Between two attempts to reach the brokers at the start.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the worker does not run; the message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +33,6 @@ enum RunError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("the process cannot start: {0}")]
     Start(#[from] io::Error),
-    #[error(transparent)]
-    Topics(#[from] TopicsError),
     #[error(transparent)]
     Ended(#[from] Ended),
 }
@@ -111,25 +103,15 @@ async fn serve(arguments: &Run, connection: Connection, shared: Shared) -> Resul
     result
 }
 
-/// Sees to the topics, then runs the worker, until a signal comes.
+/// Runs the worker until a signal comes.
 async fn work(
     id: String,
     connection: Connection,
     shared: &Shared,
     signals: &mut Signals,
 ) -> Result<(), RunError> {
-    tokio::select! {
-        result = ensure_topics(&connection, shared) => {
-            let RawPartitions(partitions) = result?;
-            tracing::info!(partitions, "the topics are there");
-        }
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped before the work began");
-            return Ok(());
-        }
-    }
     tracing::info!(id, "the work begins");
-    let mut worker = Worker::start(connection, id, shared)?;
+    let mut worker = Worker::start(connection, id, true, shared)?;
     tokio::select! {
         ended = worker.ended() => return Err(ended.into()),
         signal = signals.next() => tracing::info!(signal, "stopping"),
@@ -138,27 +120,6 @@ async fn work(
     worker.stop().await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Creates the missing topics, however long it takes until the brokers answer.
-async fn ensure_topics(connection: &Connection, shared: &Shared) -> Result<RawPartitions, RunError> {
-    let mut said = None;
-    loop {
-        shared.health.beat();
-        let (connection, spec) = (connection.clone(), shared.live.current());
-        let attempt =
-            tokio::task::spawn_blocking(move || topics::ensure(&connection, &spec.spec.kafka.topics, true));
-        let error = match attempt.await.map_err(|_| Ended::Crashed("creation of topics"))? {
-            Err(error) if error.is_retriable() => error.to_string(),
-            result => return Ok(result?),
-        };
-        if said.as_ref() != Some(&error) {
-            tracing::warn!(error, "waiting for Kafka");
-            said = Some(error.clone());
-        }
-        shared.health.set_not_ready(Some(error));
-        sleep(RETRY).await;
-    }
 }
 
 /// The two signals that ask a process to end.

@@ -39,9 +39,6 @@ pub enum TopicsError {
     /// The client's settings do not even make a client.
     #[error("spec.kafka: librdkafka refuses the connection's settings: {0}")]
     Settings(KafkaError),
-    /// Topics are missing and this process does not create any.
-    #[error("missing topics: {}; create them, or let the operator do it", .0.join(", "))]
-    Missing(Vec<String>),
     /// The raw topic and the storage table do not fit together.
     #[error(
         "topic {raw} (spec.kafka.topics.rawInput) has {raw_partitions} partitions and {table} \
@@ -69,20 +66,13 @@ impl TopicsError {
     }
 }
 
-/// Finds the topics, creates the missing ones if `create`, and gives the raw topic's partitions.
+/// Finds the topics, creates the missing ones, and gives the raw topic's partitions.
 ///
 /// Blocks for at most about 20 s (futures' own executor waits for librdkafka's thread), so call it from a thread that
 /// may wait, never from an async task.
-pub fn ensure(connection: &Connection, topics: &Topics, create: bool) -> Result<RawPartitions, TopicsError> {
+pub fn ensure(connection: &Connection, topics: &Topics) -> Result<RawPartitions, TopicsError> {
     let broker = Broker::new(connection)?;
     let mut found = broker.partitions(topics)?;
-    if !create {
-        let missing = named(topics).into_iter().filter(|(_, topic)| !found.contains_key(&topic.name));
-        let missing: Vec<String> = missing.map(|(_, topic)| topic.name.clone()).collect();
-        if !missing.is_empty() {
-            return Err(TopicsError::Missing(missing));
-        }
-    }
     let planned = plan(topics, &found)?;
     if !planned.is_empty() {
         broker.create(&planned)?;

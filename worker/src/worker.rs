@@ -48,8 +48,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts both parts; the topics must exist. `id` is `--id` or the pod's name.
-    pub fn start(connection: Connection, id: String, shared: &Shared) -> io::Result<Self> {
+    /// Starts both parts. `id` is `--id` or the pod's name; topics that are missing now are created, or awaited.
+    pub fn start(
+        connection: Connection,
+        id: String,
+        create_topics: bool,
+        shared: &Shared,
+    ) -> io::Result<Self> {
         let (owned, follow_owned) = watch::channel(Owned::default());
         let stop_pipeline = Arc::new(AtomicBool::new(false));
         let settings = pipeline::Settings {
@@ -59,6 +64,7 @@ impl Worker {
             health: Arc::clone(&shared.health),
             metrics: Arc::clone(&shared.metrics),
             owned,
+            create_topics,
             stop: Arc::clone(&stop_pipeline),
         };
         let (ended, pipeline) = oneshot::channel();

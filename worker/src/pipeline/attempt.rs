@@ -1,12 +1,12 @@
 //! One attempt to restore: committed offsets, what a dead owner left open, the tables, the replay.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset};
 
-use super::reader::{Range, Reader};
+use super::reader::{CALL_TIMEOUT, Range, Reader};
 use super::restore::{Clients, CommitMetadata, Context, RestoreError, raw_record};
 use super::transaction::fence;
 use crate::checkpoint::{OffsetRecord, TableReader};
@@ -72,12 +72,17 @@ impl Session<'_> {
         &self,
         partitions: &[i32],
     ) -> Result<HashMap<i32, (i64, Option<CommitMetadata>)>, RestoreError> {
+        // librdkafka asks again and again for offsets that are not stable, and ends with a time-out.
+        let left = !self.dead_owners(partitions)?.is_empty();
+        let patience = if left { DEAD_AFTER } else { CALL_TIMEOUT };
         let mut wait = OpenTransaction::new(self);
         loop {
-            let list = self.clients.committed.committed(&self.context.raw, partitions);
-            let unstable =
-                |e: &KafkaError| e.rdkafka_error_code() == Some(RDKafkaErrorCode::UnstableOffsetCommit);
-            let list = match list {
+            let unstable = |e: &KafkaError| match e.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::UnstableOffsetCommit) => true,
+                Some(RDKafkaErrorCode::OperationTimedOut) => left,
+                _ => false,
+            };
+            let list = match self.clients.committed.committed(&self.context.raw, partitions, patience) {
                 Err(error) if unstable(&error) => {
                     wait.more(partitions)?;
                     continue;
@@ -104,19 +109,32 @@ impl Session<'_> {
         }
     }
 
+    /// Who committed last on these partitions, is not this process, and did not give them away. The last stable
+    /// commit names its writer: whose else can an open transaction be?
+    fn dead_owners(&self, partitions: &[i32]) -> Result<BTreeSet<String>, RestoreError> {
+        let list = self.clients.uncommitted.committed(&self.context.raw, partitions, CALL_TIMEOUT);
+        let list = list.map_err(RestoreError::Committed)?;
+        let metadata =
+            list.elements().into_iter().filter_map(|e| serde_json::from_str::<CommitMetadata>(e.metadata()).ok());
+        Ok(metadata.filter(|m| self.was_left(m)).map(|m| m.owner).collect())
+    }
+
+    fn was_left(&self, last: &CommitMetadata) -> bool {
+        !last.released && last.owner != self.context.owner
+    }
+
     /// Readers of the outputs wait for a transaction that a dead process left open, so it is ended now.
     fn end_open_outputs(
         &self,
         committed: &HashMap<i32, (i64, Option<CommitMetadata>)>,
     ) -> Result<(), RestoreError> {
         for (&partition, (_, metadata)) in committed {
-            let left = metadata.as_ref().is_some_and(|m| !m.released && m.owner != self.context.owner);
-            if !left {
+            if !metadata.as_ref().is_some_and(|m| self.was_left(m)) {
                 continue;
             }
             let mut wait = OpenTransaction::new(self);
-            for (topic, count) in &self.context.outputs {
-                let output = partition % count;
+            for topic in &self.context.outputs {
+                let output = partition % self.clients.uncommitted.partitions(topic)?;
                 let (_, end) = self.clients.uncommitted.bounds(topic, output)?;
                 while self.clients.committed.bounds(topic, output)?.1 < end {
                     wait.more(&[partition])?;
@@ -269,30 +287,13 @@ impl<'a> OpenTransaction<'a> {
         }
         if self.since.elapsed() > DEAD_AFTER && !self.fenced {
             self.fenced = true;
-            self.fence_owners(partitions)?;
+            let Context { connection, kafka, .. } = self.session.context;
+            for owner in self.session.dead_owners(partitions)? {
+                tracing::warn!(owner, "aborting the transaction that a process left open");
+                fence(connection, kafka, &owner).map_err(RestoreError::Connect)?;
+            }
         }
         std::thread::sleep(Duration::from_millis(10));
-        Ok(())
-    }
-
-    /// The last stable commit names its writer: whose else can the open transaction be?
-    fn fence_owners(&self, partitions: &[i32]) -> Result<(), RestoreError> {
-        let context = self.session.context;
-        let list = self.session.clients.uncommitted.committed(&context.raw, partitions);
-        let list = list.map_err(RestoreError::Committed)?;
-        let mut owners: Vec<String> = list
-            .elements()
-            .iter()
-            .filter_map(|e| serde_json::from_str::<CommitMetadata>(e.metadata()).ok())
-            .filter(|m| !m.released && m.owner != context.owner)
-            .map(|m| m.owner)
-            .collect();
-        owners.sort_unstable();
-        owners.dedup();
-        for owner in owners {
-            tracing::warn!(owner, "aborting the transaction that a process left open");
-            fence(&context.connection, &context.kafka, &owner).map_err(RestoreError::Connect)?;
-        }
         Ok(())
     }
 }

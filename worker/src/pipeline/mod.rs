@@ -30,6 +30,7 @@ use crate::health::Health;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::partition::Owned;
+use crate::topics::{RawPartitions, TopicsError};
 
 /// Between attempts to connect.
 const RETRY: [Duration; 4] =
@@ -49,6 +50,8 @@ pub struct Settings {
     pub metrics: Arc<Metrics>,
     /// Told which partitions are owned and restored.
     pub owned: watch::Sender<Owned>,
+    /// Whether topics that are missing at the start are created.
+    pub create_topics: bool,
     /// Set from outside to end.
     pub stop: Arc<AtomicBool>,
 }
@@ -64,6 +67,9 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// The topics cannot be used or created as they are.
+    #[error(transparent)]
+    Topics(TopicsError),
     /// The thread that restores cannot be started.
     #[error("no thread can be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -76,6 +82,10 @@ enum SessionError {
     Final(#[from] Error),
     #[error(transparent)]
     Topics(#[from] topology::TopologyError),
+    #[error(transparent)]
+    Create(TopicsError),
+    #[error("topics were created, {} partitions of raw quotes", .0.0)]
+    Created(RawPartitions),
     #[error("no transactions: {0}")]
     Producers(KafkaError),
     #[error("no membership of the consumer group: {0}")]
@@ -90,11 +100,16 @@ enum SessionError {
 /// What only people can mend; everything else is retried, with the reason in [`Health`].
 pub fn run(settings: Settings) -> Result<(), Error> {
     let mut failures = 0;
+    let mut may_create = settings.create_topics;
     while !settings.stop.load(Ordering::Relaxed) {
         settings.health.beat();
         let began = Instant::now();
-        match run::session(&settings) {
+        match run::session(&settings, &mut may_create) {
             Ok(()) => break,
+            Err(SessionError::Created(RawPartitions(partitions))) => {
+                tracing::info!(partitions, "missing topics were created");
+                may_create = false;
+            }
             Err(SessionError::Final(error)) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the session with the brokers ended, beginning another");

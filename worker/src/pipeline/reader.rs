@@ -56,6 +56,21 @@ impl Reader {
         Ok(Self { consumer: config.create_with_context(context.clone())? })
     }
 
+    /// Makes the connections to the leaders and to the group's coordinator; failures show when they are used.
+    pub(super) fn warm(&self, raw: &str, table: &str) {
+        let known = |topic| self.consumer.fetch_metadata(Some(topic), CALL_TIMEOUT).is_ok();
+        let _ = known(table) && known(raw) && self.committed(raw, &[0], CALL_TIMEOUT).is_ok();
+    }
+
+    /// How many partitions a topic has.
+    pub(super) fn partitions(&self, topic: &str) -> Result<i32, RestoreError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), CALL_TIMEOUT);
+        let metadata =
+            metadata.map_err(|source| RestoreError::Read { topic: topic.to_owned(), source })?;
+        let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
+        Ok(i32::try_from(count).unwrap_or(i32::MAX).max(1))
+    }
+
     /// First and end offset of a partition, as this reader's isolation sees them.
     pub(super) fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), RestoreError> {
         self.consumer
@@ -68,12 +83,13 @@ impl Reader {
         &self,
         topic: &str,
         partitions: &[i32],
+        patience: Duration,
     ) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
             list.add_partition(topic, *partition);
         }
-        self.consumer.committed_offsets(list, CALL_TIMEOUT)
+        self.consumer.committed_offsets(list, patience)
     }
 
     /// The first offset whose record is stamped `timestamp` (ms) or later; `None` if there is none.

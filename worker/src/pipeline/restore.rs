@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -89,8 +89,8 @@ pub(super) struct Context {
     pub(super) owner: String,
     pub(super) raw: String,
     pub(super) table: String,
-    /// The topics that records of a raw partition go to, with their partition counts.
-    pub(super) outputs: Vec<(String, i32)>,
+    /// The topics that records of a raw partition go to, the table aside.
+    pub(super) outputs: [String; 4],
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) least_ticket: Arc<AtomicU64>,
@@ -107,8 +107,9 @@ pub(super) struct Restorer {
 pub(super) fn start(context: Context) -> std::io::Result<Restorer> {
     let (jobs, inbox) = channel();
     let (outbox, done) = channel();
-    let thread = std::thread::Builder::new().name("restore".into()).spawn(move || {
-        let mut clients = Clients::open(&context).ok(); // connects while the group forms
+    let thread = thread::Builder::new().name("restore".into()).spawn(move || {
+        // Connects while the group forms; why it cannot comes out when it must.
+        let mut clients = Clients::open(&context).inspect(|clients| clients.warm(&context)).ok();
         loop {
             match inbox.recv_timeout(IDLE) {
                 Ok(job) => serve(&context, &mut clients, job, &outbox),
@@ -144,7 +145,7 @@ fn serve(context: &Context, clients: &mut Option<Clients>, job: Job, outbox: &Se
         }
         let until = Instant::now() + RETRY[attempt.min(RETRY.len() - 1)];
         while Instant::now() < until && !context.is_cancelled(ticket) {
-            std::thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -207,6 +208,15 @@ impl Clients {
             committed: context.open("read_committed")?,
             uncommitted: context.open("read_uncommitted")?,
         })
+    }
+
+    /// Makes the connections that a restore needs, as far as it can.
+    fn warm(&self, context: &Context) {
+        thread::scope(|scope| {
+            for reader in [&self.committed, &self.uncommitted] {
+                scope.spawn(|| reader.warm(&context.raw, &context.table));
+            }
+        });
     }
 }
 

@@ -1,23 +1,27 @@
 //! One session with the brokers: what the loop hears, and what it does next.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use stockwatch_crds::Topics;
 
 use super::group::{self, GroupContext, Rebalance};
 use super::owned::{Slots, State};
 use super::restore::{self, Done, Job, Restorer};
 use super::rules::{Change, Rules};
-use super::topology::Topology;
+use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
 use super::transaction::{Failure, Producers};
 use super::{Error, SessionError, Settings};
 use crate::config::SpecReceiver;
 use crate::kafka::KafkaContext;
 use crate::partition::Owned;
 use crate::process::Encoder;
+use crate::topics;
 
 /// Between two commits at least, when there is little to do: each costs a few requests.
 const LEAST_GAP: Duration = Duration::from_millis(1);
@@ -30,10 +34,12 @@ const TICK: Duration = Duration::from_millis(50);
 /// The same while something is awaited from another thread.
 const QUICK_TICK: Duration = Duration::from_millis(2);
 
-/// Connects, and computes until told to stop or until the session fails.
-pub(super) fn session(settings: &Settings) -> Result<(), SessionError> {
+/// Connects, and computes until told to stop or until the session fails. The first one that connects creates
+/// missing topics if it may: one that goes later takes offsets and state with it, and is an error.
+pub(super) fn session(settings: &Settings, may_create: &mut bool) -> Result<(), SessionError> {
     let kafka = KafkaContext::default();
-    let ended = connect(settings, &kafka).and_then(|mut running| {
+    let ended = connect(settings, &kafka, *may_create).and_then(|mut running| {
+        *may_create = false;
         let consumer = running.consumer.clone();
         let ended = running.run(&consumer);
         consumer.context().close();
@@ -48,7 +54,11 @@ pub(super) fn session(settings: &Settings) -> Result<(), SessionError> {
     }
 }
 
-fn connect<'a>(settings: &'a Settings, kafka: &KafkaContext) -> Result<Loop<'a>, SessionError> {
+fn connect<'a>(
+    settings: &'a Settings,
+    kafka: &KafkaContext,
+    may_create: bool,
+) -> Result<Loop<'a>, SessionError> {
     let mut receiver = settings.spec.clone();
     let spec = receiver.borrow_and_update().clone();
     let topics = &spec.spec.kafka.topics;
@@ -57,8 +67,6 @@ fn connect<'a>(settings: &'a Settings, kafka: &KafkaContext) -> Result<Loop<'a>,
     // The group forms while the rest connects.
     let consumer = group::join(&settings.connection, kafka, group_id, &topics.raw_input.name);
     let consumer = Arc::new(consumer.map_err(SessionError::Group)?);
-    let topology = Topology::discover(&settings.connection, kafka, topics)
-        .inspect_err(|_| consumer.context().close())?;
     let least_ticket = Arc::new(AtomicU64::new(0));
     let restorer = restore::start(restore::Context {
         connection: settings.connection.clone(),
@@ -67,14 +75,14 @@ fn connect<'a>(settings: &'a Settings, kafka: &KafkaContext) -> Result<Loop<'a>,
         owner: owner.clone(),
         raw: topics.raw_input.name.clone(),
         table: topics.after_dedup_storage_table.name.clone(),
-        outputs: topology.outputs().map(|o| (o.name.clone(), o.partitions)).collect(),
+        outputs: topology::outputs(topics).map(|t| t.name.clone()),
         metrics: settings.metrics.clone(),
         stop: settings.stop.clone(),
         least_ticket: least_ticket.clone(),
     })
     .map_err(Error::Thread)?;
-    let producers =
-        open_producers(settings, kafka, &owner, &topology).inspect_err(|_| consumer.context().close())?;
+    let (topology, producers) =
+        discover_and_open(settings, kafka, &owner, topics, may_create).inspect_err(|_| consumer.context().close())?;
     kafka.clear_error();
     let now = Instant::now();
     Ok(Loop {
@@ -107,9 +115,43 @@ pub(super) fn open_producers(
     settings: &Settings,
     kafka: &KafkaContext,
     owner: &str,
-    topology: &Topology,
+    topics: &Topics,
+    batch_bytes: usize,
 ) -> Result<Producers, SessionError> {
-    Producers::open(&settings.connection, kafka, owner, topology).map_err(SessionError::Producers)
+    Producers::open(&settings.connection, kafka, owner, topics, batch_bytes, &settings.stop)
+        .map_err(SessionError::Producers)
+}
+
+/// Looks at the topics and opens the producers side by side: each takes about ten round trips.
+fn discover_and_open(
+    settings: &Settings,
+    kafka: &KafkaContext,
+    owner: &str,
+    topics: &Topics,
+    may_create: bool,
+) -> Result<(Topology, Producers), SessionError> {
+    let (topology, producers) = thread::scope(|scope| {
+        let opening = scope.spawn(|| open_producers(settings, kafka, owner, topics, USUAL_BATCH));
+        (Topology::discover(&settings.connection, kafka, topics, &settings.stop), opening.join())
+    });
+    let topology = match topology {
+        Err(TopologyError::Missing(_)) if may_create => return Err(create(settings, topics)),
+        looked => looked?,
+    };
+    let mut producers = producers.map_err(|_| Error::Thread(io::Error::other("it died")))??;
+    if topology.batch_bytes() < producers.batch_bytes() {
+        producers = open_producers(settings, kafka, owner, topics, topology.batch_bytes())?;
+    }
+    Ok((topology, producers))
+}
+
+/// Creates the missing topics, which the clients of another session know from the start.
+fn create(settings: &Settings, topics: &Topics) -> SessionError {
+    match topics::ensure(&settings.connection, topics) {
+        Ok(partitions) => SessionError::Created(partitions),
+        Err(error) if error.is_retriable() => SessionError::Create(error),
+        Err(error) => Error::Topics(error).into(),
+    }
 }
 
 /// What the open transaction holds.

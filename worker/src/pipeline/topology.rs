@@ -1,13 +1,14 @@
 //! The topics as the brokers have them: how many partitions, how large a record.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use stockwatch_crds::Topics;
+use stockwatch_crds::{Topic, Topics};
 
-use crate::kafka::{Connection, KafkaContext};
+use crate::kafka::{self, Connection, KafkaContext};
 use crate::process::Stream;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -16,13 +17,17 @@ const DEFAULT_MAX_BYTES: usize = 1_048_588;
 /// What a record and its batch take besides key, value and headers, generously.
 const OVERHEAD: usize = 512;
 /// A larger record than this we never write, whatever the topic takes.
-const LARGEST: usize = 16 * 1024 * 1024;
+pub(super) const LARGEST_RECORD: usize = 16 * 1024 * 1024;
+/// A batch that topics take unless somebody made their limit smaller than Kafka's default.
+pub(super) const USUAL_BATCH: usize = 1_000_000;
 
 /// Why the topics cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TopologyError {
-    #[error("the brokers give no metadata: {0}")]
-    Unreachable(#[from] KafkaError),
+    #[error("Kafka at {bootstrap} does not answer: {source}; check spec.kafka.bootstrapServers, tls and sasl, and that it runs")]
+    Unreachable { bootstrap: String, source: KafkaError },
+    #[error("missing topics: {}; create them, or let the operator do it", .0.join(", "))]
+    Missing(Vec<String>),
     #[error("topic {topic} cannot be used: {code}")]
     Topic { topic: String, code: RDKafkaErrorCode },
     #[error(
@@ -54,42 +59,51 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    /// Asks the brokers.
+    /// Asks the brokers; gives up within 5 s, or half a second once `stop` is set.
     pub(super) fn discover(
         connection: &Connection,
         context: &KafkaContext,
         topics: &Topics,
+        stop: &AtomicBool,
     ) -> Result<Self, TopologyError> {
+        let bootstrap = connection.bootstrap_servers();
+        let unreachable = |source| TopologyError::Unreachable { bootstrap: bootstrap.to_owned(), source };
         let mut config = connection.client();
         config.set("socket.timeout.ms", "10000");
-        let admin: AdminClient<KafkaContext> = config.create_with_context(context.clone())?;
-        let limits = max_message_bytes(&admin, topics);
-        let partitions = |name: &str| -> Result<i32, TopologyError> {
-            let missing = |code| TopologyError::Topic { topic: name.to_owned(), code };
-            let metadata = admin.inner().fetch_metadata(Some(name), CALL_TIMEOUT)?;
+        let admin: AdminClient<KafkaContext> =
+            config.create_with_context(context.clone()).map_err(unreachable)?;
+        let mut missing = Vec::new();
+        let mut partitions = |name: &str| -> Result<i32, TopologyError> {
+            let metadata = kafka::await_metadata(admin.inner(), name, CALL_TIMEOUT, stop).map_err(unreachable)?;
             let topic = metadata.topics().iter().find(|t| t.name() == name);
-            let topic = topic.ok_or_else(|| missing(RDKafkaErrorCode::UnknownTopicOrPartition))?;
-            if let Some(error) = topic.error() {
-                return Err(missing(error.into()));
+            let count = topic.map_or(0, |t| t.partitions().len());
+            match topic.and_then(|t| t.error()).map(RDKafkaErrorCode::from) {
+                Some(code) if !is_missing(code) => {
+                    return Err(TopologyError::Topic { topic: name.to_owned(), code });
+                }
+                None if count > 0 => {}
+                _ => missing.push(name.to_owned()),
             }
-            match i32::try_from(topic.partitions().len()) {
-                Ok(count) if count > 0 => Ok(count),
-                _ => Err(missing(RDKafkaErrorCode::UnknownTopicOrPartition)),
-            }
+            Ok(i32::try_from(count).unwrap_or(i32::MAX))
         };
-        let output = |name: &str| -> Result<Output, TopologyError> {
-            let max = limits.get(name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST);
+        let raw_partitions = partitions(&topics.raw_input.name)?;
+        let limits = max_message_bytes(&admin, topics);
+        let mut output = |name: &str| -> Result<Output, TopologyError> {
+            let max = limits.get(name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD);
             let max_bytes = max.saturating_sub(OVERHEAD);
             Ok(Output { name: name.to_owned(), partitions: partitions(name)?, max_bytes })
         };
         let topology = Self {
-            raw_partitions: partitions(&topics.raw_input.name)?,
+            raw_partitions,
             deduplicated: output(&topics.after_dedup_stream.name)?,
             averages: output(&topics.averages_output.name)?,
             alarms: output(&topics.deviation_alarm.name)?,
             dead_letter: output(&topics.dead_letter.name)?,
             table: output(&topics.after_dedup_storage_table.name)?,
         };
+        if !missing.is_empty() {
+            return Err(TopologyError::Missing(missing));
+        }
         topology.check(topics)?;
         Ok(topology)
     }
@@ -123,17 +137,7 @@ impl Topology {
 
     /// A batch that every topic takes.
     pub(super) fn batch_bytes(&self) -> usize {
-        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, 1_000_000)
-    }
-
-    /// The largest record that any topic takes.
-    pub(super) fn message_bytes(&self) -> usize {
-        self.all().map(|o| o.max_bytes + OVERHEAD).max().unwrap_or(DEFAULT_MAX_BYTES)
-    }
-
-    /// The topics that others read.
-    pub(super) fn outputs(&self) -> impl Iterator<Item = &Output> {
-        [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter].into_iter()
+        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, USUAL_BATCH)
     }
 
     /// All topics that are written.
@@ -149,15 +153,24 @@ impl Output {
     }
 }
 
+fn is_missing(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
+}
+
+/// The topics that others read.
+pub(super) fn outputs(topics: &Topics) -> [&Topic; 4] {
+    [&topics.after_dedup_stream, &topics.averages_output, &topics.deviation_alarm, &topics.dead_letter]
+}
+
+/// All topics that are written.
+pub(super) fn written(topics: &Topics) -> [&Topic; 5] {
+    let [stream, averages, alarms, dead_letter] = outputs(topics);
+    [stream, averages, alarms, dead_letter, &topics.after_dedup_storage_table]
+}
+
 /// The setting of each topic that we write, where it may be read.
 fn max_message_bytes(admin: &AdminClient<KafkaContext>, topics: &Topics) -> HashMap<String, usize> {
-    let written = [
-        &topics.after_dedup_stream,
-        &topics.averages_output,
-        &topics.deviation_alarm,
-        &topics.dead_letter,
-        &topics.after_dedup_storage_table,
-    ];
+    let written = written(topics);
     let resources: Vec<_> = written.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
     let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
     let answers = match futures::executor::block_on(admin.describe_configs(&resources, &options)) {

@@ -4,6 +4,7 @@
 //! as its markers are still being written. The other one need not wait. Order and fencing are those of one
 //! producer, since a transaction begins only after the last commit was acknowledged.
 
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -12,13 +13,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use super::topology::Topology;
-use crate::kafka::{Connection, KafkaContext};
+use stockwatch_crds::Topics;
+
+use super::topology::{self, LARGEST_RECORD};
+use crate::kafka::{self, Connection, KafkaContext};
 
 /// The coordinator aborts a transaction that is older.
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A call to the coordinator gives up after this; what it began may still happen.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// A broker that has not answered for so long is not there.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// Between looks at the messages in flight: `commit_transaction` by itself looks every 100 ms.
 const FLUSH_STEP: Duration = Duration::from_micros(200);
 
@@ -44,18 +49,22 @@ pub(super) enum Failure {
 /// Two transactional producers, of which one has the turn.
 pub(super) struct Producers {
     ids: [String; 2],
+    batch_bytes: usize,
     producers: [BaseProducer<KafkaContext>; 2],
     turn: usize,
     began: Option<Instant>,
 }
 
 impl Producers {
-    /// Connects both and fences whoever had their ids. Blocks for about `CALL_TIMEOUT` at most.
+    /// Connects both and fences whoever had their ids; a batch has at most `batch_bytes`. Blocks for about
+    /// `CALL_TIMEOUT` at most.
     pub(super) fn open(
         connection: &Connection,
         context: &KafkaContext,
         owner: &str,
-        topology: &Topology,
+        topics: &Topics,
+        batch_bytes: usize,
+        stop: &AtomicBool,
     ) -> Result<Self, KafkaError> {
         let ids = transactional_ids(owner);
         let open = |id: &str| -> Result<BaseProducer<KafkaContext>, KafkaError> {
@@ -68,15 +77,15 @@ impl Producers {
                 .set("compression.codec", "lz4")
                 .set("delivery.report.only.error", "true")
                 .set("batch.num.messages", "100000")
-                .set("batch.size", topology.batch_bytes().to_string())
-                .set("message.max.bytes", topology.message_bytes().to_string())
+                .set("batch.size", batch_bytes.to_string())
+                .set("message.max.bytes", LARGEST_RECORD.to_string())
                 .set("queue.buffering.max.kbytes", "32768")
                 .set("queue.buffering.max.messages", "200000");
             let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
             // The first record of a topic that is not known yet would wait for its leaders, and the look for the
             // coordinator for a connection.
-            for output in topology.all() {
-                producer.client().fetch_metadata(Some(&output.name), CALL_TIMEOUT)?;
+            for topic in topology::written(topics) {
+                kafka::await_metadata(producer.client(), &topic.name, FIRST_ANSWER, stop)?;
             }
             producer.init_transactions(CALL_TIMEOUT)?;
             Ok(producer)
@@ -87,7 +96,12 @@ impl Producers {
         });
         let second =
             second.map_err(|_| KafkaError::ClientCreation("the thread that opened it died".into()))?;
-        Ok(Self { producers: [first?, second?], ids, turn: 0, began: None })
+        Ok(Self { producers: [first?, second?], ids, batch_bytes, turn: 0, began: None })
+    }
+
+    /// The largest batch, in bytes.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.batch_bytes
     }
 
     /// When the open transaction began.
@@ -214,11 +228,15 @@ pub(super) fn transactional_ids(owner: &str) -> [String; 2] {
 
 /// Aborts at once what a dead process left open: whoever initialises its ids fences it.
 pub(super) fn fence(connection: &Connection, context: &KafkaContext, owner: &str) -> Result<(), KafkaError> {
-    for id in transactional_ids(owner) {
+    let initialise = |id: &str| {
         let mut config = connection.client();
-        config.set("transactional.id", &id).set("transaction.timeout.ms", "10000");
+        config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
         let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
-        producer.init_transactions(CALL_TIMEOUT)?;
-    }
-    Ok(())
+        producer.init_transactions(CALL_TIMEOUT)
+    };
+    let [first, second] = &transactional_ids(owner);
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| initialise(second));
+        initialise(first).and(other.join().unwrap_or(Err(KafkaError::Canceled)))
+    })
 }

@@ -284,10 +284,12 @@ impl Loop<'_> {
         let partitions = self.slots.forget_all(self.ticket);
         self.publish_owned();
         // A topic may have gone, or may take less than it did.
-        self.topology =
-            Topology::discover(&self.settings.connection, &self.kafka, &self.rules.live().spec.kafka.topics)?;
-        if aborted.is_err() {
-            self.producers = open_producers(self.settings, &self.kafka, &self.owner, &self.topology)?;
+        let live = self.rules.live();
+        let topics = &live.spec.kafka.topics;
+        self.topology = Topology::discover(&self.settings.connection, &self.kafka, topics, &self.settings.stop)?;
+        let batch = self.topology.batch_bytes();
+        if aborted.is_err() || batch < self.producers.batch_bytes() {
+            self.producers = open_producers(self.settings, &self.kafka, &self.owner, topics, batch)?;
         }
         if !partitions.is_empty() {
             group::pause(&self.consumer, &self.raw, &partitions).map_err(SessionError::Group)?;

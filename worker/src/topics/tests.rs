@@ -104,20 +104,7 @@ fn existing_topics_are_taken_as_they_are() {
         cluster.create_topic(&topic.name, 3, 1).unwrap();
     }
     let connection = Connection::plaintext(&cluster.bootstrap_servers());
-    for create in [false, true] {
-        assert_eq!(ensure(&connection, &topics(), create).unwrap(), RawPartitions(3));
-    }
-}
-
-#[test]
-fn missing_topics_are_named_where_none_may_be_created() {
-    let cluster = MockCluster::new(1).unwrap();
-    for name in ["raw", "table", "stream", "dead"] {
-        cluster.create_topic(name, 1, 1).unwrap();
-    }
-    let connection = Connection::plaintext(&cluster.bootstrap_servers());
-    let error = ensure(&connection, &topics(), false).unwrap_err();
-    assert!(matches!(&error, TopicsError::Missing(names) if names == &["averages", "alarms"]), "{error}");
+    assert_eq!(ensure(&connection, &topics()).unwrap(), RawPartitions(3));
 }
 
 #[test]
@@ -127,7 +114,7 @@ fn a_table_of_another_size_is_refused() {
         cluster.create_topic(&topic.name, if topic.name == "table" { 2 } else { 3 }, 1).unwrap();
     }
     let connection = Connection::plaintext(&cluster.bootstrap_servers());
-    let error = ensure(&connection, &topics(), true).unwrap_err();
+    let error = ensure(&connection, &topics()).unwrap_err();
     assert!(matches!(error, TopicsError::PartitionsDiffer { .. }), "{error}");
 }
 
