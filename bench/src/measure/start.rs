@@ -12,50 +12,53 @@ use crate::reader::Reader;
 use crate::report::{Column, Report, STREAMS, WORKER, median};
 use crate::systems::{Bench, TOLERANCE};
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const LIMIT: Duration = Duration::from_secs(60);
 const HTTP: u16 = 29_603;
 
-/// Measures the worker (if `worker`) and Kafka Streams.
+/// Measures the worker (if `worker`) and Kafka Streams in turn, so that both meet the same broker; the first
+/// round warms it.
 pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()> {
-    if worker {
-        let mut ready = Vec::new();
-        let mut first = rounds(bench, "start.worker", |job| {
-            bench.cluster.create(&[&job.table(), &job.dead()])?;
-            bench.write_spec(job, TOLERANCE)?;
-            let mut program = bench.start_worker(job, "a", HTTP)?;
-            let at = http::ready(&mut program, HTTP, LIMIT)?;
-            ready.push((at - program.started()).as_secs_f64());
-            Ok(program)
-        })?;
-        let (ready, first) = (median(&mut ready), median(&mut first));
-        report.note(format!("start, {WORKER}: {ready:.3} s to /readyz, {first:.3} s to the first output"));
-        report.figure(WORKER, Column::Start, first);
+    let (mut ready, mut first, mut peer) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        if worker {
+            let seconds = start(bench, &format!("start.worker-{round}"), |job| {
+                bench.cluster.create(&[&job.table(), &job.dead()])?;
+                bench.write_spec(job, TOLERANCE)?;
+                let mut program = bench.start_worker(job, "a", HTTP)?;
+                let at = http::ready(&mut program, HTTP, LIMIT)?;
+                ready.push((at - program.started()).as_secs_f64());
+                Ok(program)
+            })?;
+            first.push(seconds);
+        }
+        peer.push(start(bench, &format!("start.streams-{round}"), |job| {
+            bench.cluster.create(&Bench::streams_changelogs(job).each_ref().map(String::as_str))?;
+            bench.start_streams(job, &["-Xmx1g"])
+        })?);
     }
-    let mut first = rounds(bench, "start.streams", |job| {
-        bench.cluster.create(&Bench::streams_changelogs(job).each_ref().map(String::as_str))?;
-        bench.start_streams(job, &["-Xmx1g"])
-    })?;
-    let first = median(&mut first);
-    report.note(format!("start, {STREAMS}: {first:.3} s to the first output"));
-    report.figure(STREAMS, Column::Start, first);
+    for seconds in [&mut ready, &mut first, &mut peer].into_iter().filter(|s| !s.is_empty()) {
+        seconds.remove(0);
+    }
+    if worker {
+        report.note(format!("start, {WORKER}: {ready:.3?} s to /readyz, {first:.3?} s to the first output"));
+        report.figure(WORKER, Column::Start, median(&mut first));
+    }
+    report.note(format!("start, {STREAMS}: {peer:.3?} s to the first output"));
+    report.figure(STREAMS, Column::Start, median(&mut peer));
     report.ratio_at_most(Column::Start, STREAMS, 0.1);
     Ok(())
 }
 
-/// The seconds to the first output, of each round.
-fn rounds(bench: &Bench, name: &str, mut start: impl FnMut(&Job) -> Result<Program>) -> Result<Vec<f64>> {
-    let mut seconds = Vec::new();
-    for round in 0..ROUNDS {
-        let job = Job::with_raw(&bench.cluster, &format!("{name}-{round}"))?;
-        Bulk { tickers: 10, steps: 0..10, step_millis: 60_000, duplicates_percent: 0 }
-            .write(&bench.cluster, &job.raw)?;
-        let reader = Reader::from_start(&bench.cluster, &[&job.averages()])?;
-        // Read beside the start, so that waiting for anything else does not delay the moment.
-        let seen = std::thread::spawn(move || reader.find("average", LIMIT, |_| Some(Instant::now())));
-        let program = start(&job)?;
-        let at = seen.join().map_err(|_| "the reader broke down")??;
-        seconds.push((at - program.started()).as_secs_f64());
-    }
-    Ok(seconds)
+/// The seconds to the first output.
+fn start(bench: &Bench, name: &str, start: impl FnOnce(&Job) -> Result<Program>) -> Result<f64> {
+    let job = Job::with_raw(&bench.cluster, name)?;
+    Bulk { tickers: 10, steps: 0..10, step_millis: 60_000, duplicates_percent: 0 }
+        .write(&bench.cluster, &job.raw)?;
+    let reader = Reader::from_start(&bench.cluster, &[&job.averages()])?;
+    // Read beside the start, so that waiting for anything else does not delay the moment.
+    let seen = std::thread::spawn(move || reader.find("average", LIMIT, |_| Some(Instant::now())));
+    let program = start(&job)?;
+    let at = seen.join().map_err(|_| "the reader broke down")??;
+    Ok((at - program.started()).as_secs_f64())
 }

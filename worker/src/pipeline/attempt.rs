@@ -114,8 +114,10 @@ impl Session<'_> {
     fn dead_owners(&self, partitions: &[i32]) -> Result<BTreeSet<String>, RestoreError> {
         let list = self.clients.uncommitted.committed(&self.context.raw, partitions, CALL_TIMEOUT);
         let list = list.map_err(RestoreError::Committed)?;
-        let metadata =
-            list.elements().into_iter().filter_map(|e| serde_json::from_str::<CommitMetadata>(e.metadata()).ok());
+        let metadata = list
+            .elements()
+            .into_iter()
+            .filter_map(|e| serde_json::from_str::<CommitMetadata>(e.metadata()).ok());
         Ok(metadata.filter(|m| self.was_left(m)).map(|m| m.owner).collect())
     }
 

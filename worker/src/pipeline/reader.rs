@@ -65,8 +65,7 @@ impl Reader {
     /// How many partitions a topic has.
     pub(super) fn partitions(&self, topic: &str) -> Result<i32, RestoreError> {
         let metadata = self.consumer.fetch_metadata(Some(topic), CALL_TIMEOUT);
-        let metadata =
-            metadata.map_err(|source| RestoreError::Read { topic: topic.to_owned(), source })?;
+        let metadata = metadata.map_err(|source| RestoreError::Read { topic: topic.to_owned(), source })?;
         let count = metadata.topics().first().map_or(0, |t| t.partitions().len());
         Ok(i32::try_from(count).unwrap_or(i32::MAX).max(1))
     }

@@ -29,6 +29,8 @@ const LEAST_GAP: Duration = Duration::from_millis(1);
 const BURST: usize = 500;
 /// A transaction in a burst is committed at this age.
 const BURST_AGE: Duration = Duration::from_millis(100);
+/// What does not come of a quote may wait for the next one: a shape after a restore, say.
+const NO_HURRY: Duration = Duration::from_millis(20);
 /// The loop turns at least so often.
 const TICK: Duration = Duration::from_millis(50);
 /// The same while something is awaited from another thread.
@@ -81,8 +83,8 @@ fn connect<'a>(
         least_ticket: least_ticket.clone(),
     })
     .map_err(Error::Thread)?;
-    let (topology, producers) =
-        discover_and_open(settings, kafka, &owner, topics, may_create).inspect_err(|_| consumer.context().close())?;
+    let (topology, producers) = discover_and_open(settings, kafka, &owner, topics, may_create)
+        .inspect_err(|_| consumer.context().close())?;
     kafka.clear_error();
     let now = Instant::now();
     Ok(Loop {
@@ -298,8 +300,11 @@ impl Loop<'_> {
     /// How long the open transaction may wait for more quotes.
     fn until_due(&self) -> Duration {
         let Some(began) = self.producers.began() else { return Duration::ZERO };
-        let gap = LEAST_GAP.saturating_sub(self.last_commit.elapsed());
-        if self.open.quotes < BURST { gap } else { BURST_AGE.saturating_sub(began.elapsed()).min(TICK) }
+        match self.open.quotes {
+            0 => NO_HURRY.saturating_sub(began.elapsed()),
+            1..BURST => LEAST_GAP.saturating_sub(self.last_commit.elapsed()),
+            _ => BURST_AGE.saturating_sub(began.elapsed()).min(TICK),
+        }
     }
 
     fn hear_error(&mut self, error: KafkaError) -> Result<(), Step> {

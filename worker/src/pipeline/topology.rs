@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResourceResult, ResourceSpecifier};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use stockwatch_crds::{Topic, Topics};
 
 use crate::kafka::{self, Connection, KafkaContext};
@@ -24,7 +26,9 @@ pub(super) const USUAL_BATCH: usize = 1_000_000;
 /// Why the topics cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TopologyError {
-    #[error("Kafka at {bootstrap} does not answer: {source}; check spec.kafka.bootstrapServers, tls and sasl, and that it runs")]
+    #[error(
+        "Kafka at {bootstrap} does not answer: {source}; check spec.kafka.bootstrapServers, tls and sasl, and that it runs"
+    )]
     Unreachable { bootstrap: String, source: KafkaError },
     #[error("missing topics: {}; create them, or let the operator do it", .0.join(", "))]
     Missing(Vec<String>),
@@ -74,7 +78,8 @@ impl Topology {
             config.create_with_context(context.clone()).map_err(unreachable)?;
         let mut missing = Vec::new();
         let mut partitions = |name: &str| -> Result<i32, TopologyError> {
-            let metadata = kafka::await_metadata(admin.inner(), name, CALL_TIMEOUT, stop).map_err(unreachable)?;
+            let metadata =
+                kafka::await_metadata(admin.inner(), name, CALL_TIMEOUT, stop).map_err(unreachable)?;
             let topic = metadata.topics().iter().find(|t| t.name() == name);
             let count = topic.map_or(0, |t| t.partitions().len());
             match topic.and_then(|t| t.error()).map(RDKafkaErrorCode::from) {
@@ -87,13 +92,14 @@ impl Topology {
             Ok(i32::try_from(count).unwrap_or(i32::MAX))
         };
         let raw_partitions = partitions(&topics.raw_input.name)?;
-        let limits = max_message_bytes(&admin, topics);
+        // The slower question is asked now, and its answer awaited at the end.
+        let resources = written(topics).map(|t| ResourceSpecifier::Topic(&t.name));
+        let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
+        let settings = admin.describe_configs(&resources, &options);
         let mut output = |name: &str| -> Result<Output, TopologyError> {
-            let max = limits.get(name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD);
-            let max_bytes = max.saturating_sub(OVERHEAD);
-            Ok(Output { name: name.to_owned(), partitions: partitions(name)?, max_bytes })
+            Ok(Output { name: name.to_owned(), partitions: partitions(name)?, max_bytes: 0 })
         };
-        let topology = Self {
+        let mut topology = Self {
             raw_partitions,
             deduplicated: output(&topics.after_dedup_stream.name)?,
             averages: output(&topics.averages_output.name)?,
@@ -104,6 +110,13 @@ impl Topology {
         if !missing.is_empty() {
             return Err(TopologyError::Missing(missing));
         }
+        let limits = max_message_bytes(block_on(settings), topics);
+        for output in topology.all_mut() {
+            let max = limits.get(&output.name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD);
+            output.max_bytes = max.saturating_sub(OVERHEAD);
+        }
+        // Closing it waits up to 100 ms for its thread.
+        thread::spawn(move || drop(admin));
         topology.check(topics)?;
         Ok(topology)
     }
@@ -140,6 +153,11 @@ impl Topology {
         self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, USUAL_BATCH)
     }
 
+    fn all_mut(&mut self) -> [&mut Output; 5] {
+        let Self { deduplicated, averages, alarms, dead_letter, table, .. } = self;
+        [deduplicated, averages, alarms, dead_letter, table]
+    }
+
     /// All topics that are written.
     pub(super) fn all(&self) -> impl Iterator<Item = &Output> {
         [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter, &self.table].into_iter()
@@ -169,18 +187,15 @@ pub(super) fn written(topics: &Topics) -> [&Topic; 5] {
 }
 
 /// The setting of each topic that we write, where it may be read.
-fn max_message_bytes(admin: &AdminClient<KafkaContext>, topics: &Topics) -> HashMap<String, usize> {
-    let written = written(topics);
-    let resources: Vec<_> = written.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
-    let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
-    let answers = match futures::executor::block_on(admin.describe_configs(&resources, &options)) {
-        Ok(answers) => answers,
-        Err(error) => {
-            tracing::warn!(%error, "topic settings cannot be read: assuming Kafka's default of max.message.bytes");
-            return HashMap::new();
-        }
-    };
-    let limits = answers.into_iter().zip(written).filter_map(|(answer, topic)| {
+fn max_message_bytes(
+    answers: KafkaResult<Vec<ConfigResourceResult>>,
+    topics: &Topics,
+) -> HashMap<String, usize> {
+    let answers = answers.unwrap_or_else(|error| {
+        tracing::warn!(%error, "topic settings cannot be read: assuming Kafka's default of max.message.bytes");
+        Vec::new()
+    });
+    let limits = answers.into_iter().zip(written(topics)).filter_map(|(answer, topic)| {
         let config = answer.ok()?;
         let max = config.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
         Some((topic.name.clone(), max))

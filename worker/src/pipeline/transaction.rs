@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use stockwatch_crds::Topics;
+use stockwatch_crds::{Topic, Topics};
 
 use super::topology::{self, LARGEST_RECORD};
 use crate::kafka::{self, Connection, KafkaContext};
@@ -82,12 +82,17 @@ impl Producers {
                 .set("queue.buffering.max.kbytes", "32768")
                 .set("queue.buffering.max.messages", "200000");
             let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
-            // The first record of a topic that is not known yet would wait for its leaders, and the look for the
-            // coordinator for a connection.
-            for topic in topology::written(topics) {
-                kafka::await_metadata(producer.client(), &topic.name, FIRST_ANSWER, stop)?;
-            }
-            producer.init_transactions(CALL_TIMEOUT)?;
+            // The look for the coordinator would wait half a second for a connection, and the first record of a
+            // topic for its leaders.
+            let know =
+                |topic: &Topic| kafka::await_metadata(producer.client(), &topic.name, FIRST_ANSWER, stop);
+            let [first, others @ ..] = topology::written(topics);
+            know(first)?;
+            std::thread::scope(|scope| {
+                let initialising = scope.spawn(|| producer.init_transactions(CALL_TIMEOUT));
+                others.into_iter().try_for_each(|topic| know(topic).map(drop))?;
+                initialising.join().unwrap_or(Err(KafkaError::Canceled))
+            })?;
             Ok(producer)
         };
         let (first, second) = std::thread::scope(|scope| {

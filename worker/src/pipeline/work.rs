@@ -286,7 +286,8 @@ impl Loop<'_> {
         // A topic may have gone, or may take less than it did.
         let live = self.rules.live();
         let topics = &live.spec.kafka.topics;
-        self.topology = Topology::discover(&self.settings.connection, &self.kafka, topics, &self.settings.stop)?;
+        self.topology =
+            Topology::discover(&self.settings.connection, &self.kafka, topics, &self.settings.stop)?;
         let batch = self.topology.batch_bytes();
         if aborted.is_err() || batch < self.producers.batch_bytes() {
             self.producers = open_producers(self.settings, &self.kafka, &self.owner, topics, batch)?;
