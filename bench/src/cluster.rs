@@ -10,8 +10,8 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use crate::error::Result;
 use crate::program::Program;
 
-/// Partitions of every topic.
-pub(crate) const PARTITIONS: i32 = 6;
+/// Partitions of every topic, where a measurement does not say otherwise.
+const PARTITIONS: i32 = 6;
 const CALL: Duration = Duration::from_secs(10);
 
 /// How a group went through a topic.
@@ -28,9 +28,16 @@ pub(crate) struct CaughtUp {
 pub(crate) struct Cluster {
     /// Its address for clients.
     pub(crate) bootstrap: String,
+    /// How many partitions a topic gets.
+    pub(crate) partitions: i32,
 }
 
 impl Cluster {
+    /// The cluster at that address.
+    pub(crate) fn at(bootstrap: &str) -> Self {
+        Self { bootstrap: bootstrap.to_owned(), partitions: PARTITIONS }
+    }
+
     /// A client's settings, to be added to.
     pub(crate) fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -41,8 +48,10 @@ impl Cluster {
     /// Creates topics; one that exists already is an error, since figures would mix.
     pub(crate) fn create(&self, topics: &[&str]) -> Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
-        let topics: Vec<NewTopic<'_>> =
-            topics.iter().map(|name| NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1))).collect();
+        let topics: Vec<NewTopic<'_>> = topics
+            .iter()
+            .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(1)))
+            .collect();
         let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         for result in runtime.block_on(admin.create_topics(&topics, &options))? {
@@ -54,7 +63,7 @@ impl Cluster {
     /// The end of each partition, for a client of that isolation level.
     pub(crate) fn ends(&self, topic: &str) -> Result<Vec<i64>> {
         let consumer: BaseConsumer = self.client().create()?;
-        (0..PARTITIONS).map(|p| Ok(consumer.fetch_watermarks(topic, p, CALL)?.1)).collect()
+        (0..self.partitions).map(|p| Ok(consumer.fetch_watermarks(topic, p, CALL)?.1)).collect()
     }
 
     /// Waits until `group` has committed up to the present end of `topic`.
@@ -68,7 +77,7 @@ impl Cluster {
         let total: i64 = self.ends(topic)?.iter().sum();
         let consumer: BaseConsumer = self.client().set("group.id", group).create()?;
         let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(topic, 0, PARTITIONS - 1);
+        asked.add_partition_range(topic, 0, self.partitions - 1);
         let started = Instant::now();
         let mut first: Option<(Instant, i64)> = None;
         loop {

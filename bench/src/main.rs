@@ -118,7 +118,7 @@ fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
     let script = place.kafka.clone().unwrap_or_else(|| project.join("../tests/kafka/kafka.sh"));
     let dir = tempfile::Builder::new().prefix("stockwatch-bench-").tempdir()?;
     let broker = Broker::start(&script, &dir.path().join("kafka"), place.port)?;
-    let cluster = Cluster { bootstrap: broker.bootstrap.clone() };
+    let cluster = Cluster::at(&broker.bootstrap);
     let kept = place.keep.clone().unwrap_or_else(|| dir.path().to_owned());
     std::fs::create_dir_all(&kept)?;
     let bench = Bench { cluster, dir: kept, worker, classes };

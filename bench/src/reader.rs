@@ -6,7 +6,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::cluster::{Cluster, PARTITIONS};
+use crate::cluster::Cluster;
 use crate::error::Result;
 
 /// A `read_committed` reader of all partitions of some topics, without a group.
@@ -17,7 +17,7 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads from the first record on.
     pub(crate) fn from_start(cluster: &Cluster, topics: &[&str]) -> Result<Self> {
-        Self::assigned(cluster, topics, |_| Ok(vec![0; PARTITIONS as usize]))
+        Self::assigned(cluster, topics, |_| Ok((0..cluster.partitions).map(|_| 0).collect()))
     }
 
     /// Reads what is written from now on.

@@ -6,13 +6,13 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use crate::bare::Output;
-use crate::cluster::{Cluster, PARTITIONS};
+use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::job::Job;
 use crate::program::Program;
 
 /// Where everything that a measurement needs is found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Bench {
     /// The one broker.
     pub(crate) cluster: Cluster,
@@ -30,6 +30,13 @@ pub(crate) const TOLERANCE: &str = "1%";
 const PEER_TOLERANCE: &str = "0.01";
 
 impl Bench {
+    /// The same with topics of so many partitions.
+    pub(crate) fn with_partitions(&self, partitions: i32) -> Self {
+        let mut bench = self.clone();
+        bench.cluster.partitions = partitions;
+        bench
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.log"))
     }
@@ -41,10 +48,10 @@ impl Bench {
 
     /// Writes the spec of a job with that tolerance; a reader sees the old file or the new one, never half of it.
     pub(crate) fn write_spec(&self, job: &Job, tolerance: &str) -> Result<()> {
-        let bootstrap = &self.cluster.bootstrap;
+        let Cluster { bootstrap, partitions } = &self.cluster;
         let Job { name, raw } = job;
         let (stream, table, averages, alarms) = (job.stream(), job.table(), job.averages(), job.alarms());
-        let topic = |name: &str| format!("{{name: {name}, partitions: {PARTITIONS}}}");
+        let topic = |name: &str| format!("{{name: {name}, partitions: {partitions}}}");
         let text = format!(
             r#"apiVersion: stockwatch.dev/v1alpha1
 kind: StockWatch

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::Message;
 
-use crate::cluster::PARTITIONS;
 use crate::error::Result;
 use crate::http;
 use crate::job::Job;
@@ -37,7 +36,7 @@ fn kill_one(bench: &Bench, name: &str) -> Result<f64> {
     let mut dying = bench.start_worker(&job, "a", HTTP[0])?;
     http::ready(&mut dying, HTTP[0], LIMIT)?;
     let mut other = bench.start_worker(&job, "b", HTTP[1])?;
-    let half = f64::from(PARTITIONS / 2);
+    let half = f64::from(bench.cluster.partitions / 2);
     http::metric_is(&mut other, HTTP[1], "stockwatch_partitions_owned", half, LIMIT)?;
     http::metric_is(&mut dying, HTTP[0], "stockwatch_partitions_owned", half, LIMIT)?;
     let feed = Feed::start(&bench.cluster, &job.raw, RATE)?;
@@ -48,7 +47,7 @@ fn kill_one(bench: &Bench, name: &str) -> Result<f64> {
         reader.find("output of every partition", LIMIT, |record| {
             let value = serde_json::from_slice(record.payload()?).ok()?;
             (Feed::number(&value)? >= after).then(|| answered.insert(record.partition()));
-            (answered.len() == PARTITIONS as usize).then(Instant::now)
+            (answered.len() == bench.cluster.partitions as usize).then(Instant::now)
         })
     };
     all(2 * RATE)?;

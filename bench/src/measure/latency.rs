@@ -15,8 +15,13 @@ const SECONDS: u64 = 30;
 const WARM_UP: u64 = 40;
 const HTTP: u16 = 29_602;
 
+/// Partitions of each topic: Kafka's default. librdkafka sends one request for each partition that a transaction
+/// touches, so the worker's latency and the floor's grow with them; Kafka Streams waits for its commit interval.
+const PARTITIONS: i32 = 1;
+
 /// Measures the worker (if `worker`), Kafka Streams and the floor with and without transactions.
 pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()> {
+    let bench = &bench.with_partitions(PARTITIONS);
     if worker {
         measure(bench, report, WORKER, |job| {
             bench.write_spec(job, TOLERANCE)?;

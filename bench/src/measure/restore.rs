@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::Message;
 
-use crate::cluster::PARTITIONS;
 use crate::error::Result;
 use crate::job::Job;
 use crate::program::Program;
@@ -80,7 +79,7 @@ fn measure(
                 counts.extend(value.get("count").and_then(serde_json::Value::as_u64));
             }
         }
-        (partitions.len() == PARTITIONS as usize).then(Instant::now)
+        (partitions.len() == bench.cluster.partitions as usize).then(Instant::now)
     });
     program.check()?;
     let all = (all? - killed).as_secs_f64();
