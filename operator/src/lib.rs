@@ -1,0 +1,3 @@
+//! The StockWatch operator.
+
+pub mod topics;
