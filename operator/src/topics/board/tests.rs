@@ -1,0 +1,99 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::topics::fixtures::{stockwatch, topics, wanted};
+
+fn connection(servers: &str) -> Connection {
+    Connection::new(servers, None, None).unwrap()
+}
+
+/// What one round over this connection answers, with topics of four partitions there.
+fn round(board: &mut Board, connection: &Connection) -> HashSet<ObjectKey> {
+    let work = board.take(connection);
+    let outcomes = planned(board, connection, &work);
+    board.publish(connection, outcomes, Vec::new())
+}
+
+fn planned(board: &mut Board, connection: &Connection, work: &Work) -> Vec<Outcome> {
+    let found = topics(&wanted(stockwatch("any", 1)), 4);
+    let outcome = |plan: Plan| Outcome {
+        observed: Observed::Known {
+            cluster_id: "c".into(),
+            topics: plan.statuses("c", &found),
+            problem: Problem::of(plan.problems),
+        },
+        wanted: plan.wanted,
+        again: false,
+    };
+    board.plan(connection, "c", &found, &work.wanted).into_iter().map(outcome).collect()
+}
+
+fn reason(observed: &Observed) -> Option<Reason> {
+    match observed {
+        Observed::Known { problem, .. } => problem.as_ref().map(|problem| problem.reason),
+        Observed::Unreachable(problem) => Some(problem.reason),
+        Observed::Pending => None,
+    }
+}
+
+#[test]
+fn an_answer_wakes_once_and_stays() {
+    let (mut board, kafka, tech) = (Board::default(), connection("kafka:1"), wanted(stockwatch("a", 1)));
+    let (observed, start) = board.observe(&kafka, tech.clone());
+    assert!(observed == Observed::Pending && start.is_some());
+    assert_eq!(round(&mut board, &kafka), HashSet::from([tech.who.clone()]));
+    let (observed, start) = board.observe(&kafka, tech.clone());
+    assert!(matches!(observed, Observed::Known { .. }) && start.is_none());
+    assert!(board.take(&kafka).wanted.is_empty(), "nothing is due");
+}
+
+#[test]
+fn who_goes_during_a_look_claims_nothing() {
+    let (mut board, kafka) = (Board::default(), connection("kafka:1"));
+    let (old, young) = (wanted(stockwatch("old", 1)), wanted(stockwatch("young", 2)));
+    board.observe(&kafka, old.clone());
+    let work = board.take(&kafka);
+    board.forget(&old.who);
+    board.observe(&kafka, young.clone());
+    let outcomes = planned(&mut board, &kafka, &work);
+    assert!(outcomes.is_empty());
+    round(&mut board, &kafka);
+    assert_eq!(reason(&board.observe(&kafka, young).0), None);
+}
+
+#[test]
+fn an_owner_over_another_connection_is_an_owner() {
+    let (mut board, one, other) = (Board::default(), connection("kafka:1"), connection("kafka:2"));
+    let (old, young) = (wanted(stockwatch("old", 1)), wanted(stockwatch("young", 2)));
+    board.observe(&one, old.clone());
+    round(&mut board, &one);
+    board.observe(&other, young.clone());
+    round(&mut board, &other);
+    assert_eq!(reason(&board.observe(&other, young.clone()).0), Some(Reason::TopicConflict));
+    board.forget(&old.who);
+    assert_eq!(round(&mut board, &other), HashSet::from([young.who.clone()]), "it hears of it");
+    assert_eq!(reason(&board.observe(&other, young).0), None);
+}
+
+#[test]
+fn what_is_known_survives_one_failure_and_not_two() {
+    let (mut board, kafka, tech) = (Board::default(), connection("kafka:1"), wanted(stockwatch("a", 1)));
+    board.observe(&kafka, tech.clone());
+    round(&mut board, &kafka);
+    let down = Problem { reason: Reason::KafkaUnreachable, message: "down".into() };
+    assert!(board.fail(&kafka, &down, 1).is_empty());
+    assert_eq!(board.fail(&kafka, &down, 2), HashSet::from([tech.who.clone()]));
+    assert_eq!(reason(&board.observe(&kafka, tech.clone()).0), Some(Reason::KafkaUnreachable));
+    assert_eq!(round(&mut board, &kafka), HashSet::from([tech.who.clone()]), "it is due again");
+}
+
+#[test]
+fn a_changed_connection_leaves_the_old_one() {
+    let (mut board, old, new) = (Board::default(), connection("kafka:1"), connection("kafka:2"));
+    let tech = wanted(stockwatch("a", 1));
+    board.observe(&old, tech.clone());
+    let (_, start) = board.observe(&new, tech);
+    assert!(start.is_some());
+    assert_eq!(board.next(&old), Next::Gone);
+    assert!(matches!(board.next(&new), Next::At(_)));
+}

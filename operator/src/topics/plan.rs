@@ -1,0 +1,330 @@
+//! What is to be done for one StockWatch, from what it wants and what is there. Pure.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
+
+use super::observed::{Problem, Reason};
+use super::wanted::{Role, Wanted, WantedTopic};
+
+/// A topic as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) partitions: i32,
+    /// `None` where the partitions differ, as while they are moved.
+    pub(super) replication_factor: Option<i32>,
+}
+
+/// The topics that are there, by name.
+pub(super) type Topics = HashMap<String, Found>;
+
+/// What is to be done for one StockWatch. Topics are named by their place in `wanted`.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) wanted: Arc<Wanted>,
+    /// What stands in the way of all or some of it.
+    pub(super) problems: Vec<Problem>,
+    /// Nothing may be done at all.
+    pub(super) stopped: bool,
+    /// To be created, with the partitions; -1 for the broker's default.
+    pub(super) create: Vec<(usize, i32)>,
+    /// To be grown to so many partitions.
+    pub(super) grow: Vec<(usize, i32)>,
+    /// There, with settings to keep.
+    pub(super) configure: Vec<usize>,
+}
+
+/// What is to be done, given the other StockWatches' `conflicts` with this one.
+pub(super) fn plan(wanted: Arc<Wanted>, cluster_id: &str, found: &Topics, conflicts: Vec<Problem>) -> Plan {
+    let mut problems = conflicts;
+    if wanted.cluster_id.as_deref().is_some_and(|known| known != cluster_id) {
+        problems = vec![cluster_changed()];
+    } else if problems.is_empty() {
+        problems.extend(misfit(&wanted, found));
+    }
+    let stopped = !problems.is_empty();
+    let mut plan =
+        Plan { wanted, problems, stopped, create: Vec::new(), grow: Vec::new(), configure: Vec::new() };
+    if !stopped {
+        plan.fill(found);
+    }
+    plan
+}
+
+impl Plan {
+    fn fill(&mut self, found: &Topics) {
+        let wanted = Arc::clone(&self.wanted);
+        let shared = shared_count(&wanted, found);
+        for (i, topic) in wanted.topics.iter().enumerate() {
+            let Some(is) = found.get(&topic.name) else {
+                let count = if topic.role.is_fixed() { shared } else { topic.partitions.or(shared) };
+                if topic.state == Some(TopicState::Creating) {
+                    self.create.push((i, count.unwrap_or(-1)));
+                }
+                continue;
+            };
+            match topic.partitions {
+                Some(count) if count > is.partitions && topic.writes && !topic.role.is_fixed() => {
+                    self.grow.push((i, count));
+                }
+                Some(count) if count != is.partitions => self.problems.push(immutable_partitions(topic, is)),
+                _ => {}
+            }
+            if let (Some(is), Some(asked)) = (is.replication_factor, topic.replication_factor)
+                && is != asked
+            {
+                self.problems.push(immutable_replication(topic, is, asked));
+            }
+            if !topic.settings().is_empty() {
+                self.configure.push(i);
+            }
+        }
+    }
+
+    /// The list for the status, given what is there after all was done.
+    pub(super) fn statuses(&self, cluster_id: &str, found: &Topics) -> Vec<TopicStatus> {
+        let is_this_cluster = self.wanted.cluster_id.as_deref().is_none_or(|known| known == cluster_id);
+        let status = |topic: &WantedTopic| {
+            let is = found.get(&topic.name).filter(|_| is_this_cluster);
+            let state = match (is, topic.state) {
+                // Nothing is done, so nothing becomes ours.
+                (_, state) if self.stopped => state?,
+                (Some(_), Some(TopicState::Creating | TopicState::Created)) => TopicState::Created,
+                (Some(_), Some(TopicState::Found) | None) => TopicState::Found,
+                (None, _) if topic.writes => TopicState::Creating,
+                (None, _) => return None,
+            };
+            Some(TopicStatus {
+                name: topic.name.clone(),
+                partitions: is.map(|is| is.partitions),
+                replication_factor: is.and_then(|is| is.replication_factor),
+                state,
+            })
+        };
+        self.wanted.topics.iter().filter_map(status).collect()
+    }
+}
+
+/// The partitions of the raw topic and the storage table: what is there counts, then what is asked for.
+fn shared_count(wanted: &Wanted, found: &Topics) -> Option<i32> {
+    let count = |role| count(wanted.of_role(role)?, found);
+    count(Role::RawInput).or_else(|| count(Role::AfterDedupStorageTable))
+}
+
+fn count(topic: &WantedTopic, found: &Topics) -> Option<i32> {
+    found.get(&topic.name).map(|is| is.partitions).or(topic.partitions)
+}
+
+/// Why the raw topic and the storage table are not what a worker can work with.
+fn misfit(wanted: &Wanted, found: &Topics) -> Option<Problem> {
+    let (raw, table) = (wanted.of_role(Role::RawInput)?, wanted.of_role(Role::AfterDedupStorageTable)?);
+    if !raw.writes && !found.contains_key(&raw.name) {
+        return Some(Problem::new(
+            Reason::TopicMissing,
+            format!(
+                "spec.kafka.topics.rawInput: topic {} is not there, and with source external it is its writer's to \
+                 create: create it, or grant Describe on it",
+                raw.name
+            ),
+        ));
+    }
+    let (raw_count, table_count) = (count(raw, found)?, count(table, found)?);
+    (raw_count != table_count).then(|| {
+        Problem::new(
+            Reason::PartitionsDiffer,
+            format!(
+                "spec.kafka.topics: {} (rawInput) has {raw_count} partitions and {} (afterDedupStorageTable) has \
+                 {table_count}: they must be equal, since each raw partition keeps its state in the table's \
+                 partition of its number; ask for the count of the one that exists, or name another topic",
+                raw.name, table.name
+            ),
+        )
+    })
+}
+
+fn cluster_changed() -> Problem {
+    Problem::new(
+        Reason::ClusterChanged,
+        "spec.kafka.bootstrapServers: these brokers belong to another Kafka cluster than status.kafkaClusterId: \
+         point it back, or create another StockWatch for the new cluster",
+    )
+}
+
+fn immutable_partitions(topic: &WantedTopic, is: &Found) -> Problem {
+    let (field, name, count) = (topic.role.field(), &topic.name, is.partitions);
+    let why = if topic.role.is_fixed() {
+        "its count is fixed once it exists, since growing it would move keys away from their state"
+    } else {
+        "Kafka never takes partitions away"
+    };
+    Problem::new(
+        Reason::PartitionsImmutable,
+        format!("spec.kafka.topics.{field}.partitions: topic {name} has {count}, and {why}; ask for {count}"),
+    )
+}
+
+fn immutable_replication(topic: &WantedTopic, is: i32, asked: i32) -> Problem {
+    let (field, name) = (topic.role.field(), &topic.name);
+    Problem::new(
+        Reason::ReplicationFactorImmutable,
+        format!(
+            "spec.kafka.topics.{field}.replicationFactor: topic {name} has {is} replicas, not {asked}: move its \
+             partitions with Kafka's own tools, or ask for {is}"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::topics::fixtures::{stockwatch, topics, wanted};
+
+    fn planned(wanted: &Wanted, found: &Topics) -> Plan {
+        plan(Arc::new(wanted.clone()), "c", found, Vec::new())
+    }
+
+    fn reasons(plan: &Plan) -> Vec<Reason> {
+        plan.problems.iter().map(|problem| problem.reason).collect()
+    }
+
+    fn states(plan: &Plan, found: &Topics) -> Vec<TopicState> {
+        plan.statuses("c", found).into_iter().map(|status| status.state).collect()
+    }
+
+    /// As the status has it once all topics were announced.
+    fn announced() -> Wanted {
+        let mut wanted = wanted(stockwatch("tech", 1));
+        for topic in &mut wanted.topics {
+            topic.state = Some(TopicState::Creating);
+        }
+        wanted
+    }
+
+    #[test]
+    fn a_missing_topic_is_announced_before_it_is_created() {
+        let nothing = Topics::new();
+        let first = planned(&wanted(stockwatch("tech", 1)), &nothing);
+        assert!(first.create.is_empty());
+        assert_eq!(states(&first, &nothing), [TopicState::Creating; 6]);
+        let second = planned(&announced(), &nothing);
+        assert_eq!(second.create.len(), 6);
+    }
+
+    #[test]
+    fn what_was_announced_is_ours_and_what_was_not_is_found() {
+        let mut wanted = announced();
+        wanted.topics[0].state = None;
+        let found = topics(&wanted, 4);
+        let plan = planned(&wanted, &found);
+        assert!(plan.create.is_empty() && plan.problems.is_empty());
+        let states = states(&plan, &found);
+        assert_eq!((states[0], states[1]), (TopicState::Found, TopicState::Created));
+    }
+
+    #[test]
+    fn the_table_and_the_outputs_follow_the_raw_topic() {
+        let mut wanted = announced();
+        wanted.topics[0].state = None;
+        wanted.topics[3].partitions = Some(2);
+        let mut found = topics(&wanted, 4);
+        found.retain(|name, _| *name == wanted.topics[0].name);
+        assert_eq!(planned(&wanted, &found).create, [(1, 4), (2, 4), (3, 2), (4, 4), (5, 4)]);
+        // The other way around as well.
+        wanted.topics[2].partitions = Some(6);
+        wanted.topics[0].state = Some(TopicState::Creating);
+        assert_eq!(planned(&wanted, &Topics::new()).create[0], (0, 6));
+    }
+
+    #[test]
+    fn with_no_count_anywhere_the_broker_decides() {
+        assert!(planned(&announced(), &Topics::new()).create.iter().all(|(_, count)| *count == -1));
+    }
+
+    #[test]
+    fn a_raw_topic_and_a_table_of_different_counts_stop_everything() {
+        let mut wanted = announced();
+        wanted.topics[0].state = None;
+        wanted.topics[2].partitions = Some(6);
+        let mut found = topics(&wanted, 4);
+        found.retain(|name, _| *name == wanted.topics[0].name);
+        let plan = planned(&wanted, &found);
+        assert_eq!(reasons(&plan), [Reason::PartitionsDiffer]);
+        assert!(plan.create.is_empty());
+    }
+
+    #[test]
+    fn outputs_grow_and_nothing_shrinks_and_the_fixed_stay() {
+        let mut wanted = announced();
+        let found = topics(&wanted, 4);
+        wanted.topics[3].partitions = Some(8);
+        assert_eq!(planned(&wanted, &found).grow, [(3, 8)]);
+        wanted.topics[3].partitions = Some(2);
+        let shrunk = planned(&wanted, &found);
+        assert_eq!(reasons(&shrunk), [Reason::PartitionsImmutable]);
+        assert!(shrunk.grow.is_empty());
+        wanted.topics[3].partitions = None;
+        for fixed in [0, 2] {
+            wanted.topics[fixed].partitions = Some(8);
+        }
+        let fixed = planned(&wanted, &found);
+        assert_eq!(reasons(&fixed), [Reason::PartitionsImmutable; 2]);
+        assert!(fixed.grow.is_empty());
+    }
+
+    #[test]
+    fn another_replication_factor_is_said_and_nothing_is_done() {
+        let mut wanted = announced();
+        let found = topics(&wanted, 4);
+        wanted.topics[1].replication_factor = Some(3);
+        let plan = planned(&wanted, &found);
+        assert_eq!(reasons(&plan), [Reason::ReplicationFactorImmutable]);
+    }
+
+    #[test]
+    fn in_another_cluster_nothing_is_done_and_the_status_keeps_what_it_says() {
+        let mut wanted = announced();
+        wanted.cluster_id = Some("old".into());
+        wanted.topics[0].state = Some(TopicState::Created);
+        let found = topics(&wanted, 4);
+        let plan = planned(&wanted, &found);
+        assert_eq!(reasons(&plan), [Reason::ClusterChanged]);
+        assert!(plan.configure.is_empty());
+        let statuses = plan.statuses("c", &found);
+        assert_eq!((statuses[0].state, statuses[0].partitions), (TopicState::Created, None));
+        assert_eq!(statuses[1].state, TopicState::Creating);
+    }
+
+    #[test]
+    fn an_external_raw_topic_is_never_created() {
+        let mut wanted = wanted(stockwatch("tech", 1));
+        wanted.topics[0].writes = false;
+        let nothing = planned(&wanted, &Topics::new());
+        assert_eq!(reasons(&nothing), [Reason::TopicMissing]);
+        assert!(nothing.statuses("c", &Topics::new()).is_empty(), "nothing is announced that is not done");
+        let mut found = topics(&wanted, 4);
+        found.retain(|name, _| *name == wanted.topics[0].name);
+        let states = states(&planned(&wanted, &found), &found);
+        assert_eq!((states[0], states[1]), (TopicState::Found, TopicState::Creating));
+    }
+
+    #[test]
+    fn the_loser_of_a_conflict_touches_nothing() {
+        let wanted = announced();
+        let lost = vec![Problem::new(Reason::TopicConflict, "lost")];
+        let plan = plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost);
+        assert!(plan.stopped && plan.create.is_empty() && plan.configure.is_empty());
+    }
+
+    #[test]
+    fn of_a_topic_that_existed_only_what_the_user_wrote_is_kept() {
+        let mut wanted = wanted(stockwatch("tech", 1));
+        let found = topics(&wanted, 4);
+        assert!(planned(&wanted, &found).configure.is_empty(), "the table's defaults are not the user's");
+        wanted.topics[2].named.insert("segment.ms".into());
+        assert_eq!(planned(&wanted, &found).configure, [2]);
+        assert_eq!(wanted.topics[2].settings().len(), 1);
+    }
+}

@@ -1,0 +1,248 @@
+//! One round of work with a cluster: the plans of many StockWatches, carried out in common calls.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::client::{Answers, BATCH, Client, new_topic};
+use super::metrics::Metrics;
+use super::observed::{Observed, Problem};
+use super::plan::{Plan, Topics};
+use super::refusal;
+use super::settings::{Need, Setting, need};
+use super::trouble::Failure;
+use super::wanted::{Wanted, WantedTopic};
+
+/// For created topics to be known, and for altered settings to be in force, at every broker.
+const SPREAD_LIMIT: Duration = Duration::from_secs(3);
+/// Between two looks meanwhile.
+const SPREAD_STEP: Duration = Duration::from_millis(20);
+
+/// What a round says of one StockWatch.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) wanted: Arc<Wanted>,
+    pub(super) observed: Observed,
+    /// Something failed that may succeed soon.
+    pub(super) again: bool,
+}
+
+/// A plan, and what became of it so far.
+struct Task {
+    plan: Plan,
+    again: bool,
+}
+
+/// Names of all topics of some StockWatches.
+pub(super) fn names<'a>(wanted: impl IntoIterator<Item = &'a Wanted>) -> HashSet<&'a str> {
+    wanted.into_iter().flat_map(|wanted| wanted.topics.iter().map(|topic| topic.name.as_str())).collect()
+}
+
+/// Carries plans out. Blocks.
+pub(super) fn carry_out(
+    client: &mut Client,
+    metrics: &Metrics,
+    cluster_id: &str,
+    mut found: Topics,
+    plans: Vec<Plan>,
+) -> Result<Vec<Outcome>, Failure> {
+    let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, again: false }).collect();
+    let created = create(client, metrics, &mut tasks)?;
+    let grown = grow(client, &mut tasks)?;
+    if !created.is_empty() || !grown.is_empty() {
+        found = spread(client, &tasks, &created, &grown)?;
+        for place in created.iter().filter(|(_, exists)| *exists) {
+            let (task, topic) = place.0;
+            if !found.contains_key(&tasks[task].plan.wanted.topics[topic].name) {
+                let problem = refusal::invisible(&tasks[task].plan.wanted.topics[topic]);
+                tasks[task].plan.problems.push(problem);
+            }
+        }
+    }
+    configure(client, &mut tasks)?;
+    let outcome = |Task { plan, again }: Task| Outcome {
+        observed: Observed::Known {
+            cluster_id: plan.wanted.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
+            topics: plan.statuses(cluster_id, &found),
+            problem: Problem::of(plan.problems),
+        },
+        wanted: plan.wanted,
+        again,
+    };
+    Ok(tasks.into_iter().map(outcome).collect())
+}
+
+/// A topic of a task.
+type Place = (usize, usize);
+
+/// The topics that are there now, with whether they were there before the call.
+fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<Vec<(Place, bool)>, Failure> {
+    let all = wishes(tasks, |plan| &plan.create);
+    let mut created = Vec::new();
+    for batch in all.chunks(BATCH) {
+        let answers = {
+            let request = |(place, count): &(Place, i32)| {
+                let topic = topic(tasks, *place);
+                new_topic(&topic.name, *count, topic.replication_factor, &topic.config)
+            };
+            client.create(&batch.iter().map(request).collect::<Vec<_>>())?
+        };
+        for (place, count) in batch {
+            let topic = topic(tasks, *place);
+            match answer(&answers, &topic.name) {
+                Ok(()) => {
+                    tracing::info!(topic = topic.name, "topic created");
+                    metrics.topics_created.inc();
+                    created.push((*place, false));
+                }
+                // Its creation was announced, so it was ours that was not heard of.
+                Err(RDKafkaErrorCode::TopicAlreadyExists) => created.push((*place, true)),
+                Err(code) => {
+                    let problem = refusal::creation(topic, *count, code);
+                    refuse(&mut tasks[place.0], code, problem);
+                }
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// The topics that have so many partitions now.
+fn grow(client: &mut Client, tasks: &mut [Task]) -> Result<Vec<(Place, i32)>, Failure> {
+    let all = wishes(tasks, |plan| &plan.grow);
+    let mut grown = Vec::new();
+    for batch in all.chunks(BATCH) {
+        let answers = {
+            let request = |(place, count): &(Place, i32)| (topic(tasks, *place).name.as_str(), *count);
+            client.grow(&batch.iter().map(request).collect::<Vec<_>>())?
+        };
+        for (place, count) in batch {
+            let topic = topic(tasks, *place);
+            match answer(&answers, &topic.name) {
+                Ok(()) => {
+                    tracing::info!(topic = topic.name, partitions = count, "topic grown");
+                    grown.push((*place, *count));
+                }
+                Err(code) => {
+                    let problem = refusal::growth(topic, *count, code);
+                    refuse(&mut tasks[place.0], code, problem);
+                }
+            }
+        }
+    }
+    Ok(grown)
+}
+
+/// Looks until what was done is known, or for as long as that may take.
+fn spread(
+    client: &Client,
+    tasks: &[Task],
+    created: &[(Place, bool)],
+    grown: &[(Place, i32)],
+) -> Result<Topics, Failure> {
+    let names = names(tasks.iter().map(|task| &*task.plan.wanted));
+    let end = Instant::now() + SPREAD_LIMIT;
+    loop {
+        let (_, found) = client.look(&names)?;
+        let partitions = |place: Place| found.get(&topic(tasks, place).name).map(|is| is.partitions);
+        let known = created.iter().all(|(place, _)| partitions(*place).is_some())
+            && grown.iter().all(|(place, count)| partitions(*place) >= Some(*count));
+        if known || Instant::now() > end {
+            return Ok(found);
+        }
+        thread::sleep(SPREAD_STEP);
+    }
+}
+
+/// Keeps the settings of the topics that were there before.
+fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
+    let places =
+        |task: usize, plan: &Plan| plan.configure.iter().map(move |i| (task, *i)).collect::<Vec<Place>>();
+    let all: Vec<Place> = tasks.iter().enumerate().flat_map(|(i, task)| places(i, &task.plan)).collect();
+    for batch in all.chunks(BATCH) {
+        let needs = needs(client, tasks, batch)?;
+        let mut altered: Vec<(Place, BTreeMap<String, String>)> = Vec::new();
+        for (place, need) in needs {
+            let topic = topic(tasks, place);
+            let problem = match need {
+                Need::Nothing => continue,
+                Need::Alter(settings) => {
+                    altered.push((place, settings));
+                    continue;
+                }
+                Need::Unknown(names) => refusal::config(topic, names),
+                Need::Hidden => refusal::hidden(topic),
+            };
+            tasks[place.0].plan.problems.push(problem);
+        }
+        if altered.is_empty() {
+            continue;
+        }
+        let requests = altered.iter().map(|(place, settings)| (topic(tasks, *place).name.as_str(), settings));
+        client.alter(&requests.collect::<Vec<_>>())?;
+        let places: Vec<Place> = altered.into_iter().map(|(place, _)| place).collect();
+        for place in refused(client, tasks, &places)? {
+            let topic = topic(tasks, place);
+            let problem = refusal::config(topic, refusal::settings(topic));
+            tasks[place.0].plan.problems.push(problem);
+        }
+    }
+    Ok(())
+}
+
+fn needs(client: &mut Client, tasks: &[Task], batch: &[Place]) -> Result<Vec<(Place, Need)>, Failure> {
+    let names: Vec<&str> = batch.iter().map(|place| topic(tasks, *place).name.as_str()).collect();
+    let described = client.describe(&names)?;
+    let nothing: Vec<Setting> = Vec::new();
+    let need = |place: &Place| {
+        let topic = topic(tasks, *place);
+        (*place, need(described.get(&topic.name).unwrap_or(&nothing), &topic.settings()))
+    };
+    Ok(batch.iter().map(need).collect())
+}
+
+/// Those whose altered settings do not come into force.
+fn refused(client: &mut Client, tasks: &[Task], altered: &[Place]) -> Result<Vec<Place>, Failure> {
+    let end = Instant::now() + SPREAD_LIMIT;
+    loop {
+        let needs = needs(client, tasks, altered)?;
+        let unmet = needs.into_iter().filter(|(_, need)| *need != Need::Nothing);
+        let unmet: Vec<Place> = unmet.map(|(place, _)| place).collect();
+        if unmet.is_empty() || Instant::now() > end {
+            for place in altered.iter().filter(|place| !unmet.contains(place)) {
+                tracing::info!(topic = topic(tasks, *place).name, "topic's settings altered");
+            }
+            return Ok(unmet);
+        }
+        thread::sleep(SPREAD_STEP);
+    }
+}
+
+fn wishes(tasks: &[Task], of: impl Fn(&Plan) -> &Vec<(usize, i32)>) -> Vec<(Place, i32)> {
+    let mut all = Vec::new();
+    for (i, task) in tasks.iter().enumerate() {
+        all.extend(of(&task.plan).iter().map(|(topic, count)| ((i, *topic), *count)));
+    }
+    all
+}
+
+fn topic(tasks: &[Task], (task, topic): Place) -> &WantedTopic {
+    &tasks[task].plan.wanted.topics[topic]
+}
+
+fn answer(answers: &Answers, name: &str) -> Result<(), RDKafkaErrorCode> {
+    answers.get(name).copied().unwrap_or(Err(RDKafkaErrorCode::Retry))
+}
+
+/// Passing trouble is not told, only tried again.
+fn refuse(task: &mut Task, code: RDKafkaErrorCode, problem: Problem) {
+    if refusal::is_passing(code) {
+        task.again = true;
+        return;
+    }
+    tracing::warn!(%code, "{}", problem.message);
+    task.plan.problems.push(problem);
+}

@@ -1,0 +1,137 @@
+//! Laying our settings over those of a topic. Pure.
+//!
+//! The call that alters a topic resets every setting that it leaves out, so all that was ever set on the topic is
+//! sent again with ours among it.
+
+use std::collections::BTreeMap;
+
+/// A setting as the broker tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) name: String,
+    /// `None` where the broker keeps it secret.
+    pub(super) value: Option<String>,
+    /// Set on the topic itself, not a default.
+    pub(super) is_own: bool,
+}
+
+/// What the settings of a topic need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Need {
+    /// They are as ours.
+    Nothing,
+    /// The topic's own settings must become these.
+    Alter(BTreeMap<String, String>),
+    /// The broker knows no such settings.
+    Unknown(Vec<String>),
+    /// The broker tells nothing, or hides a value that would have to be sent again.
+    Hidden,
+}
+
+/// What a topic with the settings `is` needs to have `ours`.
+pub(super) fn need(is: &[Setting], ours: &BTreeMap<&str, &str>) -> Need {
+    if is.is_empty() {
+        return Need::Hidden;
+    }
+    let value = |name: &str| is.iter().find(|setting| setting.name == name);
+    let unknown = ours.keys().filter(|name| value(name).is_none());
+    let unknown: Vec<String> = unknown.map(|name| (*name).to_owned()).collect();
+    if !unknown.is_empty() {
+        return Need::Unknown(unknown);
+    }
+    let holds = |name: &str, ours: &str| {
+        value(name).and_then(|setting| setting.value.as_deref()).is_some_and(|is| same(is, ours))
+    };
+    if ours.iter().all(|(name, ours)| holds(name, ours)) {
+        return Need::Nothing;
+    }
+    let mut all = BTreeMap::new();
+    for Setting { name, value, .. } in is.iter().filter(|setting| setting.is_own) {
+        match value {
+            Some(value) => all.insert(name.clone(), value.clone()),
+            None if ours.contains_key(name.as_str()) => None,
+            None => return Need::Hidden,
+        };
+    }
+    all.extend(ours.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    Need::Alter(all)
+}
+
+/// The broker tells a value as it understood it: without spaces, and numbers in its own way of writing.
+fn same(is: &str, ours: &str) -> bool {
+    let (mut is_parts, mut our_parts) = (is.split(','), ours.split(','));
+    loop {
+        match (is_parts.next(), our_parts.next()) {
+            (None, None) => return true,
+            (Some(is), Some(ours)) if same_word(is.trim(), ours.trim()) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn same_word(is: &str, ours: &str) -> bool {
+    is.eq_ignore_ascii_case(ours)
+        || matches!((is.parse::<i64>(), ours.parse::<i64>()), (Ok(is), Ok(ours)) if is == ours)
+        || (is.contains(['.', 'e', 'E'])
+            && matches!((is.parse::<f64>(), ours.parse::<f64>()), (Ok(is), Ok(ours)) if is == ours))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(name: &str, value: &str, is_own: bool) -> Setting {
+        Setting { name: name.into(), value: Some(value.into()), is_own }
+    }
+
+    fn topic() -> Vec<Setting> {
+        vec![
+            setting("cleanup.policy", "delete", false),
+            setting("retention.ms", "604800000", false),
+            setting("segment.ms", "1000", true),
+            setting("min.cleanable.dirty.ratio", "0.5", false),
+        ]
+    }
+
+    fn alter(expected: &[(&str, &str)]) -> Need {
+        Need::Alter(expected.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect())
+    }
+
+    #[test]
+    fn what_others_set_is_sent_again_with_ours_laid_over() {
+        let ours = BTreeMap::from([("cleanup.policy", "compact")]);
+        assert_eq!(need(&topic(), &ours), alter(&[("cleanup.policy", "compact"), ("segment.ms", "1000")]));
+        let ours = BTreeMap::from([("segment.ms", "7")]);
+        assert_eq!(need(&topic(), &ours), alter(&[("segment.ms", "7")]));
+    }
+
+    #[test]
+    fn nothing_is_sent_where_ours_hold_already() {
+        let ours =
+            [("cleanup.policy", " Delete"), ("min.cleanable.dirty.ratio", "0.50"), ("segment.ms", "1000 ")];
+        assert_eq!(need(&topic(), &BTreeMap::from(ours)), Need::Nothing);
+        assert_eq!(need(&topic(), &BTreeMap::new()), Need::Nothing);
+    }
+
+    #[test]
+    fn lists_are_the_same_whatever_their_spaces() {
+        assert!(same("compact,delete", "compact, delete"));
+        assert!(!same("compact,delete", "compact"));
+        assert!(!same("1", "10"));
+    }
+
+    #[test]
+    fn a_setting_that_the_broker_does_not_know_is_not_sent() {
+        let ours = BTreeMap::from([("retention.millis", "1")]);
+        assert_eq!(need(&topic(), &ours), Need::Unknown(vec!["retention.millis".into()]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_cannot_be_sent_again() {
+        let ours = BTreeMap::from([("segment.ms", "1")]);
+        assert_eq!(need(&[], &ours), Need::Hidden);
+        let mut hiding = topic();
+        hiding.push(Setting { name: "secret".into(), value: None, is_own: true });
+        assert_eq!(need(&hiding, &ours), Need::Hidden);
+    }
+}

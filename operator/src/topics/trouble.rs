@@ -1,0 +1,130 @@
+//! Why a cluster cannot be asked: what librdkafka says goes to the log, what users read is a fixed sentence.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::observed::{Problem, Reason};
+
+/// A broker that cannot be reached under one of its addresses may be under the next.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A cluster cannot be asked now.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    /// For people.
+    pub(super) problem: Problem,
+    /// For the log.
+    pub(super) detail: String,
+}
+
+impl Failure {
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        let sentence = match reason {
+            Reason::AuthenticationFailed => {
+                "spec.kafka.sasl: the brokers refuse the user name or the password of the Secret"
+            }
+            Reason::TlsFailed => {
+                "spec.kafka.tls: no encrypted connection comes about: the brokers' certificate must be issued by \
+                 caSecret's authority for the host names of spec.kafka.bootstrapServers, and they must accept clientSecret"
+            }
+            Reason::NotAuthorized => {
+                "spec.kafka: the user may not look at topics: grant Describe on the topics and on the cluster"
+            }
+            _ => {
+                "spec.kafka.bootstrapServers: no broker answers: check the addresses, tls and sasl, and that Kafka runs"
+            }
+        };
+        let reason = match reason {
+            Reason::AuthenticationFailed | Reason::TlsFailed | Reason::NotAuthorized => reason,
+            _ => Reason::KafkaUnreachable,
+        };
+        Self { problem: Problem::new(reason, sentence), detail: detail.into() }
+    }
+}
+
+/// Hears what librdkafka says of a client; clones hear the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ear(Arc<Mutex<Option<Heard>>>);
+
+#[derive(Debug, Clone)]
+struct Heard {
+    reason: Reason,
+    text: String,
+    since: Instant,
+}
+
+impl Ear {
+    /// What was heard that ends an attempt to connect.
+    pub(super) fn verdict(&self) -> Option<Failure> {
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = heard.as_ref()?;
+        // Trying again with a wrong password may lock the user out.
+        let at_once = heard.reason == Reason::AuthenticationFailed;
+        (at_once || heard.since.elapsed() > GRACE).then(|| Failure::new(heard.reason, heard.text.clone()))
+    }
+
+    /// The failure of a call, with what was heard before it.
+    pub(super) fn explain(&self, error: &KafkaError) -> Failure {
+        let code = error.rdkafka_error_code();
+        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match (code.and_then(reason), heard) {
+            (Some(reason), _) => Failure::new(reason, error.to_string()),
+            (None, Some(heard)) => Failure::new(heard.reason, format!("{error}: {}", heard.text)),
+            (None, None) => Failure::new(Reason::KafkaUnreachable, error.to_string()),
+        }
+    }
+
+    /// Everything is well again.
+    pub(super) fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn hear(&self, reason: Reason, text: &str) {
+        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // "All brokers are down" follows the reason for it and would hide it.
+        if heard.as_ref().is_none_or(|before| reason < before.reason) {
+            let since = heard.as_ref().map_or_else(Instant::now, |before| before.since);
+            *heard = Some(Heard { reason, text: text.to_owned(), since });
+        }
+    }
+}
+
+/// What a code means beyond not being reached.
+fn reason(code: RDKafkaErrorCode) -> Option<Reason> {
+    match code {
+        RDKafkaErrorCode::Authentication
+        | RDKafkaErrorCode::SaslAuthenticationFailed
+        | RDKafkaErrorCode::UnsupportedSASLMechanism => Some(Reason::AuthenticationFailed),
+        RDKafkaErrorCode::SSL => Some(Reason::TlsFailed),
+        RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
+            Some(Reason::NotAuthorized)
+        }
+        _ => None,
+    }
+}
+
+impl ClientContext for Ear {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, text: &str) {
+        let code = error.rdkafka_error_code();
+        tracing::debug!(target: "librdkafka", ?code, "{text}");
+        match (code.and_then(reason), code) {
+            (Some(reason), _) => self.hear(reason, text),
+            (None, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve)) => {
+                self.hear(Reason::KafkaUnreachable, text);
+            }
+            // One broker of several.
+            _ => {}
+        }
+    }
+}
+
+impl ConsumerContext for Ear {}

@@ -1,0 +1,264 @@
+//! Topics and groups on a real Kafka, as the operator sees to them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod kafka;
+
+use std::net::TcpListener;
+
+use stockwatch_operator::topics::{Call, Connection, Deleted, Doomed, Observed, Reason};
+use stockwatch_tests::Broker;
+
+use kafka::{BROKER, Operator, doomed, plain, problem, settings, taken, topics, wanted};
+use stockwatch_crds::v1alpha1::TopicState::{Created, Creating, Found};
+
+#[tokio::test]
+async fn a_topic_is_announced_before_it_is_created() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("announced", 3);
+    let first = operator.answer(&plain(), &tech).await;
+    assert_eq!(kafka::states(&first), [Creating; 6]);
+    assert!(topics("announced.").is_empty(), "nothing is created that the status does not know of");
+    taken(&mut tech, &first);
+    let second = operator.answer(&plain(), &tech).await;
+    assert_eq!(kafka::states(&second), [Created; 6]);
+    assert_eq!(problem(&second), None);
+    assert_eq!(kafka::partitions(&second), [3; 6], "the outputs follow the raw topic");
+    taken(&mut tech, &second);
+    assert_eq!(operator.kafka.observe(&plain(), tech), second, "the status taken over changes no answer");
+}
+
+#[tokio::test]
+async fn fifty_stockwatches_share_the_calls() {
+    let mut operator = Operator::new();
+    let mut all: Vec<_> = (0..50).map(|i| wanted(&format!("fifty-{i}"), 1)).collect();
+    for tech in &mut all {
+        tech.topics.iter_mut().for_each(|topic| topic.state = Some(Creating));
+        assert_eq!(operator.kafka.observe(&plain(), tech.clone()), Observed::Pending);
+    }
+    for tech in &all {
+        assert_eq!(kafka::states(&operator.answer(&plain(), tech).await), [Created; 6]);
+    }
+    assert_eq!(topics("fifty-").len(), 300);
+    assert_eq!(operator.calls(Call::Create), 3, "a hundred topics a call");
+    assert_eq!(operator.calls(Call::Connect), 1);
+}
+
+#[tokio::test]
+async fn an_output_grows_and_nothing_shrinks() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("grows", 2);
+    operator.create(&mut tech).await;
+    tech.topics[3].partitions = Some(5);
+    let grown = operator.answer(&plain(), &tech).await;
+    assert_eq!((kafka::partitions(&grown)[3], problem(&grown)), (5, None));
+    tech.topics[3].partitions = Some(4);
+    let shrunk = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&shrunk), Some(Reason::PartitionsImmutable));
+    assert_eq!(kafka::partitions(&shrunk)[3], 5);
+    tech.topics[3].partitions = None;
+    tech.topics[0].partitions = Some(9);
+    tech.topics[2].partitions = Some(9);
+    let fixed = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&fixed), Some(Reason::PartitionsImmutable));
+    assert_eq!(kafka::partitions(&fixed)[0], 2);
+    assert_eq!(operator.calls(Call::Grow), 1);
+}
+
+#[tokio::test]
+async fn another_replication_factor_is_said_and_nothing_is_done() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("replicas", 1);
+    operator.create(&mut tech).await;
+    tech.topics[1].replication_factor = Some(2);
+    let observed = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&observed), Some(Reason::ReplicationFactorImmutable));
+}
+
+#[tokio::test]
+async fn more_replicas_than_brokers_are_refused_with_the_field() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("brokers", 1);
+    tech.topics.iter_mut().for_each(|topic| topic.state = Some(Creating));
+    tech.topics[4].replication_factor = Some(3);
+    let observed = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&observed), Some(Reason::TopicRefused));
+    assert!(kafka::message(&observed).contains("deviationAlarm.replicationFactor"), "{observed:?}");
+    assert_eq!(topics("brokers.").len(), 5, "the others are created");
+}
+
+#[tokio::test]
+async fn settings_of_others_stay_when_ours_are_laid_over() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("laid-over", 1);
+    tech.topics[3].config.insert("retention.ms".into(), "1000000".into());
+    operator.create(&mut tech).await;
+    let name = tech.topics[3].name.clone();
+    kafka::set(&name, &[("retention.ms", "1000000"), ("segment.ms", "77000")]).await;
+    tech.topics[3].config.insert("retention.ms".into(), "2000000".into());
+    let observed = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&observed), None);
+    let is = settings(&name).await;
+    assert_eq!((is["retention.ms"].as_str(), is["segment.ms"].as_str()), ("2000000", "77000"));
+    assert_eq!(operator.calls(Call::Alter), 1);
+
+    tech.topics[3].config.insert("max.message.bytes".into(), " 500000".into());
+    assert_eq!(problem(&operator.answer(&plain(), &tech).await), None);
+    tech.topics[4].config.insert("retention.days".into(), "1".into());
+    let unknown = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&unknown), Some(Reason::ConfigRefused));
+    assert!(kafka::message(&unknown).contains("deviationAlarm.config"), "{unknown:?}");
+    tech.topics[4].config.remove("retention.days");
+    tech.topics[4].config.insert("retention.ms".into(), "lots".into());
+    let bad = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&bad), Some(Reason::ConfigRefused));
+}
+
+#[tokio::test]
+async fn a_topic_that_existed_is_found_and_altered_only_where_the_spec_names_it() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("existed", 2);
+    let table = tech.topics[2].name.clone();
+    kafka::create(&table, 2, &[("segment.ms", "88000")]).await;
+    tech.topics[2].config.insert("cleanup.policy".into(), "compact".into());
+    operator.create(&mut tech).await;
+    assert_eq!(tech.topics[2].state, Some(Found));
+    assert_eq!(
+        settings(&table).await["cleanup.policy"],
+        "delete",
+        "a default of ours is not the user's word"
+    );
+    tech.topics[2].named.insert("cleanup.policy".into());
+    assert_eq!(problem(&operator.answer(&plain(), &tech).await), None);
+    let is = settings(&table).await;
+    assert_eq!((is["cleanup.policy"].as_str(), is["segment.ms"].as_str()), ("compact", "88000"));
+}
+
+#[tokio::test]
+async fn in_another_cluster_nothing_is_touched() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("moved", 1);
+    tech.cluster_id = Some("another".into());
+    tech.topics.iter_mut().for_each(|topic| topic.state = Some(Creating));
+    let observed = operator.answer(&plain(), &tech).await;
+    assert_eq!(problem(&observed), Some(Reason::ClusterChanged));
+    let Observed::Known { cluster_id, .. } = &observed else { panic!("{observed:?}") };
+    assert_eq!(cluster_id, "another", "the status keeps what it says");
+    assert!(topics("moved.").is_empty());
+    let gone = Doomed { cluster_id: Some("another".into()), ..doomed(&tech) };
+    let deleted = operator.deleted(&plain(), &gone, |deleted| matches!(deleted, Deleted::Failed(_))).await;
+    assert!(matches!(deleted, Deleted::Failed(problem) if problem.reason == Reason::ClusterChanged));
+}
+
+#[tokio::test]
+async fn dead_and_hanging_brokers_cost_a_healthy_one_nothing() {
+    let mut operator = Operator::new();
+    // They accept connections, and never say a word.
+    let hanging: Vec<TcpListener> = (0..40).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let hanging = hanging.iter().map(|listener| listener.local_addr().unwrap().to_string());
+    // Nobody listens there.
+    let dead = (1..=60).map(|port| format!("127.0.0.1:{port}"));
+    let all: Vec<_> = hanging.chain(dead).enumerate().collect();
+    for (i, brokers) in &all {
+        let connection = Connection::new(brokers, None, None).unwrap();
+        operator.kafka.observe(&connection, wanted(&format!("dead-{i}"), 1));
+    }
+    let mut tech = wanted("healthy", 1);
+    operator.create(&mut tech).await;
+    for (i, brokers) in &all {
+        let connection = Connection::new(brokers, None, None).unwrap();
+        let observed = operator.answer(&connection, &wanted(&format!("dead-{i}"), 1)).await;
+        let Observed::Unreachable(problem) = observed else { panic!("{brokers}: {observed:?}") };
+        assert_eq!(problem.reason, Reason::KafkaUnreachable);
+    }
+    let dead = Connection::new(&all[99].1, None, None).unwrap();
+    let observed = operator.kafka.observe(&dead, wanted("one-more", 1));
+    assert!(matches!(observed, Observed::Unreachable(_)), "known to be dead: {observed:?}");
+}
+
+#[tokio::test]
+async fn a_deletion_takes_what_it_names_and_the_group() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("deleted", 1);
+    operator.create(&mut tech).await;
+    let member = kafka::join(&tech.group, &tech.topics[0].name).await;
+    let mut gone = doomed(&tech);
+    gone.topics.truncate(5);
+    gone.topics.push("deleted.never-there".into());
+    assert_eq!(operator.kafka.delete(&plain(), gone.clone()), Deleted::Pending);
+    operator.called(Call::DeleteGroups, 1).await;
+    assert_eq!(operator.kafka.delete(&plain(), gone.clone()), Deleted::Pending, "someone is in the group");
+    drop(member);
+    operator.deleted(&plain(), &gone, |deleted| *deleted == Deleted::Done).await;
+    assert_eq!(topics("deleted."), [tech.topics[5].name.clone()]);
+    assert!(!kafka::groups().contains(&tech.group));
+    operator.kafka.forget(&tech.who);
+    operator.deleted(&plain(), &gone, |deleted| *deleted == Deleted::Done).await;
+}
+
+#[tokio::test]
+async fn while_kafka_is_down_a_deletion_waits_for_it() {
+    let broker = Broker::start();
+    let connection = Connection::new(broker.bootstrap(), None, None).unwrap();
+    let mut operator = Operator::new();
+    let mut tech = wanted("outage", 1);
+    operator.create_at(&connection, &mut tech).await;
+    broker.kill();
+    let gone = doomed(&tech);
+    let failed = operator.deleted(&connection, &gone, |deleted| matches!(deleted, Deleted::Failed(_))).await;
+    assert!(matches!(failed, Deleted::Failed(problem) if problem.reason == Reason::KafkaUnreachable));
+    broker.restart();
+    operator.deleted(&connection, &gone, |deleted| *deleted == Deleted::Done).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_from_brokers_that_are_away() {
+    let mut operator = Operator::new();
+    let tech = wanted("password", 1);
+    let observed = operator.answer(&kafka::secure("wrong"), &tech).await;
+    let Observed::Unreachable(refused) = observed else { panic!("{observed:?}") };
+    assert_eq!(refused.reason, Reason::AuthenticationFailed);
+    let observed = operator.answer(&kafka::secure(&BROKER.login().password), &tech).await;
+    assert_eq!(kafka::states(&observed), [Creating; 6], "the rotated one is another connection");
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_refused() {
+    let mut operator = Operator::new();
+    let observed = operator.answer(&kafka::secure_by_the_system(), &wanted("authority", 1)).await;
+    let Observed::Unreachable(refused) = observed else { panic!("{observed:?}") };
+    assert_eq!(refused.reason, Reason::TlsFailed);
+}
+
+#[tokio::test]
+async fn the_loser_of_a_name_has_it_when_the_owner_goes() {
+    let mut operator = Operator::new();
+    let mut owner = wanted("shared", 1);
+    let mut loser = owner.clone();
+    loser.who.uid = "loser".into();
+    loser.who.created += 1;
+    operator.create(&mut owner).await;
+    // Another user of the same cluster: it is the same topic all the same.
+    let connection = kafka::secure(&BROKER.login().password);
+    let observed = operator.answer(&connection, &loser).await;
+    assert_eq!(problem(&observed), Some(Reason::TopicConflict));
+    assert!(kafka::states(&observed).is_empty());
+    taken(&mut loser, &observed);
+    operator.kafka.forget(&owner.who);
+    let observed = operator.until(&connection, &loser, |observed| problem(observed).is_none()).await;
+    assert_eq!(kafka::states(&observed), [Found; 6], "what another created is not ours");
+}
+
+#[tokio::test]
+async fn a_topic_deleted_by_hand_is_announced_again() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("by-hand", 1);
+    operator.create(&mut tech).await;
+    kafka::delete(&tech.topics[4].name).await;
+    // Any change of what is wanted makes it look again.
+    tech.topics[3].partitions = Some(2);
+    let observed = operator.answer(&plain(), &tech).await;
+    assert_eq!(kafka::states(&observed)[4], Creating);
+    taken(&mut tech, &observed);
+    let observed = operator.answer(&plain(), &tech).await;
+    assert_eq!(kafka::states(&observed), [Created; 6]);
+}
