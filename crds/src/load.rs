@@ -58,6 +58,11 @@ pub fn load(text: &str) -> Result<Loaded, LoadError> {
     }
     let document: Value = serde_saphyr::from_str_with_options(text, options())
         .map_err(|error| LoadError::Syntax(one_line(&error.to_string())))?;
+    load_value(document)
+}
+
+/// [`load`] of a document that was read already, as an API server's answers are.
+pub fn load_value(document: Value) -> Result<Loaded, LoadError> {
     expect(&document, "apiVersion", API_VERSION)?;
     expect(&document, "kind", KIND)?;
 
