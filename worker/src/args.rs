@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::cluster::Resource;
 
 /// Fetches quotes, keeps moving averages and raises alarms, exactly once, over Kafka.
 #[derive(Debug, Parser)]
@@ -18,17 +20,38 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one StockWatch against its Kafka until told to stop
-    Run(Run),
+    Run(Box<Run>),
     /// Show averages and alarms of simulated quotes in the terminal; needs neither Kafka nor Kubernetes
     Demo(Demo),
 }
 
 /// `run`.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("stockwatch").required(true))]
 pub struct Run {
     /// The StockWatch (YAML or JSON); edits are taken while running, missing topics are created
-    #[arg(long, value_name = "FILE")]
-    pub watch_file: PathBuf,
+    #[arg(long, value_name = "FILE", group = "stockwatch")]
+    pub watch_file: Option<PathBuf>,
+
+    /// The StockWatch of an API server; edits are taken while running, missing topics are the operator's to create
+    #[arg(long, value_name = "NAMESPACE/NAME", group = "stockwatch", requires = "uid")]
+    pub watch: Option<Resource>,
+
+    /// With --watch: the StockWatch's uid, since another of the same name is another StockWatch
+    #[arg(long, value_name = "UID", requires = "watch", conflicts_with = "watch_file")]
+    pub uid: Option<String>,
+
+    /// With --watch: where the operator's copy (stockwatch.json) is mounted, for when the API server is away
+    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/stockwatch/spec")]
+    pub spec_directory: PathBuf,
+
+    /// With --watch: where the worker keeps its own copy
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/stockwatch")]
+    pub state_directory: PathBuf,
+
+    /// With --watch: where the pod's service account (token, ca.crt) is mounted
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    pub service_account: PathBuf,
 
     /// Where /livez, /readyz, /metrics and /config are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
@@ -105,7 +128,7 @@ mod tests {
         let all = ["stockwatch-worker", "run", "--watch-file", "tech.yaml"];
         let parsed = Arguments::try_parse_from(all.iter().chain(arguments))?;
         match parsed.command {
-            Command::Run(run) => Ok(run),
+            Command::Run(run) => Ok(*run),
             Command::Demo(_) => panic!("run was asked for"),
         }
     }
@@ -116,11 +139,25 @@ mod tests {
     }
 
     #[test]
-    fn only_the_file_must_be_named() {
+    fn only_the_stockwatch_must_be_named() {
         let run = run(&[]).unwrap();
         assert_eq!(run.http.to_string(), "0.0.0.0:8080");
         assert_eq!(run.credentials, PathBuf::from("/etc/stockwatch/credentials"));
         assert!(Arguments::try_parse_from(["stockwatch-worker", "run"]).is_err());
+    }
+
+    #[test]
+    fn a_stockwatch_is_a_file_or_a_resource_with_its_uid() {
+        let parsed = |arguments: &[&str]| {
+            Arguments::try_parse_from(["stockwatch-worker", "run"].iter().chain(arguments)).is_ok()
+        };
+        assert!(parsed(&["--watch", "default/tech", "--uid", "a"]));
+        assert!(!parsed(&["--watch", "default/tech"]));
+        assert!(!parsed(&["--watch", "default/tech", "--uid", "a", "--watch-file", "tech.yaml"]));
+        assert!(!parsed(&["--watch-file", "tech.yaml", "--uid", "a"]));
+        for bad in ["tech", "/tech", "default/", "a/b/c", "Default/tech", "default/tech?x"] {
+            assert!(!parsed(&["--watch", bad, "--uid", "a"]), "{bad}");
+        }
     }
 
     #[test]

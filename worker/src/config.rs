@@ -1,9 +1,10 @@
 //! The live spec: the last StockWatch that was accepted, and why a newer one was not.
 //!
 //! [`accept`] decides what a document does, and does nothing else. [`Live`] keeps and publishes the outcome. Who
-//! delivers documents stands beside them: [`FileWatch`] those of a plain file.
+//! delivers documents stands beside them: [`FileWatch`] those of a plain file, [`cluster`] those of an API server.
 
 mod accept;
+pub mod cluster;
 mod file;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 pub use accept::{Decision, Refusal, accept, first};
-pub use file::{FileWatch, read};
+pub use file::{FileWatch, Reader, read};
 
 use crate::metrics::Metrics;
 
@@ -46,44 +47,53 @@ pub struct Live {
 impl Live {
     /// Starts with a first document; a refusal means that there is nothing to run.
     pub fn new(document: &str, metrics: Arc<Metrics>) -> Result<Self, Refusal> {
-        let first = first(document)?;
+        Ok(Self::starting_with(first(document)?, metrics))
+    }
+
+    /// Starts with a first spec.
+    pub fn starting_with(first: LiveSpec, metrics: Arc<Metrics>) -> Self {
         count(&metrics, &first);
         for path in &first.ignored {
             tracing::warn!(field = path, "unknown field ignored");
         }
-        Ok(Self {
+        Self {
             spec: watch::Sender::new(Arc::new(first)),
             error: watch::Sender::new(None),
             metrics,
             deciding: Mutex::new(()),
-        })
+        }
     }
 
-    /// Judges a document and publishes its spec if it is taken. A refused one leaves everything as it was.
+    /// Judges a plain file's document and publishes its spec if it is taken. A refused one leaves everything as it was.
     pub fn offer(&self, document: &str) {
         let _one_at_a_time = self.deciding.lock().unwrap_or_else(PoisonError::into_inner);
-        let current = self.current();
-        match accept(&current, document) {
-            Ok(Decision::Take(next)) => {
-                count(&self.metrics, &next);
-                tracing::info!(
-                    namespace = next.spec.namespace,
-                    name = next.spec.name,
-                    revision = next.revision,
-                    generation = next.generation,
-                    tickers = next.spec.tickers.len(),
-                    windows = next.spec.windows.len(),
-                    ignored = ?next.ignored,
-                    "spec taken"
-                );
-                self.error.send_replace(None);
-                self.spec.send_replace(Arc::new(*next));
-            }
-            Ok(Decision::Same) => {
-                self.error.send_replace(None);
-            }
+        match accept(&self.current(), document) {
+            Ok(Decision::Take(next)) => self.take(*next),
+            Ok(Decision::Same) => self.settle(),
             Err(refusal) => self.refuse(&refusal),
         }
+    }
+
+    /// Publishes a spec that was judged.
+    fn take(&self, next: LiveSpec) {
+        count(&self.metrics, &next);
+        tracing::info!(
+            namespace = next.spec.namespace,
+            name = next.spec.name,
+            revision = next.revision,
+            generation = next.generation,
+            tickers = next.spec.tickers.len(),
+            windows = next.spec.windows.len(),
+            ignored = ?next.ignored,
+            "spec taken"
+        );
+        self.error.send_replace(None);
+        self.spec.send_replace(Arc::new(next));
+    }
+
+    /// Says that the newest document is the one in use.
+    fn settle(&self) {
+        self.error.send_if_modified(|error| error.take().is_some());
     }
 
     /// Says that the newest document cannot be used; the last accepted spec goes on.

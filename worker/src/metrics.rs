@@ -130,6 +130,10 @@ pub struct Metrics {
     pub specs_accepted: Counter,
     /// Specs refused.
     pub specs_rejected: Counter,
+    /// Watches of the own resource that failed or could not begin.
+    pub watch_failures: Counter,
+    /// 1 while the API server tells of edits at once, 0 while it is away, or there is none.
+    pub watch_connected: Gauge,
     /// Quotes written to the raw topic by the extractor.
     pub quotes_produced: Counter,
     /// Fetches by outcome.
@@ -188,6 +192,8 @@ impl Metrics {
             restore_gap_records: register(r, "restore_gap_records", "Raw records missing in restores"),
             specs_accepted: register(r, "specs_accepted", "Specs taken"),
             specs_rejected: register(r, "specs_rejected", "Specs refused"),
+            watch_failures: register(r, "watch_failures", "Watches of the own StockWatch that failed"),
+            watch_connected: register(r, "watch_connected", "1 while the API server tells of edits at once"),
             quotes_produced: register(r, "quotes_produced", "Quotes written to the raw topic"),
             fetches: register(r, "fetches", "Fetches of a quote"),
             commit_seconds: histogram(r, "commit_seconds", "Time to commit a transaction", 0.0005),

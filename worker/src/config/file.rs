@@ -1,4 +1,4 @@
-//! Delivers a plain file's text to the live spec whenever it changes.
+//! Delivers a file's text to its reader, such as the live spec, whenever it changes.
 //!
 //! Whole files (one was renamed, linked or mounted into place, or its writer closed it) are read at once. After
 //! anything else the file must be quiet for a moment, since its writer may still be writing.
@@ -39,6 +39,24 @@ pub fn read(path: &Path) -> Result<String, Refusal> {
     String::from_utf8(bytes).map_err(|error| unreadable(format!("is not UTF-8 text: {error}")))
 }
 
+/// Who is told of a file.
+pub trait Reader: Send + 'static {
+    /// Its text is another one.
+    fn changed(&self, text: &str);
+    /// It cannot be read any more.
+    fn lost(&self, refusal: &Refusal);
+}
+
+impl Reader for Arc<Live> {
+    fn changed(&self, text: &str) {
+        self.offer(text);
+    }
+
+    fn lost(&self, refusal: &Refusal) {
+        self.refuse(refusal);
+    }
+}
+
 /// Watches until dropped.
 #[derive(Debug)]
 pub struct FileWatch {
@@ -47,10 +65,10 @@ pub struct FileWatch {
 }
 
 impl FileWatch {
-    /// Offers `live` each new text of the file; `loaded` is the text that it started with.
+    /// Tells the reader each new text of the file; `loaded` is the text that it knows.
     ///
     /// Fails only where no thread can be started. Without file system events the file is polled, and the log says so.
-    pub fn start(path: &Path, loaded: String, live: Arc<Live>) -> std::io::Result<Self> {
+    pub fn start(path: &Path, loaded: String, reader: impl Reader) -> std::io::Result<Self> {
         let path = std::path::absolute(path)?;
         let (signals, received) = mpsc::channel();
         let events = signals.clone();
@@ -73,7 +91,7 @@ impl FileWatch {
             stamp: Stamp::of(&path),
             path,
             delivered: Ok(loaded),
-            live,
+            reader: Box::new(reader),
             watcher,
             watched: BTreeSet::new(),
         };
@@ -156,9 +174,9 @@ struct Watch {
     path: PathBuf,
     place: Place,
     stamp: Stamp,
-    /// The last text that was offered, or the error that was told.
+    /// The last text or error that was told.
     delivered: Result<String, String>,
-    live: Arc<Live>,
+    reader: Box<dyn Reader>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
 }
@@ -218,11 +236,11 @@ impl Watch {
         }
         self.delivered = match found {
             Ok(text) => {
-                self.live.offer(&text);
+                self.reader.changed(&text);
                 Ok(text)
             }
             Err(refusal) => {
-                self.live.refuse(&refusal);
+                self.reader.lost(&refusal);
                 Err(refusal.to_string())
             }
         };

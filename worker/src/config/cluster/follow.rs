@@ -1,0 +1,201 @@
+//! Follows the worker's own StockWatch for as long as the process runs.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Api, ApiError, Copies, Document, Event, Judged};
+use crate::config::{FileWatch, Reader, Refusal};
+use crate::metrics::Metrics;
+
+/// A watch lasts so many seconds, and up to a fifth more by chance: a connection that went silent is found by then.
+const WATCH_SECONDS: u32 = 22;
+/// For a watch to end by itself after its time.
+const GRACE: Duration = Duration::from_secs(5);
+/// A watch that ends sooner is no better than one that does not begin.
+const LEAST: Duration = Duration::from_secs(1);
+/// After a first failure; doubled with each further one.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+/// However long the API server is away.
+const MOST_PAUSE: Duration = Duration::from_secs(3);
+
+/// Follows until dropped.
+#[derive(Debug)]
+pub struct Following {
+    watch: JoinHandle<()>,
+    copy: JoinHandle<()>,
+    _mounted: FileWatch,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.watch.abort();
+        self.copy.abort();
+    }
+}
+
+/// Offers every change that the API server or the mounted copy tells of, and copies what is taken. Fails only where no
+/// thread can be started.
+pub fn follow(api: Api, judged: Arc<Judged>, copies: Copies, metrics: Arc<Metrics>) -> io::Result<Following> {
+    let mounted = FileWatch::start(copies.mounted(), String::new(), Mounted(Arc::clone(&judged)))?;
+    Ok(Following {
+        copy: tokio::spawn(copy(copies, judged.taken.subscribe())),
+        watch: tokio::spawn(watch_for_ever(api, judged, metrics)),
+        _mounted: mounted,
+    })
+}
+
+/// Copies what was taken, beginning with what the worker started with; of several meanwhile only the last.
+async fn copy(copies: Copies, mut taken: watch::Receiver<Document>) {
+    loop {
+        let (copies, document) = (copies.clone(), taken.borrow_and_update().clone());
+        // A crash there has its own words.
+        let _ = spawn_blocking(move || copies.keep(&document)).await;
+        if taken.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The operator's copy: it comes late, and counts only where the API server is away.
+struct Mounted(Arc<Judged>);
+
+impl Reader for Mounted {
+    fn changed(&self, text: &str) {
+        match Document::parse(text) {
+            Ok(document) => self.0.offer(&document),
+            Err(error) => tracing::warn!(%error, "the mounted copy is not one of a StockWatch"),
+        }
+    }
+
+    fn lost(&self, refusal: &Refusal) {
+        tracing::debug!(%refusal, "no mounted copy");
+    }
+}
+
+async fn watch_for_ever(mut api: Api, judged: Arc<Judged>, metrics: Arc<Metrics>) {
+    let mut failures: u32 = 0;
+    let mut said = None;
+    loop {
+        let began = Instant::now();
+        let ended = watch_once(&mut api, &judged, &metrics, &mut said).await;
+        match ended {
+            Ok(()) if began.elapsed() >= LEAST => {
+                failures = 0;
+                continue;
+            }
+            Ok(()) => tracing::debug!("the API server ended the watch at once"),
+            Err(error) => {
+                metrics.watch_connected.set(0);
+                metrics.watch_failures.inc();
+                api.reset();
+                let error = error.to_string();
+                if said.as_ref() != Some(&error) {
+                    tracing::warn!(
+                        error,
+                        "no watch of the StockWatch: edits are not heard of until there is"
+                    );
+                    said = Some(error);
+                }
+            }
+        }
+        failures = failures.saturating_add(1);
+        sleep(pause(failures)).await;
+    }
+}
+
+/// One watch, from what is there to its end.
+async fn watch_once(
+    api: &mut Api,
+    judged: &Arc<Judged>,
+    metrics: &Metrics,
+    said: &mut Option<String>,
+) -> Result<(), ApiError> {
+    let seconds = WATCH_SECONDS + fastrand::u32(0..=WATCH_SECONDS / 5);
+    let mut events = api.watch(seconds).await?;
+    metrics.watch_connected.set(1);
+    if said.take().is_some() {
+        tracing::info!("the StockWatch is watched again");
+    }
+    let limit = Duration::from_secs(seconds.into()) + GRACE;
+    let end = Instant::now() + limit;
+    while let Some(event) = timeout_at(end, events.next()).await.map_err(|_| ApiError::Silent(limit))?? {
+        match event {
+            Event::Is(document) => {
+                let judged = Arc::clone(judged);
+                // HTTP goes on meanwhile. A crash there has its own words.
+                let _ = spawn_blocking(move || judged.offer(&document)).await;
+            }
+            Event::Deleted => tracing::warn!("the StockWatch was deleted: this worker goes with it"),
+        }
+    }
+    Ok(())
+}
+
+/// The pause after so many failures in a row (at least one), with up to a half by chance: when an API server comes
+/// back, not everyone asks at once.
+fn pause(failures: u32) -> Duration {
+    let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(MOST_PAUSE).mul_f64(1.0 - 0.5 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::fs;
+
+    use super::super::api::tests::{server, tells};
+    use super::super::document::tests::document;
+    use super::*;
+    use crate::config::Live;
+
+    fn started(document: &Document) -> (Arc<Live>, Arc<Judged>, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::new());
+        let live = Arc::new(Live::starting_with(document.load().unwrap(), Arc::clone(&metrics)));
+        (Arc::clone(&live), Arc::new(Judged::new(live, document.clone(), None)), metrics)
+    }
+
+    async fn sees(live: &Live, generation: u64) {
+        let mut spec = live.subscribe();
+        let seen = spec.wait_for(|spec| spec.generation == Some(generation));
+        tokio::time::timeout(Duration::from_secs(20), seen).await.expect("never seen").unwrap();
+    }
+
+    #[tokio::test]
+    async fn edits_are_taken_from_one_watch_after_another_and_copied() {
+        let (server, _account, api) = server().await;
+        let (spec, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let copies = Copies::new(spec.path(), state.path());
+        let (live, judged, metrics) = started(&document("a", 3, "1%"));
+        // The second begins with an edit of the time between the two.
+        tells(&server, &[("ADDED", document("a", 3, "1%")), ("MODIFIED", document("a", 4, "2%"))]).await;
+        tells(&server, &[("ADDED", document("a", 5, "3%"))]).await;
+        let following = follow(api, judged, copies.clone(), Arc::clone(&metrics)).unwrap();
+        sees(&live, 5).await;
+        // Then the server is gone, and the operator's copy tells of one more.
+        drop(server);
+        fs::write(copies.mounted(), serde_json::to_string(&document("a", 6, "4%")).unwrap()).unwrap();
+        sees(&live, 6).await;
+        let copied = async {
+            while copies.read().iter().filter(|copy| copy.metadata.generation == 6).count() < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), copied).await.expect("never copied");
+        drop(following);
+    }
+
+    #[test]
+    fn pauses_begin_short_and_stay_bounded() {
+        for (failures, most) in [(1, 100), (2, 200), (4, 800), (7, 3000), (1000, 3000)] {
+            let most = Duration::from_millis(most);
+            let pause = pause(failures);
+            assert!(pause <= most && pause >= most / 2, "{failures}: {pause:?}");
+        }
+    }
+}
