@@ -41,7 +41,7 @@ pub enum ApiError {
     Authority(reqwest::Error),
     /// It cannot be reached.
     #[error("the API server cannot be reached: {}", chain(.0))]
-    Unreachable(#[from] reqwest::Error),
+    Unreachable(reqwest::Error),
     /// Nothing came in time.
     #[error("the API server does not answer within {0:?}")]
     Silent(Duration),
@@ -59,6 +59,13 @@ pub enum ApiError {
     /// It tells something that cannot be understood.
     #[error(transparent)]
     Event(#[from] EventError),
+}
+
+impl From<reqwest::Error> for ApiError {
+    /// Without the address, which is the same each time but for its parameters.
+    fn from(error: reqwest::Error) -> Self {
+        Self::Unreachable(error.without_url())
+    }
 }
 
 /// What the API server says of a refusal.
@@ -183,7 +190,7 @@ impl Api {
     }
 }
 
-/// An error with all its causes; the address is in each of them, so it is said once.
+/// An error with all its causes.
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
