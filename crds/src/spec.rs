@@ -75,6 +75,13 @@ impl Spec {
         if problems.is_empty() { Ok(spec) } else { Err(Invalid { problems: problems.into_vec() }) }
     }
 
+    /// What follows from `spec.kafka` alone, whatever is wrong with the rest: what a deletion needs.
+    pub fn parse_kafka(stockwatch: &StockWatch) -> Result<Kafka, Invalid> {
+        let mut problems = Problems::default();
+        let kafka = Self::gather_kafka(stockwatch, &mut problems);
+        if problems.is_empty() { Ok(kafka) } else { Err(Invalid { problems: problems.into_vec() }) }
+    }
+
     /// The spec as far as it can be read; right only if no problem was added.
     pub(crate) fn gather(stockwatch: &StockWatch, problems: &mut Problems) -> Self {
         let name = stockwatch.metadata.name.clone().unwrap_or_default();
@@ -114,7 +121,7 @@ impl Spec {
         if let Some(worker) = &spec.worker {
             worker.check(problems);
         }
-        let kafka = Kafka::parse(&spec.kafka, &format!("{namespace}.{name}"), problems);
+        let kafka = Self::gather_kafka(stockwatch, problems);
         Self {
             namespace,
             name,
@@ -126,6 +133,13 @@ impl Spec {
             kafka,
             suspend: spec.suspend.unwrap_or_default(),
         }
+    }
+
+    fn gather_kafka(stockwatch: &StockWatch, problems: &mut Problems) -> Kafka {
+        let metadata = &stockwatch.metadata;
+        let namespace = metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let name = metadata.name.as_deref().unwrap_or_default();
+        Kafka::parse(&stockwatch.spec.kafka, &format!("{namespace}.{name}"), problems)
     }
 }
 

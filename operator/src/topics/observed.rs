@@ -132,6 +132,11 @@ impl Reason {
         }
     }
 
+    /// The brokers do not accept who asks: its Secrets may have been rotated.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::AuthenticationFailed | Self::TlsFailed)
+    }
+
     /// No worker may run with this: it would mix its records or its state with those of another.
     pub fn stops_worker(self) -> bool {
         matches!(

@@ -1,0 +1,32 @@
+//! Which StockWatch is meant.
+
+use std::fmt;
+
+use kube::api::ObjectMeta;
+
+/// Namespace and name of a StockWatch: what is queued, cached and logged by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
+
+impl Key {
+    /// Of these texts.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    /// Of a namespaced object.
+    pub fn of(metadata: &ObjectMeta) -> Option<Self> {
+        Some(Self::new(metadata.namespace.clone()?, metadata.name.clone()?))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}

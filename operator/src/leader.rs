@@ -1,0 +1,185 @@
+//! Leader election by a Lease. Unlike most, this leader knows in time that it may have lost: it writes only while its
+//! [`Fence`] is open, and ends when it could not renew for [`RENEW_WITHIN`], well before another may take over.
+
+mod lease;
+
+use std::future::Future;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, Error};
+use tokio::time::{sleep, timeout};
+
+use crate::fence::{Fence, boot_time};
+use lease::{Candidate, Next, held, released};
+
+/// A leader that could not renew for so long ends.
+const RENEW_WITHIN: Duration = Duration::from_secs(6);
+/// Between two renewals.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+/// Between two attempts, of a candidate and of a leader whose renewal failed.
+const RETRY: Duration = Duration::from_secs(1);
+/// For one request.
+const REQUEST: Duration = Duration::from_secs(2);
+
+/// Why this process leads no more.
+#[derive(Debug, thiserror::Error)]
+pub enum Lost {
+    /// Another one took over.
+    #[error("the Lease has another holder")]
+    Taken,
+    /// The API server cannot be reached, or refuses.
+    #[error("the Lease could not be renewed for {RENEW_WITHIN:?}")]
+    NotRenewed,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error("the API server did not answer within {REQUEST:?}")]
+    Timeout,
+    #[error("the API server: {0}")]
+    Api(#[from] Error),
+}
+
+/// Takes part in the election.
+pub struct Leader {
+    api: Api<Lease>,
+    name: String,
+    me: String,
+    fence: Fence,
+}
+
+/// The Lease as it was last written by this process.
+#[derive(Debug)]
+pub struct Held(Lease);
+
+impl Leader {
+    /// `me` is unique among the candidates: the pod's name.
+    pub fn new(client: Client, namespace: &str, name: String, me: String, fence: Fence) -> Self {
+        Self { api: Api::namespaced(client, namespace), name, me, fence }
+    }
+
+    /// Waits until this process leads.
+    pub async fn acquire(&self) -> Held {
+        let mut candidate = Candidate::default();
+        let mut said = None;
+        loop {
+            match self.attempt(&mut candidate).await {
+                Ok(Some(held)) => return held,
+                Ok(None) => said = None,
+                Err(error) => {
+                    let text = error.to_string();
+                    if said.as_ref() != Some(&text) {
+                        tracing::warn!(lease = self.name, error = text, "the Lease cannot be taken");
+                        said = Some(text);
+                    }
+                }
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn attempt(&self, candidate: &mut Candidate) -> Result<Option<Held>, RequestError> {
+        let found = bounded(self.api.get_opt(&self.name)).await?;
+        let lease = found.clone().unwrap_or_else(|| Lease {
+            metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+            ..Lease::default()
+        });
+        let now = boot_time();
+        let Next::Take(spec) = candidate.look(&self.me, &lease, now, Timestamp::now()) else {
+            return Ok(None);
+        };
+        let taken = Lease { spec: Some(spec), ..lease };
+        let params = PostParams::default();
+        let written = match found {
+            Some(_) => bounded(self.api.replace(&self.name, &params, &taken)).await,
+            None => bounded(self.api.create(&params, &taken)).await,
+        };
+        match written {
+            Ok(lease) => {
+                self.fence.open_until(now + RENEW_WITHIN);
+                Ok(Some(Held(lease)))
+            }
+            // Another candidate was faster.
+            Err(RequestError::Api(Error::Api(status))) if status.code == 409 => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Renews until that fails for too long. The fence is closed then.
+    pub async fn keep(&self, held_lease: &mut Held) -> Lost {
+        let mut renewed = boot_time();
+        loop {
+            let now = boot_time();
+            let lost = match self.renew(held_lease).await {
+                Ok(true) => {
+                    renewed = now;
+                    self.fence.open_until(now + RENEW_WITHIN);
+                    sleep(RENEW_EVERY).await;
+                    continue;
+                }
+                Ok(false) => Some(Lost::Taken),
+                Err(error) => {
+                    tracing::warn!(lease = self.name, %error, "the Lease is not renewed");
+                    (boot_time().saturating_sub(renewed) + RETRY >= RENEW_WITHIN).then_some(Lost::NotRenewed)
+                }
+            };
+            if let Some(lost) = lost {
+                self.fence.close();
+                return lost;
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    /// `false`: another one holds it.
+    async fn renew(&self, held_lease: &mut Held) -> Result<bool, RequestError> {
+        let mut next = held_lease.0.clone();
+        if let Some(spec) = &mut next.spec {
+            spec.renew_time = held(&self.me, Timestamp::now()).renew_time;
+        }
+        match bounded(self.api.replace(&self.name, &PostParams::default(), &next)).await {
+            Ok(lease) => {
+                held_lease.0 = lease;
+                Ok(true)
+            }
+            // Our own write whose answer was lost, somebody's label, or another holder.
+            Err(RequestError::Api(Error::Api(status))) if status.code == 409 || status.code == 404 => {
+                let Some(found) = bounded(self.api.get_opt(&self.name)).await? else { return Ok(false) };
+                let holder = found.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+                if holder != Some(self.me.as_str()) {
+                    return Ok(false);
+                }
+                held_lease.0 = found;
+                Err(RequestError::Api(Error::Api(status)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lets another one take over at once. Nothing is written after it.
+    pub async fn release(&self) {
+        self.fence.close();
+        match self.give_up().await {
+            Ok(()) => tracing::info!(lease = self.name, "the Lease is released"),
+            Err(error) => tracing::warn!(lease = self.name, %error, "the Lease is not released: it runs out"),
+        }
+    }
+
+    /// Read first: the answer to the last renewal may have been lost.
+    async fn give_up(&self) -> Result<(), RequestError> {
+        let Some(lease) = bounded(self.api.get_opt(&self.name)).await? else { return Ok(()) };
+        let Some(spec) = lease.spec.as_ref() else { return Ok(()) };
+        if spec.holder_identity.as_deref() == Some(self.me.as_str()) {
+            let free = Lease { spec: Some(released(spec, Timestamp::now())), ..lease };
+            bounded(self.api.replace(&self.name, &PostParams::default(), &free)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, RequestError> {
+    Ok(timeout(REQUEST, call).await.map_err(|_| RequestError::Timeout)??)
+}

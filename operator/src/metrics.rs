@@ -1,0 +1,215 @@
+//! What the operator counts, in OpenMetrics: every family is named `stockwatch_operator_…`, and every label's
+//! values are listed here, so the number of series is fixed.
+
+use std::fmt;
+use std::sync::Mutex;
+
+use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry};
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident as $key:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// As the label has it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl EncodeLabelSet for $name {
+            fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+                ($key, self.as_str()).encode(encoder.encode_label())
+            }
+        }
+    };
+}
+
+label! {
+    /// A step of a reconcile; the label `step`.
+    Step as "step" {
+        /// Secrets are read.
+        Dereference = "dereference",
+        /// Objects are built.
+        Build = "build",
+        /// Objects are applied.
+        Apply = "apply",
+        /// The status is written.
+        Status = "status",
+        /// The finalizer is set or removed, and what stands before that.
+        Finalize = "finalize",
+    }
+}
+
+label! {
+    /// A write to the API server; the label `write`.
+    Write as "write" {
+        /// An owned object is applied.
+        Apply = "apply",
+        /// A status is applied.
+        Status = "status",
+        /// Finalizers are set.
+        Finalizer = "finalizer",
+        /// A Deployment is deleted.
+        Delete = "delete",
+        /// An event is created.
+        Event = "event",
+    }
+}
+
+label! {
+    /// What a StockWatch's condition Ready says; the label `ready`.
+    Ready as "ready" {
+        /// It works.
+        True = "true",
+        /// It does not.
+        False = "false",
+        /// It is under way.
+        Unknown = "unknown",
+    }
+}
+
+/// Every metric of the process; the fields may be written from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Reconciles ended, well or not.
+    pub reconciles: Counter,
+    /// Reconciles that failed, by the step that did.
+    pub errors: Family<Step, Counter>,
+    /// Seconds of one reconcile.
+    pub reconcile_seconds: Histogram,
+    /// StockWatches that wait to be reconciled.
+    pub queue_depth: Gauge,
+    /// StockWatches that are being reconciled.
+    pub active: Gauge,
+    /// StockWatches by readiness.
+    pub stockwatches: Family<Ready, Gauge>,
+    /// Writes to the API server, failed ones included.
+    pub writes: Family<Write, Counter>,
+    /// Breaks of watches.
+    pub watch_errors: Counter,
+    /// Times that workers were asked.
+    pub worker_requests: Counter,
+    /// Times that a worker did not answer.
+    pub worker_request_errors: Counter,
+    /// StockWatches deleted whose topics were to go but stayed.
+    pub topics_left: Counter,
+    /// 1 while this process leads.
+    pub leading: Gauge,
+    registry: Mutex<Registry>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero, with every label's values present.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("stockwatch_operator");
+        let r = &mut registry;
+        let metrics = Self {
+            reconciles: register(r, "reconciles", "Reconciles ended, well or not"),
+            errors: register(r, "reconcile_errors", "Reconciles that failed, by step"),
+            reconcile_seconds: histogram(r, "reconcile_seconds", "Time of one reconcile", 0.001),
+            queue_depth: register(r, "queue_depth", "StockWatches that wait to be reconciled"),
+            active: register(r, "active", "StockWatches that are being reconciled"),
+            stockwatches: register(r, "stockwatches", "StockWatches by readiness"),
+            writes: register(r, "writes", "Writes to the API server, the Lease apart"),
+            watch_errors: register(r, "watch_errors", "Breaks of watches"),
+            worker_requests: register(r, "worker_requests", "Times that workers were asked"),
+            worker_request_errors: register(r, "worker_request_errors", "Times that a worker did not answer"),
+            topics_left: register(
+                r,
+                "topics_left",
+                "StockWatches deleted whose topics were to go but stayed",
+            ),
+            leading: register(r, "leading", "1 while this process leads"),
+            registry: Mutex::default(),
+        };
+        for step in Step::ALL {
+            drop(metrics.errors.get_or_create(step));
+        }
+        for write in Write::ALL {
+            drop(metrics.writes.get_or_create(write));
+        }
+        for ready in Ready::ALL {
+            drop(metrics.stockwatches.get_or_create(ready));
+        }
+        Self { registry: Mutex::new(registry), ..metrics }
+    }
+
+    /// Lets another part of the process register its own families.
+    pub fn register_with<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The text that Prometheus scrapes; its media type is [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut out = String::new();
+        // Writing into a string cannot fail.
+        let _ = text::encode(&mut out, &registry);
+        out
+    }
+}
+
+fn register<M: Metric + Default + Clone>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// Sixteen buckets, each twice the one before, from `least` seconds.
+fn histogram(registry: &mut Registry, name: &str, help: &str, least: f64) -> Histogram {
+    let metric = Histogram::new(exponential_buckets(least, 2.0, 16));
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_label_value_is_there_before_anything_happened() {
+        let text = Metrics::new().encode();
+        for line in [
+            "stockwatch_operator_reconcile_errors_total{step=\"apply\"} 0\n",
+            "stockwatch_operator_writes_total{write=\"status\"} 0\n",
+            "stockwatch_operator_stockwatches{ready=\"unknown\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_scraped() {
+        let metrics = Metrics::new();
+        metrics.reconciles.inc();
+        metrics.writes.get_or_create(&Write::Apply).inc_by(7);
+        let text = metrics.encode();
+        assert!(text.contains("stockwatch_operator_reconciles_total 1\n"), "{text}");
+        assert!(text.contains("stockwatch_operator_writes_total{write=\"apply\"} 7\n"), "{text}");
+    }
+}

@@ -1,0 +1,183 @@
+//! Makes the owned objects what they should be: nothing is written where nothing changed, and nothing at all is done
+//! to an object that is someone else's.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use kube::api::{Api, DynamicObject, GetParams, ObjectMeta};
+use kube::{Client, Error};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::key::Key;
+use crate::managed::Fields;
+use crate::names;
+use crate::resources::{Desired, Kind, Owner};
+use crate::store::{Owned, Store, Whose};
+use crate::writes::{WriteError, Writes};
+
+/// For one read.
+const READ: Duration = Duration::from_secs(3);
+/// Of the API server's own words.
+const WORDS: usize = 512;
+
+/// An object that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectProblem {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// What is the matter.
+    pub trouble: Trouble,
+}
+
+/// What is the matter with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is someone else's.
+    Foreign,
+    /// It is that of an older StockWatch of this name, or is just being deleted.
+    Older,
+    /// The API server refuses the desired form; its words.
+    Refused(String),
+}
+
+/// Why an object is not as it should be and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// It could not be looked at.
+    #[error("{kind}: cannot be read: {why}")]
+    Read {
+        /// Its kind.
+        kind: Kind,
+        /// Why.
+        why: String,
+    },
+    /// It could not be written.
+    #[error("{kind}: cannot be applied: {source}")]
+    Write {
+        /// Its kind.
+        kind: Kind,
+        /// Why.
+        source: WriteError,
+    },
+}
+
+/// Applies owned objects.
+pub struct Applier {
+    client: Client,
+    writes: Writes,
+    // What the API server's books said after an apply where they do not list every field of the desired form: it is
+    // not applied again and again for that.
+    settled: Mutex<HashMap<(Key, Kind), (String, Option<Fields>)>>,
+}
+
+impl Applier {
+    /// Reads and writes through these.
+    pub fn new(client: Client, writes: Writes) -> Self {
+        Self { client, writes, settled: Mutex::default() }
+    }
+
+    /// All at once: none needs another one to be there.
+    pub async fn all(
+        &self,
+        store: &Store,
+        owner: &Owner,
+        desired: &[Desired],
+    ) -> Result<Vec<ObjectProblem>, ApplyError> {
+        let each = desired.iter().map(|desired| self.one(store, owner, desired));
+        let mut problems = Vec::new();
+        for ended in join_all(each).await {
+            problems.extend(ended?);
+        }
+        Ok(problems)
+    }
+
+    /// One object; its problem, if it has one that only somebody else can solve.
+    pub async fn one(
+        &self,
+        store: &Store,
+        owner: &Owner,
+        desired: &Desired,
+    ) -> Result<Option<ObjectProblem>, ApplyError> {
+        let kind = desired.kind;
+        let key = Key::new(&owner.namespace, &owner.name);
+        let found = match store.owned_of(&key, kind) {
+            Some(found) => Some(found),
+            // Not there, or without our labels.
+            None => self.read(&key, kind).await?.map(|metadata| Owned::of(&metadata, None, None)),
+        };
+        let mut body = desired.body.clone();
+        let problem = |trouble| Some(ObjectProblem { kind, name: names::owned(&key.name), trouble });
+        if let Some(found) = &found {
+            match found.whose(&owner.name, &owner.uid) {
+                Whose::Foreign => return Ok(problem(Trouble::Foreign)),
+                Whose::Older => return Ok(problem(Trouble::Older)),
+                Whose::Ours if found.deleting => return Ok(problem(Trouble::Older)),
+                Whose::Ours if self.is_as_wanted(&key, desired, found) => return Ok(None),
+                // Whatever is there by then under this name, it is written only if it is still this one.
+                Whose::Ours => body["metadata"]["uid"] = Value::String(found.uid.clone()),
+            }
+        }
+        match self.writes.apply(&key, kind, &body, found.is_some()).await {
+            Ok(object) => {
+                tracing::info!(stockwatch = %key, %kind, created = found.is_none(), "applied");
+                if let Some(owned) = store.learn_owned(kind, object) {
+                    self.settle(&key, desired, &owned);
+                }
+                Ok(None)
+            }
+            Err(WriteError::Invalid(words)) => {
+                tracing::warn!(stockwatch = %key, %kind, error = words, "the API server refuses an object");
+                Ok(problem(Trouble::Refused(words.chars().take(WORDS).collect())))
+            }
+            Err(source) => Err(ApplyError::Write { kind, source }),
+        }
+    }
+
+    /// A StockWatch is gone.
+    pub fn forget(&self, key: &Key) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        settled.retain(|(of, _), _| of != key);
+    }
+
+    fn is_as_wanted(&self, key: &Key, desired: &Desired, found: &Owned) -> bool {
+        if found.is(&desired.hash, &desired.body) {
+            return true;
+        }
+        let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        found.hash.as_ref() == Some(&desired.hash)
+            && settled
+                .get(&(key.clone(), desired.kind))
+                .is_some_and(|(hash, fields)| *hash == desired.hash && *fields == found.fields)
+    }
+
+    fn settle(&self, key: &Key, desired: &Desired, owned: &Owned) {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = (key.clone(), desired.kind);
+        if owned.is(&desired.hash, &desired.body) {
+            settled.remove(&id);
+        } else {
+            settled.insert(id, (desired.hash.clone(), owned.fields.clone()));
+        }
+    }
+
+    async fn read(&self, key: &Key, kind: Kind) -> Result<Option<ObjectMeta>, ApplyError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
+        let name = names::owned(&key.name);
+        // From the API server's memory: it only keeps us from what has been someone else's for longer.
+        let any = GetParams::any();
+        let call = api.get_metadata_opt_with(&name, &any);
+        let failed = |why: String| ApplyError::Read { kind, why };
+        match timeout(READ, call).await {
+            Ok(Ok(found)) => Ok(found.map(|object| object.metadata)),
+            Ok(Err(Error::Api(status))) => Err(failed(status.to_string())),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(_) => Err(failed(format!("no answer within {READ:?}"))),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What becomes of the workers: pure.
+
+use stockwatch_crds::v1alpha1::TopicState;
+use stockwatch_crds::{Invalid, Spec};
+
+use crate::credentials::Known;
+use crate::rollout::Rollout;
+use crate::topics::Observed;
+
+/// What becomes of the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// They run as the spec says.
+    Run,
+    /// None runs: the user says so.
+    Suspend,
+    /// None runs: it would do harm.
+    Stop,
+    /// They start once the topics are there.
+    WaitForTopics,
+    /// They stay as they are until their new connection is known to work.
+    WaitForConnection,
+    /// They stay as they are: it is not known how they should be.
+    Leave,
+}
+
+/// The decision, and the digest of the connection for the pod template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// What becomes of the workers.
+    pub decision: Decision,
+    /// `None`: the Deployment is not applied.
+    pub connection: Option<String>,
+}
+
+impl Plan {
+    fn leave(decision: Decision) -> Self {
+        Self { decision, connection: None }
+    }
+}
+
+/// Decides from the spec, from how Kafka is reached and what it says, and from the workers that there are.
+pub fn decide(
+    spec: &Result<Spec, Invalid>,
+    access: &Known,
+    kafka: Option<&Observed>,
+    rollout: Option<&Rollout>,
+) -> Plan {
+    let Ok(spec) = spec else { return Plan::leave(Decision::Leave) };
+    let digest = access.access.as_ref().map(|access| access.digest.clone());
+    let running = rollout.map(|rollout| rollout.connection.clone().unwrap_or_default());
+
+    let harm = matches!(
+        kafka,
+        Some(Observed::Known { problem: Some(problem), .. }) if problem.reason.stops_worker()
+    );
+    if harm || spec.suspend {
+        let decision = if spec.suspend { Decision::Suspend } else { Decision::Stop };
+        // No pod is rolled by it: there is none. Without a Deployment there is nothing to scale down.
+        let connection = running.map(|running| digest.unwrap_or(running));
+        return Plan { decision, connection };
+    }
+    let Some(digest) = digest else { return Plan::leave(Decision::Leave) };
+    let known = matches!(kafka, Some(Observed::Known { .. }));
+    // Those that were scaled to zero may have been so for a reason that still holds: they start like the first ones.
+    match running.filter(|_| rollout.is_some_and(|rollout| rollout.wanted > 0)) {
+        // A connection that is not known to work is given to no running worker.
+        Some(running) if running != digest && !known => Plan::leave(Decision::WaitForConnection),
+        Some(_) => Plan { decision: Decision::Run, connection: Some(digest) },
+        None if are_there(spec, kafka) => Plan { decision: Decision::Run, connection: Some(digest) },
+        None => Plan::leave(Decision::WaitForTopics),
+    }
+}
+
+/// Every topic exists.
+fn are_there(spec: &Spec, kafka: Option<&Observed>) -> bool {
+    let Some(Observed::Known { topics, .. }) = kafka else { return false };
+    spec.kafka.topics.iter().all(|wanted| {
+        topics.iter().any(|topic| topic.name == wanted.name && topic.state != TopicState::Creating)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+    use stockwatch_crds::StockWatch;
+    use stockwatch_crds::v1alpha1::TopicStatus;
+
+    use super::*;
+    use crate::credentials::Access;
+    use crate::rollout::Progress;
+    use crate::topics::{Connection, Problem, Reason};
+
+    fn spec(suspend: bool) -> Result<Spec, Invalid> {
+        let stockwatch: StockWatch = serde_json::from_value(json!({
+            "apiVersion": "stockwatch.dev/v1alpha1",
+            "kind": "StockWatch",
+            "metadata": {"name": "tech", "namespace": "market"},
+            "spec": {
+                "tickers": [{"symbol": "META"}],
+                "kafka": {"bootstrapServers": "kafka:9092"},
+                "suspend": suspend,
+            },
+        }))
+        .unwrap();
+        Spec::parse(&stockwatch)
+    }
+
+    fn access(digest: &str) -> Known {
+        let connection = Connection::new("kafka:9092", None, None).unwrap();
+        let access = Some(Access { connection, digest: digest.into() });
+        Known { access, problem: None, again: None }
+    }
+
+    fn rollout(connection: &str) -> Rollout {
+        Rollout {
+            observed: true,
+            wanted: 1,
+            replicas: 1,
+            updated: 1,
+            ready: 1,
+            progress: Progress::Complete,
+            image: "worker:1".into(),
+            connection: Some(connection.into()),
+        }
+    }
+
+    fn known(state: TopicState, problem: Option<Reason>) -> Observed {
+        let topic = |name: &str| TopicStatus {
+            name: name.into(),
+            partitions: Some(1),
+            replication_factor: Some(1),
+            state,
+        };
+        let topics = spec(false).unwrap().kafka.topics.iter().map(|wanted| topic(&wanted.name)).collect();
+        let problem = problem.map(|reason| Problem { reason, message: "no".into() });
+        Observed::Known { cluster_id: "c".into(), topics, problem }
+    }
+
+    fn down() -> Observed {
+        Observed::Unreachable(Problem { reason: Reason::KafkaUnreachable, message: "no".into() })
+    }
+
+    fn decided(kafka: &Observed, running: Option<&Rollout>) -> Decision {
+        decide(&spec(false), &access("new"), Some(kafka), running).decision
+    }
+
+    #[test]
+    fn the_first_workers_start_when_every_topic_is_there() {
+        for kafka in [Observed::Pending, down(), known(TopicState::Creating, None)] {
+            assert_eq!(decided(&kafka, None), Decision::WaitForTopics);
+        }
+        for state in [TopicState::Created, TopicState::Found] {
+            assert_eq!(decided(&known(state, None), None), Decision::Run);
+        }
+    }
+
+    #[test]
+    fn running_workers_do_not_depend_on_kafka() {
+        for kafka in [Observed::Pending, down(), known(TopicState::Creating, None)] {
+            assert_eq!(decided(&kafka, Some(&rollout("new"))), Decision::Run);
+        }
+    }
+
+    #[test]
+    fn running_workers_keep_their_connection_until_the_new_one_works() {
+        for kafka in [Observed::Pending, down()] {
+            assert_eq!(decided(&kafka, Some(&rollout("old"))), Decision::WaitForConnection);
+        }
+        let plan = decide(
+            &spec(false),
+            &access("new"),
+            Some(&known(TopicState::Created, None)),
+            Some(&rollout("old")),
+        );
+        assert_eq!(plan, Plan { decision: Decision::Run, connection: Some("new".into()) });
+    }
+
+    #[test]
+    fn what_would_do_harm_is_scaled_down_and_never_started() {
+        let conflict = known(TopicState::Created, Some(Reason::TopicConflict));
+        let plan = |running| decide(&spec(false), &access("new"), Some(&conflict), running);
+        assert_eq!(plan(None), Plan::leave(Decision::Stop));
+        assert_eq!(plan(Some(&rollout("new"))).connection.as_deref(), Some("new"));
+        let lesser = known(TopicState::Created, Some(Reason::ReplicationFactorImmutable));
+        assert_eq!(decided(&lesser, None), Decision::Run);
+    }
+
+    #[test]
+    fn what_was_scaled_down_starts_again_only_when_it_is_known_to_do_no_harm() {
+        let stopped = Rollout { wanted: 0, ..rollout("new") };
+        for kafka in [Observed::Pending, down()] {
+            assert_eq!(decided(&kafka, Some(&stopped)), Decision::WaitForTopics);
+        }
+        assert_eq!(decided(&known(TopicState::Created, None), Some(&stopped)), Decision::Run);
+    }
+
+    #[test]
+    fn suspension_needs_neither_kafka_nor_secrets() {
+        let none = Known { access: None, problem: None, again: None };
+        let plan = decide(&spec(true), &none, Some(&down()), Some(&rollout("old")));
+        assert_eq!(plan, Plan { decision: Decision::Suspend, connection: Some("old".into()) });
+        assert_eq!(decide(&spec(true), &none, None, None), Plan::leave(Decision::Suspend));
+    }
+
+    #[test]
+    fn without_credentials_running_workers_stay_as_they_are() {
+        let none = Known { access: None, problem: None, again: None };
+        assert_eq!(decide(&spec(false), &none, None, Some(&rollout("old"))), Plan::leave(Decision::Leave));
+    }
+}

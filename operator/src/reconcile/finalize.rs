@@ -1,0 +1,199 @@
+//! The end of a StockWatch. The finalizer exists only where topics go with it; nothing else is written before its
+//! removal, since a namespace that is being deleted takes nothing new.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
+use stockwatch_crds::v1alpha1::TopicState;
+use stockwatch_crds::{DeletionPolicy, Spec, StockWatch};
+use tokio::time::timeout;
+
+use super::Again;
+use crate::context::Context;
+use crate::credentials::{Access, ReadError};
+use crate::key::Key;
+use crate::names::{self, FINALIZER};
+use crate::resources::Kind;
+use crate::store::Whose;
+use crate::topics::{Deleted, Doomed, ObjectKey};
+use crate::writes::WriteError;
+
+/// For one read.
+const READ: Duration = Duration::from_secs(3);
+/// Pods are looked for again.
+const PODS_AGAIN: Duration = Duration::from_secs(1);
+/// Kafka wakes its StockWatches; this is for the annotation's sake alone, which a watch shows as well.
+const KAFKA_AGAIN: Duration = Duration::from_secs(30);
+
+/// Why a deletion is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalizeError {
+    /// Something could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The pods could not be listed.
+    #[error("pods cannot be listed: {0}")]
+    Pods(String),
+    /// Secrets could not be read.
+    #[error(transparent)]
+    Secrets(#[from] ReadError),
+}
+
+/// Whether the finalizer is there.
+fn has_finalizer(metadata: &ObjectMeta) -> bool {
+    metadata.finalizers.as_deref().unwrap_or_default().iter().any(|finalizer| finalizer == FINALIZER)
+}
+
+/// Sets or removes the finalizer of a living StockWatch. `true`: it had to.
+pub(super) async fn keep_finalizer(
+    context: &Context,
+    key: &Key,
+    stockwatch: &StockWatch,
+) -> Result<bool, FinalizeError> {
+    let metadata = &stockwatch.metadata;
+    let wanted = policy(stockwatch) == DeletionPolicy::Delete;
+    if wanted == has_finalizer(metadata) {
+        return Ok(false);
+    }
+    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != FINALIZER);
+    if wanted {
+        finalizers.push(FINALIZER.to_owned());
+    }
+    let version = metadata.resource_version.as_deref().unwrap_or_default();
+    let written = context.writes.finalizers(key, version, &finalizers).await?;
+    context.store.learn_stockwatch(written);
+    Ok(true)
+}
+
+/// Brings the deletion of a StockWatch one step further.
+pub(super) async fn finalize(
+    context: &Context,
+    key: &Key,
+    stockwatch: &StockWatch,
+) -> Result<Again, FinalizeError> {
+    context.workers.forget(key);
+    if !has_finalizer(&stockwatch.metadata) {
+        return Ok(None);
+    }
+    let annotations = stockwatch.metadata.annotations.as_ref();
+    let skips = annotations.is_some_and(|annotations| annotations.contains_key(names::SKIP_KAFKA));
+    if policy(stockwatch) == DeletionPolicy::Retain || skips {
+        tracing::info!(stockwatch = %key, skips, "deleted: its topics stay");
+        return remove(context, key, &stockwatch.metadata).await;
+    }
+    if !stopped(context, key, stockwatch).await? {
+        return Ok(Some(PODS_AGAIN));
+    }
+    let Some(doomed) = doomed(stockwatch) else {
+        return remove(context, key, &stockwatch.metadata).await;
+    };
+    let Some(access) = access(context, key, stockwatch).await? else {
+        context.metrics.topics_left.inc();
+        tracing::error!(
+            stockwatch = %key,
+            topics = doomed.topics.join(","),
+            group = doomed.group,
+            "deleted, but without usable credentials for Kafka: its topics and its group stay"
+        );
+        return remove(context, key, &stockwatch.metadata).await;
+    };
+    match context.kafka.delete(&access.connection, doomed) {
+        Deleted::Done => {
+            tracing::info!(stockwatch = %key, "deleted, with its topics and its group");
+            remove(context, key, &stockwatch.metadata).await
+        }
+        Deleted::Pending => Ok(Some(KAFKA_AGAIN)),
+        Deleted::Failed(problem) => {
+            let news = context.remember(key, |memory| {
+                memory.refused = problem.reason.is_refusal();
+                memory.waits_for.replace(problem.message.clone()).as_deref() != Some(&*problem.message)
+            });
+            if news {
+                tracing::warn!(
+                    stockwatch = %key,
+                    reason = problem.reason.as_str(),
+                    "its deletion waits for Kafka: {}; the annotation {} lets it go without",
+                    problem.message,
+                    names::SKIP_KAFKA
+                );
+            }
+            Ok(Some(KAFKA_AGAIN))
+        }
+    }
+}
+
+/// The end of one that cannot be read: what it wants of its topics is not known, so they stay.
+pub(super) async fn unreadable(
+    context: &Context,
+    key: &Key,
+    metadata: &ObjectMeta,
+) -> Result<Again, FinalizeError> {
+    if !has_finalizer(metadata) {
+        return Ok(None);
+    }
+    context.metrics.topics_left.inc();
+    tracing::error!(stockwatch = %key, "deleted, but it cannot be read: whatever topics it has stay");
+    remove(context, key, metadata).await
+}
+
+fn policy(stockwatch: &StockWatch) -> DeletionPolicy {
+    stockwatch.spec.kafka.deletion_policy.unwrap_or_default()
+}
+
+/// What is to be deleted in Kafka; `None`: nothing of it was ever made.
+fn doomed(stockwatch: &StockWatch) -> Option<Doomed> {
+    let status = stockwatch.status.as_ref()?;
+    let cluster_id = status.kafka_cluster_id.clone()?;
+    let ours = status.topics.iter().filter(|topic| topic.state != TopicState::Found);
+    let group = Spec::parse_kafka(stockwatch).ok()?.group_id;
+    Some(Doomed {
+        who: ObjectKey::of(stockwatch)?,
+        topics: ours.map(|topic| topic.name.clone()).collect(),
+        group,
+        cluster_id: Some(cluster_id),
+    })
+}
+
+/// Deletes the Deployment. `true` once none of its pods is left: they would create records in deleted topics, and
+/// hold the group.
+async fn stopped(context: &Context, key: &Key, stockwatch: &StockWatch) -> Result<bool, FinalizeError> {
+    let uid = stockwatch.metadata.uid.as_deref().unwrap_or_default();
+    if let Some(deployment) = context.store.owned_of(key, Kind::Deployment)
+        && deployment.whose(&key.name, uid) == Whose::Ours
+        && !deployment.deleting
+    {
+        context.writes.delete_deployment(key, &deployment.uid).await?;
+        return Ok(false);
+    }
+    let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(context.client.clone(), &key.namespace);
+    let params = ListParams::default().labels(&names::selector_text(&key.name)).limit(1);
+    match timeout(READ, pods.list(&params)).await {
+        Ok(Ok(pods)) => Ok(pods.items.is_empty()),
+        Ok(Err(error)) => Err(FinalizeError::Pods(error.to_string())),
+        Err(_) => Err(FinalizeError::Pods(format!("no answer within {READ:?}"))),
+    }
+}
+
+/// How Kafka is reached: as the Secrets say now, or as they last did.
+async fn access(
+    context: &Context,
+    key: &Key,
+    stockwatch: &StockWatch,
+) -> Result<Option<Access>, FinalizeError> {
+    let Ok(kafka) = Spec::parse_kafka(stockwatch) else { return Ok(context.credentials.last_good(key)) };
+    let refused = context.remember(key, |memory| memory.refused);
+    Ok(context.credentials.of(key, &kafka, refused).await?.access)
+}
+
+async fn remove(context: &Context, key: &Key, metadata: &ObjectMeta) -> Result<Again, FinalizeError> {
+    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != FINALIZER);
+    let version = metadata.resource_version.as_deref().unwrap_or_default();
+    match context.writes.finalizers(key, version, &finalizers).await {
+        // Gone with its last finalizer, or in a form whose answer cannot be read: the watch shows it.
+        Ok(_) | Err(WriteError::Gone | WriteError::Api(kube::Error::SerdeError(_))) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

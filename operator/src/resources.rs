@@ -1,0 +1,45 @@
+//! What a StockWatch needs in Kubernetes: one pure builder a kind. Nothing here does I/O or looks at a clock.
+
+mod config_map;
+mod deployment;
+mod desired;
+mod disruption_budget;
+mod kind;
+mod owner;
+mod role;
+mod role_binding;
+mod service;
+mod service_account;
+mod worker;
+
+pub use config_map::SPEC_KEY;
+pub use deployment::CONTAINER;
+pub use desired::Desired;
+pub use kind::Kind;
+pub use owner::Owner;
+pub use service::{HTTP, HTTP_PORT};
+pub use worker::Worker;
+pub(crate) use worker::{secrets, worker_spec};
+
+use serde_json::Error;
+use stockwatch_crds::StockWatch;
+
+/// Everything but the Deployment: none of it depends on Kafka, and a running worker needs all of it.
+pub fn surroundings(owner: &Owner, stockwatch: &StockWatch) -> Result<Vec<Desired>, Error> {
+    Ok(vec![
+        Desired::new(Kind::ConfigMap, &config_map::build(owner, stockwatch)?)?,
+        Desired::new(Kind::ServiceAccount, &service_account::build(owner))?,
+        Desired::new(Kind::Role, &role::build(owner))?,
+        Desired::new(Kind::RoleBinding, &role_binding::build(owner))?,
+        Desired::new(Kind::Service, &service::build(owner))?,
+        Desired::new(Kind::PodDisruptionBudget, &disruption_budget::build(owner))?,
+    ])
+}
+
+/// The Deployment.
+pub fn workers(owner: &Owner, worker: &Worker<'_>) -> Result<Desired, Error> {
+    Desired::new(Kind::Deployment, &deployment::build(owner, worker))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! How far a Deployment is: what remains of it in memory.
+
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
+
+use crate::names;
+use crate::resources::CONTAINER;
+
+/// How the newest rollout goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It is over.
+    Complete,
+    /// It goes on.
+    Going,
+    /// It has not gone on for too long.
+    Failed,
+}
+
+/// A Deployment, as far as it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollout {
+    /// Its controller has seen its newest form; until then the numbers are those of an older one.
+    pub observed: bool,
+    /// How many pods it is to have.
+    pub wanted: i32,
+    /// How many there are.
+    pub replicas: i32,
+    /// How many of them are of the newest form.
+    pub updated: i32,
+    /// How many of them are ready.
+    pub ready: i32,
+    /// How the newest rollout goes.
+    pub progress: Progress,
+    /// The worker's image.
+    pub image: String,
+    /// Digest of how its pods reach Kafka.
+    pub connection: Option<String>,
+}
+
+impl Rollout {
+    /// Of a Deployment; `None` for one that has no spec.
+    pub fn of(deployment: &Deployment) -> Option<Self> {
+        let spec = deployment.spec.as_ref()?;
+        let absent = DeploymentStatus::default();
+        let status = deployment.status.as_ref().unwrap_or(&absent);
+        let template = &spec.template;
+        let containers = template.spec.as_ref().map(|pod| pod.containers.as_slice()).unwrap_or_default();
+        let worker = containers.iter().find(|container| container.name == CONTAINER);
+        let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+        Some(Self {
+            observed: status.observed_generation >= deployment.metadata.generation,
+            wanted: spec.replicas.unwrap_or(1),
+            replicas: status.replicas.unwrap_or_default(),
+            updated: status.updated_replicas.unwrap_or_default(),
+            ready: status.ready_replicas.unwrap_or_default(),
+            progress: progress(status),
+            image: worker.and_then(|container| container.image.clone()).unwrap_or_default(),
+            connection: annotations.and_then(|annotations| annotations.get(names::CONNECTION).cloned()),
+        })
+    }
+
+    /// Every pod that is wanted is of the newest form and ready, and there is no other.
+    pub fn is_complete(&self) -> bool {
+        self.observed && [self.replicas, self.updated, self.ready] == [self.wanted; 3]
+    }
+}
+
+fn progress(status: &DeploymentStatus) -> Progress {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let progressing = conditions.iter().find(|condition| condition.type_ == "Progressing");
+    match progressing.and_then(|condition| condition.reason.as_deref()) {
+        Some("NewReplicaSetAvailable") => Progress::Complete,
+        Some("ProgressDeadlineExceeded") => Progress::Failed,
+        _ => Progress::Going,
+    }
+}

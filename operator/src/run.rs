@@ -1,0 +1,217 @@
+//! `stockwatch-operator run`: watches, waits to lead, and reconciles until told to stop.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{LogFormat, Run};
+use crate::context::{Context, Settings};
+use crate::controller;
+use crate::credentials::SecretAccess;
+use crate::fence::Fence;
+use crate::health::Health;
+use crate::http::{self, Shared};
+use crate::leader::{Leader, Lost};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::store::Store;
+use crate::watch::{Synced, Watches};
+
+/// To reach the API server.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longer than a watch lasts, which may have nothing to say.
+const SILENCE: Duration = Duration::from_secs(75);
+
+/// Why the operator ended although nobody stopped it.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("the process cannot start: {0}")]
+    Start(#[from] io::Error),
+    #[error("--http {address}: cannot listen: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("no API server is known: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    #[error("no client of the API server can be made: {0}")]
+    Client(#[source] Box<kube::Error>),
+    #[error("this process leads no more: {0}")]
+    Lost(#[from] Lost),
+    #[error("a watch crashed: please report what it printed")]
+    Watch,
+}
+
+/// Runs until a signal comes or something fails.
+pub fn run(arguments: &Run) -> ExitCode {
+    log_to_stderr(arguments.log_format);
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "the operator ended");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env()
+        // Its errors are ours to handle, and to log.
+        .unwrap_or_else(|_| EnvFilter::new("info,kube_client=off,kube_runtime=off"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}
+
+fn start(arguments: &Run) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(arguments));
+    // A call to Kafka may still block a thread; nothing waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+async fn client() -> Result<Client, RunError> {
+    let mut config = Config::infer().await?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    // A failed call is tried again by whoever knows whether it still matters.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| RunError::Client(Box::new(error)))
+}
+
+async fn serve(arguments: &Run) -> Result<(), RunError> {
+    let mut signals = Signals::new()?;
+    let client = client().await?;
+    let metrics = Arc::new(Metrics::new());
+    let (store, queue, synced) = (Arc::new(Store::default()), Arc::new(Queue::default()), Arc::default());
+    let watches = Watches {
+        client: client.clone(),
+        store: Arc::clone(&store),
+        queue: Arc::clone(&queue),
+        synced: Arc::clone(&synced),
+        metrics: Arc::clone(&metrics),
+    };
+    let mut watching = watches.start(&arguments.namespaces());
+    let health = Arc::new(Health::new(Arc::clone(&synced)));
+
+    let address = arguments.http;
+    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    let shared = Shared { health: Arc::clone(&health), metrics: Arc::clone(&metrics) };
+    tokio::spawn(http::serve(listener, shared));
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");
+
+    let election = match (arguments.no_leader_election, &arguments.pod_name, &arguments.pod_namespace) {
+        (false, Some(me), Some(namespace)) => {
+            let fence = Fence::closed();
+            let (name, me) = (arguments.lease.clone(), me.clone());
+            Some((Leader::new(client.clone(), namespace, name, me, fence.clone()), fence))
+        }
+        _ => None,
+    };
+    let fence = election.as_ref().map_or_else(Fence::open, |(_, fence)| fence.clone());
+    let leader = election.map(|(leader, _)| leader);
+
+    let (context, woken) =
+        Context::new(settings(arguments), client, fence, store, queue, Arc::clone(&metrics));
+    let mut held = tokio::select! {
+        held = lead(leader.as_ref(), &synced, &health) => held,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped while standing by");
+            return Ok(());
+        }
+        _ = watching.join_next() => return Err(RunError::Watch),
+    };
+    metrics.leading.set(1);
+    tracing::info!("leading");
+
+    let (stop, stopped) = watch::channel(false);
+    let concurrency = usize::from(arguments.concurrency);
+    let mut controller =
+        tokio::spawn(controller::run(Arc::new(context), woken, concurrency, health, stopped));
+    let keep = async {
+        match (&leader, &mut held) {
+            (Some(leader), Some(held)) => leader.keep(held).await,
+            _ => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        lost = keep => return Err(lost.into()),
+        _ = watching.join_next() => return Err(RunError::Watch),
+        // It ends by itself only when it crashes.
+        _ = &mut controller => return Err(RunError::Watch),
+        signal = signals.next() => tracing::info!(signal, "stopping"),
+    }
+    stop.send_replace(true);
+    let _ = controller.await;
+    if let Some(leader) = &leader {
+        leader.release().await;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits until the store is filled and this process leads.
+async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Option<crate::leader::Held> {
+    let beat = async {
+        let mut tick = interval(Duration::from_secs(1));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            health.beat();
+        }
+    };
+    let lead = async {
+        synced.wait().await;
+        tracing::info!("synced");
+        match leader {
+            Some(leader) => Some(leader.acquire().await),
+            None => None,
+        }
+    };
+    tokio::select! {
+        held = lead => held,
+        () = beat => None,
+    }
+}
+
+fn settings(arguments: &Run) -> Settings {
+    let account = &arguments.service_account;
+    Settings {
+        worker_image: arguments.worker_image.clone(),
+        pull_secrets: arguments.pull_secrets(),
+        secret_access: SecretAccess {
+            role: arguments.secret_role.clone(),
+            service_account: (account.namespace.clone(), account.name.clone()),
+        },
+        instance: arguments.pod_name.clone().unwrap_or_else(|| "stockwatch-operator".into()),
+    }
+}
+
+/// The two signals that ask a process to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

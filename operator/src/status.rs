@@ -1,0 +1,162 @@
+//! What is said of a StockWatch: pure, from what was seen and what its status says already.
+//!
+//! Every sentence is our own and the same for the same trouble, so that a status differs only when something does.
+
+mod applied;
+mod available;
+mod hold;
+mod ready;
+mod topics;
+mod verdict;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, Time};
+use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
+
+pub use hold::{Hold, hold};
+pub use verdict::{Condition, Holds, Reason, Verdict};
+
+use crate::credentials;
+use crate::names;
+use crate::reconcile::{Decision, ObjectProblem};
+use crate::rollout::Rollout;
+use crate::topics::Observed;
+use crate::workers::Report;
+
+/// What was seen of a StockWatch.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// The object, with the status as it is.
+    pub stockwatch: &'a StockWatch,
+    /// Its parsed spec.
+    pub spec: Result<&'a Spec, &'a Invalid>,
+    /// Why Kafka cannot be reached the way the spec says.
+    pub access: Option<&'a credentials::Problem>,
+    /// What Kafka says; `None`: it is not asked.
+    pub kafka: Option<&'a Observed>,
+    /// What was decided of the workers.
+    pub decision: Decision,
+    /// Objects that are not as they should be.
+    pub objects: &'a [ObjectProblem],
+    /// The Deployment.
+    pub rollout: Option<&'a Rollout>,
+    /// What the workers answered.
+    pub report: &'a Report,
+}
+
+impl Seen<'_> {
+    fn generation(&self) -> i64 {
+        self.stockwatch.metadata.generation.unwrap_or_default()
+    }
+
+    fn previous(&self) -> Option<&StockWatchStatus> {
+        self.stockwatch.status.as_ref()
+    }
+
+    fn said(&self, condition: Condition) -> Option<&ApiCondition> {
+        said(self.previous()?, condition)
+    }
+
+    /// What was said before, for as long as nothing newer is known; otherwise `first`.
+    fn as_before(&self, condition: Condition, first: Verdict) -> Said {
+        match self.said(condition) {
+            Some(before) => Said {
+                verdict: Verdict {
+                    holds: Holds::of(&before.status),
+                    reason: before.reason.clone(),
+                    message: before.message.clone(),
+                },
+                generation: before.observed_generation,
+            },
+            None => self.now(first),
+        }
+    }
+
+    fn now(&self, verdict: Verdict) -> Said {
+        Said { verdict, generation: Some(self.generation()) }
+    }
+}
+
+/// A verdict, and the generation that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    verdict: Verdict,
+    generation: Option<i64>,
+}
+
+/// What a status says of a condition.
+pub fn said(status: &StockWatchStatus, condition: Condition) -> Option<&ApiCondition> {
+    status.conditions.iter().find(|said| said.type_ == condition.as_str())
+}
+
+/// The status that follows from what was seen. `now` is the time of what changes.
+pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
+    let before = seen.previous().cloned().unwrap_or_default();
+    let topics = topics::verdict(seen);
+    let available = available::verdict(seen);
+    let (applied, applied_generation) = applied::verdict(seen);
+    let ready = ready::verdict(seen, &topics.verdict, &available.verdict, &applied.verdict);
+    let said = BTreeMap::from([
+        (Condition::Ready, seen.now(ready)),
+        (Condition::TopicsReady, topics),
+        (Condition::WorkerAvailable, available),
+        (Condition::ConfigApplied, applied),
+    ]);
+    let (kafka_cluster_id, topics) = match seen.kafka {
+        Some(Observed::Known { cluster_id, topics, .. }) => (Some(cluster_id.clone()), topics.clone()),
+        _ => (before.kafka_cluster_id.clone(), before.topics.clone()),
+    };
+    let name = seen.stockwatch.metadata.name.as_deref().unwrap_or_default();
+    StockWatchStatus {
+        observed_generation: Some(seen.generation()),
+        applied_generation,
+        conditions: said.into_iter().map(|(condition, said)| stamp(&before, condition, said, now)).collect(),
+        tickers: seen.spec.map_or(before.tickers, |_| i32::try_from(seen.stockwatch.spec.tickers.len()).ok()),
+        windows: seen.spec.map_or(before.windows.clone(), |spec| Some(windows(spec))),
+        replicas: Some(seen.rollout.map_or(0, |rollout| rollout.replicas)),
+        ready_replicas: Some(seen.rollout.map_or(0, |rollout| rollout.ready)),
+        selector: Some(names::selector_text(name)),
+        kafka_cluster_id,
+        topics,
+    }
+}
+
+/// The status of a StockWatch that is not reconciled: all that was said stays, but nobody looks any more.
+pub fn paused(stockwatch: &StockWatch, now: &Time) -> StockWatchStatus {
+    let mut status = stockwatch.status.clone().unwrap_or_default();
+    let verdict = Verdict::unknown(
+        Reason::Paused,
+        format!("nothing is reconciled: remove the annotation {} to go on", names::PAUSED),
+    );
+    let said = Said { verdict, generation: stockwatch.metadata.generation };
+    let ready = stamp(&status, Condition::Ready, said, now);
+    status.conditions.retain(|said| said.type_ != ready.type_);
+    status.conditions.insert(0, ready);
+    status
+}
+
+/// A condition whose time is that of its last transition.
+fn stamp(before: &StockWatchStatus, condition: Condition, now_said: Said, now: &Time) -> ApiCondition {
+    let Said { verdict, generation } = now_said;
+    let status = verdict.holds.as_str();
+    let unchanged = said(before, condition).filter(|before| before.status == status);
+    ApiCondition {
+        type_: condition.as_str().into(),
+        status: status.into(),
+        reason: verdict.reason,
+        message: verdict.message,
+        observed_generation: generation,
+        last_transition_time: unchanged.map_or_else(|| now.clone(), |said| said.last_transition_time.clone()),
+    }
+}
+
+fn windows(spec: &Spec) -> String {
+    let windows: Vec<String> = spec.windows.iter().map(|window| format!("{}m", window.minutes)).collect();
+    windows.join(",")
+}
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Ready: the first thing that stands in the way, the gravest first.
+
+use stockwatch_crds::Invalid;
+
+use super::{Holds, Reason, Seen, Verdict};
+use crate::reconcile::{Decision, ObjectProblem, Trouble};
+
+/// A message has room for some problems; the worker's log and `kubectl apply --dry-run` show the rest.
+const PROBLEMS: usize = 5;
+
+pub(super) fn verdict(seen: &Seen<'_>, topics: &Verdict, available: &Verdict, applied: &Verdict) -> Verdict {
+    if let Err(invalid) = seen.spec {
+        return Verdict::no(of_invalid(invalid), sentence(invalid));
+    }
+    if let Some(problem) = seen.objects.iter().min_by_key(|problem| weight(&problem.trouble)) {
+        return of_object(problem);
+    }
+    let all = [topics, available, applied];
+    if let Some(no) = all.iter().find(|verdict| verdict.holds == Holds::False) {
+        return (*no).clone();
+    }
+    // A worker that cannot be asked may work all the same.
+    let under_way = all.iter().find(|verdict| {
+        verdict.holds == Holds::Unknown && verdict.reason != Reason::WorkersUnreachable.as_str()
+    });
+    match under_way {
+        Some(verdict) => (*verdict).clone(),
+        None if seen.decision == Decision::Suspend => {
+            Verdict::yes(Reason::Suspended, "suspended: no worker runs, the topics stay")
+        }
+        None if available.reason == Reason::NoWorkers.as_str() => available.clone(),
+        None => Verdict::yes(Reason::Working, "everything works as the spec says"),
+    }
+}
+
+pub(super) fn of_invalid(invalid: &Invalid) -> Reason {
+    match invalid.reason() {
+        stockwatch_crds::Reason::InvalidSpec => Reason::InvalidSpec,
+        stockwatch_crds::Reason::DuplicateEntity => Reason::DuplicateEntity,
+    }
+}
+
+fn sentence(invalid: &Invalid) -> String {
+    let mut lines: Vec<String> = invalid.problems.iter().take(PROBLEMS).map(ToString::to_string).collect();
+    if invalid.problems.len() > PROBLEMS {
+        lines.push(format!("and {} more problems", invalid.problems.len() - PROBLEMS));
+    }
+    lines.join("; ")
+}
+
+fn weight(trouble: &Trouble) -> u8 {
+    match trouble {
+        Trouble::Foreign => 0,
+        Trouble::Refused(_) => 1,
+        Trouble::Older => 2,
+    }
+}
+
+fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem) -> Verdict {
+    match trouble {
+        Trouble::Foreign => Verdict::no(
+            Reason::NameConflict,
+            format!(
+                "{kind} {name} belongs to someone else and is left alone: \
+                 delete or rename it, or create this StockWatch under another name"
+            ),
+        ),
+        Trouble::Refused(why) => {
+            Verdict::no(Reason::ObjectRefused, format!("the API server refuses {kind} {name}: {why}"))
+        }
+        Trouble::Older => Verdict::unknown(
+            Reason::WaitingForDeletion,
+            format!("{kind} {name} of an older StockWatch of this name is still being deleted"),
+        ),
+    }
+}

@@ -1,0 +1,247 @@
+#![allow(clippy::unwrap_used)]
+
+use stockwatch_crds::v1alpha1::TopicState;
+
+use super::fixtures::*;
+use super::*;
+use crate::reconcile::Trouble;
+use crate::resources::Kind;
+use crate::rollout::Progress;
+use crate::topics;
+use crate::workers::Pod;
+
+fn ready(scene: &Scene) -> String {
+    condition(&scene.status(), Condition::Ready)
+}
+
+#[test]
+fn when_all_is_well_everything_says_so() {
+    let status = Scene::new().status();
+    assert_eq!(
+        summary(&status),
+        [
+            "Ready=True Working",
+            "TopicsReady=True TopicsAsWanted",
+            "WorkerAvailable=True WorkersReady",
+            "ConfigApplied=True Applied",
+        ]
+    );
+    assert!(status.conditions.iter().all(|said| said.observed_generation == Some(7)));
+    assert_eq!((status.observed_generation, status.applied_generation), (Some(7), Some(7)));
+    assert_eq!((status.tickers, status.windows.as_deref()), (Some(2), Some("5m,15m")));
+    assert_eq!((status.replicas, status.ready_replicas), (Some(2), Some(2)));
+    assert_eq!(
+        status.selector.as_deref(),
+        Some("app.kubernetes.io/name=stockwatch-worker,stockwatch.dev/name=tech")
+    );
+    assert_eq!((status.kafka_cluster_id.as_deref(), status.topics.len()), (Some("c"), 1));
+}
+
+#[test]
+fn one_that_was_just_applied_is_under_way() {
+    assert_eq!(
+        summary(&Scene::fresh().status()),
+        [
+            "Ready=Unknown AskingKafka",
+            "TopicsReady=Unknown AskingKafka",
+            "WorkerAvailable=Unknown WaitingForTopics",
+            "ConfigApplied=Unknown NoReadyWorkers",
+        ]
+    );
+}
+
+#[test]
+fn a_time_is_that_of_the_last_transition() {
+    let mut scene = Scene::new();
+    scene.write();
+    assert_eq!(scene.status_at(&at(60)), scene.status(), "nothing has changed, so nothing differs");
+    scene.kafka = Some(unreachable());
+    let status = scene.status_at(&at(60));
+    assert_eq!(said(&status, Condition::TopicsReady).unwrap().last_transition_time, at(60));
+    assert_eq!(said(&status, Condition::WorkerAvailable).unwrap().last_transition_time, at(0));
+}
+
+#[test]
+fn an_operator_that_was_started_anew_says_what_was_said() {
+    let mut scene = Scene::new();
+    let before = scene.write();
+    scene.kafka = Some(Observed::Pending);
+    scene.report = Report { pods: vec![unasked("a"), answered("b", 7)] };
+    assert_eq!(scene.status(), before);
+}
+
+#[test]
+fn after_an_edit_the_workers_are_behind_until_all_of_them_have_answered() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.report.pods = vec![answered("a", 8), answered("b", 7)];
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::ConfigApplied), "Unknown Applying");
+    assert_eq!(condition(&status, Condition::Ready), "Unknown Applying");
+    assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));
+    scene.report.pods = vec![answered("a", 8), answered("b", 9)];
+    assert_eq!(scene.status().applied_generation, Some(8), "one may have seen a newer one already");
+    assert_eq!(ready(&scene), "True Working");
+}
+
+#[test]
+fn a_worker_that_cannot_be_asked_says_nothing_against_readiness() {
+    let mut scene = Scene::new();
+    scene.report.pods = vec![answered("a", 7), Pod { unreachable: true, ..unasked("b") }];
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::ConfigApplied), "Unknown WorkersUnreachable");
+    assert_eq!(condition(&status, Condition::Ready), "True Working");
+    assert_eq!(status.applied_generation, None);
+}
+
+#[test]
+fn a_worker_that_refuses_an_edit_makes_it_not_ready() {
+    let mut scene = Scene::new();
+    scene.edit();
+    let mut refusing = answered("a", 7);
+    refusing.answer.as_mut().unwrap().refuses = true;
+    scene.report.pods = vec![refusing, answered("b", 8)];
+    assert_eq!(ready(&scene), "False SpecRefused");
+    assert_eq!(scene.status().applied_generation, Some(7));
+}
+
+#[test]
+fn fields_that_a_worker_does_not_know_are_named() {
+    let mut scene = Scene::new();
+    for pod in &mut scene.report.pods {
+        pod.answer.as_mut().unwrap().ignored = vec!["spec.novelty".into()];
+    }
+    let status = scene.status();
+    let message = &said(&status, Condition::ConfigApplied).unwrap().message;
+    assert!(message.ends_with("does not know: spec.novelty"), "{message}");
+}
+
+#[test]
+fn suspended_is_ready_and_nobody_is_behind() {
+    let mut scene = Scene::new();
+    scene.decision = Decision::Suspend;
+    scene.edit();
+    scene.report = Report::default();
+    scene.rollout = Some(Rollout { wanted: 0, replicas: 0, updated: 0, ..rollout(0) });
+    let status = scene.status();
+    assert_eq!(
+        summary(&status),
+        [
+            "Ready=True Suspended",
+            "TopicsReady=True TopicsAsWanted",
+            "WorkerAvailable=True Suspended",
+            "ConfigApplied=True NoWorkers",
+        ]
+    );
+    assert_eq!(status.applied_generation, Some(8));
+}
+
+#[test]
+fn none_wanted_is_none_behind() {
+    let mut scene = Scene::new();
+    scene.stockwatch.spec.worker.as_mut().unwrap().replicas = Some(0);
+    scene.report = Report::default();
+    scene.rollout = Some(Rollout { wanted: 0, replicas: 0, updated: 0, ..rollout(0) });
+    assert_eq!(ready(&scene), "True NoWorkers");
+    assert_eq!(scene.status().applied_generation, Some(7));
+}
+
+#[test]
+fn a_spec_that_breaks_a_rule_leaves_the_workers_what_they_are() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.stockwatch.spec.tickers[1].name = Some("META".into());
+    (scene.kafka, scene.decision, scene.report) = (None, Decision::Leave, Report::default());
+    let status = scene.status();
+    assert_eq!(
+        summary(&status),
+        [
+            "Ready=False DuplicateEntity",
+            "TopicsReady=True TopicsAsWanted",
+            "WorkerAvailable=True WorkersReady",
+            "ConfigApplied=False DuplicateEntity",
+        ]
+    );
+    assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));
+    assert_eq!(said(&status, Condition::TopicsReady).unwrap().observed_generation, Some(7));
+    let message = &said(&status, Condition::Ready).unwrap().message;
+    assert!(message.starts_with("spec.tickers[1]"), "{message}");
+    assert_eq!(status.topics.len(), 1, "whose the topics are is never lost");
+}
+
+#[test]
+fn what_kafka_says_is_what_the_conditions_say() {
+    let mut scene = Scene::new();
+    scene.kafka = Some(unreachable());
+    assert_eq!(ready(&scene), "False KafkaUnreachable");
+    scene.kafka = Some(known(TopicState::Created, Some(topics::Reason::PartitionsImmutable)));
+    assert_eq!(ready(&scene), "False PartitionsImmutable");
+    scene.kafka = Some(known(TopicState::Creating, None));
+    assert_eq!(ready(&scene), "Unknown CreatingTopics");
+    scene.kafka = Some(known(TopicState::Created, Some(topics::Reason::TopicConflict)));
+    scene.decision = Decision::Stop;
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::Ready), "False TopicConflict");
+    assert_eq!(condition(&status, Condition::WorkerAvailable), "False WorkersStopped");
+}
+
+#[test]
+fn an_unreachable_kafka_does_not_make_forget_whose_the_topics_are() {
+    let mut scene = Scene::new();
+    let before = scene.write();
+    scene.kafka = Some(unreachable());
+    let status = scene.status();
+    assert_eq!((status.topics, status.kafka_cluster_id), (before.topics, before.kafka_cluster_id));
+}
+
+#[test]
+fn secrets_that_cannot_be_used_are_why_it_is_not_ready() {
+    let mut scene = Scene::new();
+    let reason = Reason::SecretNotLabelled;
+    scene.access = Some(credentials::Problem { reason, message: "label it".into() });
+    scene.kafka = None;
+    assert_eq!(ready(&scene), "False SecretNotLabelled");
+}
+
+#[test]
+fn workers_start_fail_and_get_lost() {
+    let mut scene = Scene::new();
+    let available = |scene: &Scene| condition(&scene.status(), Condition::WorkerAvailable);
+    scene.rollout = Some(Rollout { progress: Progress::Going, ..rollout(1) });
+    assert_eq!(available(&scene), "Unknown WorkersStarting");
+    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
+    assert_eq!(available(&scene), "False WorkersNotStarting");
+    scene.rollout = Some(rollout(1));
+    assert_eq!(available(&scene), "False WorkersNotReady");
+    scene.rollout = Some(Rollout { observed: false, ..rollout(2) });
+    assert_eq!(available(&scene), "Unknown WorkersStarting");
+    scene.rollout = Some(Rollout { updated: 1, replicas: 3, progress: Progress::Going, ..rollout(2) });
+    assert_eq!(available(&scene), "Unknown WorkersStarting", "a new form is rolled out");
+}
+
+#[test]
+fn someone_elses_object_weighs_more_than_one_that_is_going() {
+    let mut scene = Scene::new();
+    let problem = |kind, trouble| ObjectProblem { kind, name: "tech-stockwatch".into(), trouble };
+    scene.objects = vec![problem(Kind::Role, Trouble::Older)];
+    assert_eq!(ready(&scene), "Unknown WaitingForDeletion");
+    scene.objects.push(problem(Kind::Service, Trouble::Foreign));
+    assert_eq!(ready(&scene), "False NameConflict");
+    let status = scene.status();
+    let message = &said(&status, Condition::Ready).unwrap().message;
+    assert!(message.starts_with("Service tech-stockwatch belongs to someone else"), "{message}");
+}
+
+#[test]
+fn paused_says_so_and_keeps_the_rest() {
+    let mut scene = Scene::new();
+    let before = scene.write();
+    let status = paused(&scene.stockwatch, &at(5));
+    assert_eq!(condition(&status, Condition::Ready), "Unknown Paused");
+    assert_eq!(status.conditions[1..], before.conditions[1..]);
+    assert_eq!(status.topics, before.topics);
+    scene.stockwatch.status = Some(status.clone());
+    assert_eq!(paused(&scene.stockwatch, &at(9)), status);
+}

@@ -1,0 +1,197 @@
+//! Conditions and their reasons.
+
+use crate::topics;
+
+/// A condition of a StockWatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Condition {
+    /// Everything works as the spec says.
+    Ready,
+    /// The topics are there, as the spec says.
+    TopicsReady,
+    /// As many workers as wanted are ready.
+    WorkerAvailable,
+    /// Every ready worker computes with this generation.
+    ConfigApplied,
+}
+
+impl Condition {
+    /// Every condition.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::TopicsReady, Self::WorkerAvailable, Self::ConfigApplied];
+
+    /// Its type.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::TopicsReady => "TopicsReady",
+            Self::WorkerAvailable => "WorkerAvailable",
+            Self::ConfigApplied => "ConfigApplied",
+        }
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// It holds.
+    True,
+    /// It does not, and somebody has to do something.
+    False,
+    /// It is under way, or cannot be known.
+    Unknown,
+}
+
+impl Holds {
+    /// As a condition's status has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// Of a condition's status.
+    pub fn of(text: &str) -> Self {
+        match text {
+            "True" => Self::True,
+            "False" => Self::False,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// Why a condition holds or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Everything works as the spec says.
+    Working,
+    /// `spec.suspend`: no worker is wanted.
+    Suspended,
+    /// `spec.worker.replicas` is 0: no worker is wanted.
+    NoWorkers,
+    /// The annotation `stockwatch.dev/paused`: nothing is reconciled.
+    Paused,
+    /// A field breaks a rule, or cannot be read at all.
+    InvalidSpec,
+    /// Two tickers have the same entity name.
+    DuplicateEntity,
+    /// An object of a name that is needed belongs to someone else.
+    NameConflict,
+    /// The objects of an older StockWatch of this name are still being deleted.
+    WaitingForDeletion,
+    /// The API server refuses an object as it is wanted.
+    ObjectRefused,
+
+    /// The operator may not read a Secret.
+    SecretNotReadable,
+    /// A Secret is not there.
+    SecretMissing,
+    /// A Secret does not carry the label that lets a StockWatch use it.
+    SecretNotLabelled,
+    /// A Secret has not the keys or the form that its field needs.
+    SecretInvalid,
+    /// Kafka has not answered yet.
+    AskingKafka,
+    /// Topics are being created.
+    CreatingTopics,
+    /// The topics are as wanted.
+    TopicsAsWanted,
+    /// What the Kafka administration found.
+    Kafka(topics::Reason),
+
+    /// As many workers as wanted are ready.
+    WorkersReady,
+    /// The workers start once the topics are there.
+    WaitingForTopics,
+    /// The workers keep their connection until the new one is known to work.
+    WaitingForConnection,
+    /// Workers start, or are replaced one by one.
+    WorkersStarting,
+    /// Workers did not become ready in time.
+    WorkersNotStarting,
+    /// Workers that were ready are not any more.
+    WorkersNotReady,
+    /// No worker may run as things are.
+    WorkersStopped,
+
+    /// Every ready worker computes with this generation.
+    Applied,
+    /// The workers are taking this generation in.
+    Applying,
+    /// No worker is ready to be asked.
+    NoReadyWorkers,
+    /// A worker cannot be asked.
+    WorkersUnreachable,
+    /// A worker refuses this generation.
+    SpecRefused,
+}
+
+impl Reason {
+    /// As a condition's reason has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "Working",
+            Self::Suspended => "Suspended",
+            Self::NoWorkers => "NoWorkers",
+            Self::Paused => "Paused",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::DuplicateEntity => "DuplicateEntity",
+            Self::NameConflict => "NameConflict",
+            Self::WaitingForDeletion => "WaitingForDeletion",
+            Self::ObjectRefused => "ObjectRefused",
+            Self::SecretNotReadable => "SecretNotReadable",
+            Self::SecretMissing => "SecretMissing",
+            Self::SecretNotLabelled => "SecretNotLabelled",
+            Self::SecretInvalid => "SecretInvalid",
+            Self::AskingKafka => "AskingKafka",
+            Self::CreatingTopics => "CreatingTopics",
+            Self::TopicsAsWanted => "TopicsAsWanted",
+            Self::Kafka(reason) => reason.as_str(),
+            Self::WorkersReady => "WorkersReady",
+            Self::WaitingForTopics => "WaitingForTopics",
+            Self::WaitingForConnection => "WaitingForConnection",
+            Self::WorkersStarting => "WorkersStarting",
+            Self::WorkersNotStarting => "WorkersNotStarting",
+            Self::WorkersNotReady => "WorkersNotReady",
+            Self::WorkersStopped => "WorkersStopped",
+            Self::Applied => "Applied",
+            Self::Applying => "Applying",
+            Self::NoReadyWorkers => "NoReadyWorkers",
+            Self::WorkersUnreachable => "WorkersUnreachable",
+            Self::SpecRefused => "SpecRefused",
+        }
+    }
+}
+
+/// What is said of one condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it holds.
+    pub holds: Holds,
+    /// Why: a [`Reason`], or what an earlier operator wrote.
+    pub reason: String,
+    /// A sentence for people; it says what to do where something is to be done.
+    pub message: String,
+}
+
+impl Verdict {
+    /// It holds.
+    pub fn yes(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Holds::True, reason, message)
+    }
+
+    /// It does not hold.
+    pub fn no(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Holds::False, reason, message)
+    }
+
+    /// It is under way, or cannot be known.
+    pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
+        Self::new(Holds::Unknown, reason, message)
+    }
+
+    fn new(holds: Holds, reason: Reason, message: impl Into<String>) -> Self {
+        Self { holds, reason: reason.as_str().to_owned(), message: message.into() }
+    }
+}

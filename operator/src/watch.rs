@@ -1,0 +1,284 @@
+//! The watches that fill the store and the queue: one for each kind and each namespace that is looked after.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{Api, PartialObjectMeta};
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use stockwatch_crds::StockWatch;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::cache::Cache;
+use crate::metrics::Metrics;
+use crate::names;
+use crate::queue::Queue;
+use crate::resources::Kind;
+use crate::store::{Shown, Store};
+
+/// A watch ends and begins again after this time, so a connection that died silently is noticed soon after.
+const WATCH_SECONDS: u32 = 60;
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+const MOST_RETRY: Duration = Duration::from_secs(5);
+
+/// Which watches have shown everything at least once.
+#[derive(Debug, Default)]
+pub struct Synced {
+    // Those that have not, and why.
+    missing: Mutex<BTreeMap<String, String>>,
+    changed: Notify,
+}
+
+impl Synced {
+    /// Waits until all have.
+    pub async fn wait(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.missing().is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// A sentence that names those that have not; `None`: all have.
+    pub fn problem(&self) -> Option<String> {
+        let missing = self.missing();
+        let lines: Vec<String> = missing.iter().map(|(watch, why)| format!("{watch}: {why}")).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    fn lack(&self, watch: &str, why: &str) {
+        self.missing().insert(watch.to_owned(), why.to_owned());
+    }
+
+    fn done(&self, watch: &str) {
+        let mut missing = self.missing();
+        missing.remove(watch);
+        if missing.is_empty() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn missing(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts watches.
+pub struct Watches {
+    /// Asks the API server.
+    pub client: Client,
+    /// What they fill.
+    pub store: Arc<Store>,
+    /// Hears of every StockWatch that something changed of.
+    pub queue: Arc<Queue>,
+    /// Hears of those that have shown everything.
+    pub synced: Arc<Synced>,
+    /// Counts their breaks.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Watches {
+    /// Watches these namespaces, or all if none is listed, until the set is dropped.
+    pub fn start(&self, namespaces: &[String]) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().map(|n| Some(n.as_str())).collect()
+        };
+        for scope in scopes {
+            let plain = watcher::Config::default().timeout(WATCH_SECONDS);
+            let owned = plain.clone().labels(&names::owned_selector());
+            tasks.spawn(self.follow::<DeserializeGuard<StockWatch>, _>(
+                scope,
+                plain,
+                |store| &store.stockwatches,
+                |_, guard| Store::stockwatch(guard),
+            ));
+            tasks.spawn(self.follow::<Deployment, _>(
+                scope,
+                owned.clone(),
+                |store| &store.owned,
+                |store, deployment| store.deployment(deployment),
+            ));
+            tasks.spawn(self.follow::<EndpointSlice, _>(
+                scope,
+                owned.clone(),
+                |store| &store.workers,
+                |_, slice| Store::slice(slice),
+            ));
+            tasks.spawn(self.metadata::<ConfigMap>(scope, owned.clone(), Kind::ConfigMap));
+            tasks.spawn(self.metadata::<ServiceAccount>(scope, owned.clone(), Kind::ServiceAccount));
+            tasks.spawn(self.metadata::<Role>(scope, owned.clone(), Kind::Role));
+            tasks.spawn(self.metadata::<RoleBinding>(scope, owned.clone(), Kind::RoleBinding));
+            tasks.spawn(self.metadata::<Service>(scope, owned.clone(), Kind::Service));
+            tasks.spawn(self.metadata::<PodDisruptionBudget>(scope, owned, Kind::PodDisruptionBudget));
+        }
+        tasks
+    }
+
+    /// Of these kinds nothing but the metadata is asked for.
+    fn metadata<K>(
+        &self,
+        scope: Option<&str>,
+        config: watcher::Config,
+        kind: Kind,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.follow::<PartialObjectMeta<K>, _>(
+            scope,
+            config,
+            |store| &store.owned,
+            move |store, object| store.owned(kind, object.metadata),
+        )
+    }
+
+    fn follow<K, V>(
+        &self,
+        scope: Option<&str>,
+        config: watcher::Config,
+        cache: fn(&Store) -> &Cache<V>,
+        reduce: impl Fn(&Store, K) -> Option<Shown<V>> + Send + Sync + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+        V: Clone + PartialEq + Send + 'static,
+    {
+        let api: Api<K> = match scope {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let name = format!("{} of {}", K::plural(&()), scope.unwrap_or("all namespaces"));
+        self.synced.lack(&name, "not listed yet");
+        let filler = Filler {
+            watch: cache(&self.store).add_watch(),
+            name,
+            store: Arc::clone(&self.store),
+            queue: Arc::clone(&self.queue),
+            synced: Arc::clone(&self.synced),
+            metrics: Arc::clone(&self.metrics),
+            cache,
+        };
+        filler.run(api, config, reduce)
+    }
+}
+
+struct Filler<V> {
+    watch: usize,
+    name: String,
+    store: Arc<Store>,
+    queue: Arc<Queue>,
+    synced: Arc<Synced>,
+    metrics: Arc<Metrics>,
+    cache: fn(&Store) -> &Cache<V>,
+}
+
+impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
+    async fn run<K>(
+        self,
+        api: Api<K>,
+        config: watcher::Config,
+        reduce: impl Fn(&Store, K) -> Option<Shown<V>>,
+    ) where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    {
+        let cache = (self.cache)(&self.store);
+        let mut events = pin!(watcher(api, config));
+        let mut failures: u32 = 0;
+        while let Some(event) = events.next().await {
+            // A listing that begins has not succeeded yet.
+            if matches!(&event, Ok(event) if !matches!(event, Event::Init)) {
+                failures = 0;
+            }
+            match event {
+                Ok(Event::Init) => cache.begin(self.watch),
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    if let Some(Shown { key, part, version, value }) = reduce(&self.store, object)
+                        && cache.put(self.watch, key.clone(), &part, version, value)
+                    {
+                        self.queue.add(key);
+                    }
+                }
+                Ok(Event::Delete(object)) => {
+                    if let Some(Shown { key, part, version, .. }) = reduce(&self.store, object)
+                        && cache.remove(key.clone(), &part, version, Instant::now())
+                    {
+                        self.queue.add(key);
+                    }
+                }
+                Ok(Event::InitDone) => {
+                    for key in cache.finish(self.watch) {
+                        self.queue.add(key);
+                    }
+                    self.synced.done(&self.name);
+                }
+                Err(error) => {
+                    self.note(&error);
+                    sleep(retry(failures, fastrand::f64())).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn note(&self, error: &watcher::Error) {
+        self.metrics.watch_errors.inc();
+        let code = match error {
+            watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code,
+            watcher::Error::WatchError(status) => status.code,
+            _ => 0,
+        };
+        match code {
+            // What was listed is too old to go on from: it is listed anew.
+            410 => tracing::debug!(watch = self.name, "listed anew"),
+            404 => {
+                self.synced
+                    .lack(&self.name, "the API server does not serve it: is the definition installed?");
+                tracing::warn!(watch = self.name, "the API server does not serve it");
+            }
+            403 => {
+                self.synced.lack(&self.name, "the operator may not watch it");
+                tracing::warn!(watch = self.name, "the operator may not watch it");
+            }
+            _ => tracing::warn!(watch = self.name, %error, "a watch broke and is begun anew"),
+        }
+    }
+}
+
+/// `chance` in [0, 1).
+fn retry(failures: u32, chance: f64) -> Duration {
+    let whole = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(MOST_RETRY);
+    whole.mul_f64(1.0 - chance / 2.0)
+}

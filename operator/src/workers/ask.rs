@@ -1,0 +1,101 @@
+//! One question to one worker: what do you compute with? Bounded in time and size.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// For everything besides the wait that the worker is asked for.
+const MARGIN: Duration = Duration::from_secs(1);
+/// An answer lists at most 100 unknown fields.
+const MOST_BYTES: usize = 128 * 1024;
+
+/// A worker's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// `metadata.uid` of the spec that it has.
+    pub uid: String,
+    /// The generation that it computes with.
+    pub applied: Option<i64>,
+    /// Fields that it does not know.
+    pub ignored: Vec<String>,
+    /// It refuses a newer spec than the one that it computes with.
+    pub refuses: bool,
+}
+
+impl Answer {
+    /// It does not compute with this generation yet.
+    pub fn is_behind(&self, generation: i64) -> bool {
+        self.applied.is_none_or(|applied| applied < generation)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error("no answer in time")]
+    Timeout,
+    #[error("cannot connect: {0}")]
+    Connect(#[from] std::io::Error),
+    #[error("HTTP: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("the request cannot be built: {0}")]
+    Request(#[from] hyper::http::Error),
+    #[error("status {0}")]
+    Status(StatusCode),
+    #[error("the answer is too large or was cut: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the answer cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    uid: String,
+    applied_generation: Option<i64>,
+    #[serde(default)]
+    ignored: Vec<String>,
+    error: Option<String>,
+}
+
+/// The worker answers as soon as it computes with the generation, or else after `wait`.
+pub(super) async fn ask(address: SocketAddr, generation: i64, wait: Duration) -> Result<Answer, AskError> {
+    timeout(wait + MARGIN, exchange(address, generation, wait)).await.map_err(|_| AskError::Timeout)?
+}
+
+async fn exchange(address: SocketAddr, generation: i64, wait: Duration) -> Result<Answer, AskError> {
+    let stream = timeout(MARGIN, TcpStream::connect(address)).await.map_err(|_| AskError::Timeout)??;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(format!("/config?generation={generation}&wait={}ms", wait.as_millis()))
+        .header(hyper::header::HOST, address.to_string())
+        .header(hyper::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(AskError::Status(response.status()));
+        }
+        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(AskError::Body)?;
+        Ok(serde_json::from_slice::<Body>(&body.to_bytes())?)
+    };
+    // The connection moves only while it is polled; its end says nothing that the answer does not.
+    let mut answer = std::pin::pin!(answer);
+    let body = tokio::select! {
+        body = &mut answer => body,
+        _ = connection => answer.await,
+    }?;
+    Ok(Answer {
+        uid: body.uid,
+        applied: body.applied_generation,
+        ignored: body.ignored,
+        refuses: body.error.is_some(),
+    })
+}

@@ -1,0 +1,149 @@
+//! The one way to write to the API server: fenced by the Lease, bounded in time, counted.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, Error};
+use serde_json::Value;
+use stockwatch_crds::StockWatch;
+use tokio::time::timeout;
+
+use crate::fence::{Fence, NotLeader};
+use crate::key::Key;
+use crate::metrics::{Metrics, Write};
+use crate::names::{self, MANAGER, STATUS_MANAGER};
+use crate::resources::Kind;
+
+/// Short enough that a write begun under a valid Lease has ended before another may hold it.
+const WRITE: Duration = Duration::from_secs(4);
+
+/// Why nothing was written, or perhaps not.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// It was not tried.
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    /// It may have been done or not.
+    #[error("the API server did not answer within {WRITE:?}")]
+    Timeout,
+    /// Somebody else was faster: to be computed anew from what is there now.
+    #[error("the object has changed meanwhile")]
+    Conflict,
+    /// It is gone.
+    #[error("the object is gone")]
+    Gone,
+    /// The object as wanted breaks the API server's rules.
+    #[error("the API server refuses it: {0}")]
+    Invalid(String),
+    /// Anything else.
+    #[error("the API server: {0}")]
+    Api(#[source] Error),
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Api(status) if status.code == 409 => Self::Conflict,
+            Error::Api(status) if status.code == 404 => Self::Gone,
+            Error::Api(status) if status.code == 422 => Self::Invalid(status.message),
+            error => Self::Api(error),
+        }
+    }
+}
+
+/// Writes to the API server.
+#[derive(Clone)]
+pub struct Writes {
+    client: Client,
+    fence: Fence,
+    metrics: Arc<Metrics>,
+}
+
+impl Writes {
+    /// Through this client, as long as the fence is open.
+    pub fn new(client: Client, fence: Fence, metrics: Arc<Metrics>) -> Self {
+        Self { client, fence, metrics }
+    }
+
+    /// Applies an owned object; `force` takes fields from others, and is only for an object that is ours.
+    pub async fn apply(
+        &self,
+        key: &Key,
+        kind: Kind,
+        body: &Value,
+        force: bool,
+    ) -> Result<DynamicObject, WriteError> {
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
+        let params = PatchParams { force, ..PatchParams::apply(MANAGER) };
+        let (name, patch) = (names::owned(&key.name), Patch::Apply(body));
+        self.bounded(Write::Apply, async {
+            if kind == Kind::Deployment {
+                return api.patch(&name, &params, &patch).await;
+            }
+            // Their content is known, and may be large.
+            let partial = api.patch_metadata(&name, &params, &patch).await?;
+            Ok(DynamicObject { types: partial.types, metadata: partial.metadata, data: Value::Null })
+        })
+        .await
+    }
+
+    /// Applies a status; `body` names the resourceVersion that it was computed from.
+    pub async fn status(&self, key: &Key, body: &Value) -> Result<StockWatch, WriteError> {
+        self.status_as(key, body, STATUS_MANAGER).await
+    }
+
+    /// [`Writes::status`] under another manager's name, which leaves what that of the status said alone.
+    pub async fn status_as(&self, key: &Key, body: &Value, manager: &str) -> Result<StockWatch, WriteError> {
+        let api: Api<StockWatch> = Api::namespaced(self.client.clone(), &key.namespace);
+        let params = PatchParams::apply(manager).force();
+        self.bounded(Write::Status, api.patch_status(&key.name, &params, &Patch::Apply(body))).await
+    }
+
+    /// Sets a StockWatch's finalizers, unless it has changed since `resource_version`.
+    pub async fn finalizers(
+        &self,
+        key: &Key,
+        resource_version: &str,
+        finalizers: &[String],
+    ) -> Result<StockWatch, WriteError> {
+        let api: Api<StockWatch> = Api::namespaced(self.client.clone(), &key.namespace);
+        let metadata = serde_json::json!({"resourceVersion": resource_version, "finalizers": finalizers});
+        let patch = Patch::Merge(serde_json::json!({"metadata": metadata}));
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        self.bounded(Write::Finalizer, api.patch(&key.name, &params, &patch)).await
+    }
+
+    /// Deletes the Deployment with this uid; its pods follow.
+    pub async fn delete_deployment(&self, key: &Key, uid: &str) -> Result<(), WriteError> {
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), &key.namespace);
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        let name = names::owned(&key.name);
+        match self.bounded(Write::Delete, api.delete(&name, &params)).await {
+            Ok(_) | Err(WriteError::Gone) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Creates an event.
+    pub async fn event(&self, namespace: &str, event: &Event) -> Result<(), WriteError> {
+        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        self.bounded(Write::Event, api.create(&PostParams::default(), event)).await.map(drop)
+    }
+
+    async fn bounded<T: Debug>(
+        &self,
+        write: Write,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, WriteError> {
+        self.fence.check()?;
+        self.metrics.writes.get_or_create(&write).inc();
+        timeout(WRITE, call).await.map_err(|_| WriteError::Timeout)?.map_err(WriteError::from)
+    }
+}
