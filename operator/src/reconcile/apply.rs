@@ -66,13 +66,16 @@ pub enum ApplyError {
     },
 }
 
+/// The hash that was applied, and what the API server's books said after it.
+type Settled = (String, Option<Fields>);
+
 /// Applies owned objects.
 pub struct Applier {
     client: Client,
     writes: Writes,
     // What the API server's books said after an apply where they do not list every field of the desired form: it is
     // not applied again and again for that.
-    settled: Mutex<HashMap<(Key, Kind), (String, Option<Fields>)>>,
+    settled: Mutex<HashMap<(Key, Kind), Settled>>,
 }
 
 impl Applier {
