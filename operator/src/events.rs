@@ -33,7 +33,7 @@ pub fn of_transition(
     Some(Event {
         metadata: ObjectMeta {
             namespace: metadata.namespace.clone(),
-            generate_name: Some(format!("{name}.")),
+            name: Some(format!("{name}.{:016x}", now.as_nanosecond())),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(now)),
@@ -99,6 +99,7 @@ mod tests {
         let event = event(status("True", "Working"), status("False", "KafkaUnreachable")).unwrap();
         assert_eq!(event.reason.as_deref(), Some("KafkaUnreachable"));
         assert_eq!(event.note.as_deref(), Some("a sentence"));
+        assert_eq!(event.metadata.name.as_deref(), Some("tech.0000000000000000"));
         assert_eq!(event.regarding.unwrap().name.as_deref(), Some("tech"));
         assert!(super::tests::event(json!({}), status("False", "InvalidSpec")).is_some());
     }

@@ -34,6 +34,8 @@ use crate::writes::WriteError;
 const OLDER_AGAIN: Duration = Duration::from_secs(2);
 /// Someone else's object is, too.
 const FOREIGN_AGAIN: Duration = Duration::from_secs(60);
+/// No watch shows that workers take too long to start.
+const WORKERS_AGAIN: Duration = Duration::from_secs(30);
 
 /// Why a reconcile is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +157,9 @@ async fn reconcile_live(
         Trouble::Foreign => Some(FOREIGN_AGAIN),
         Trouble::Refused(_) => None,
     });
-    Ok(objects_again.chain(status_again).chain(secrets_again).min())
+    let starts = plan.decision == Decision::Run && rollout.is_some_and(|rollout| !rollout.is_complete());
+    let workers_again = starts.then_some(WORKERS_AGAIN);
+    Ok(objects_again.chain(status_again).chain(secrets_again).chain(workers_again).min())
 }
 
 /// Everything that the spec and the object refer to.

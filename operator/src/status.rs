@@ -94,7 +94,7 @@ pub fn said(status: &StockWatchStatus, condition: Condition) -> Option<&ApiCondi
 pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
     let before = seen.previous().cloned().unwrap_or_default();
     let topics = topics::verdict(seen);
-    let available = available::verdict(seen);
+    let available = available::verdict(seen, now);
     let (applied, applied_generation) = applied::verdict(seen);
     let ready = ready::verdict(seen, &topics.verdict, &available.verdict, &applied.verdict);
     let said = BTreeMap::from([

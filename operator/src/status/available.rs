@@ -1,11 +1,16 @@
 //! WorkerAvailable.
 
-use super::{Condition, Reason, Said, Seen, Verdict};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::{Condition, Holds, Reason, Said, Seen, Verdict};
 use crate::names;
 use crate::reconcile::Decision;
 use crate::rollout::{Progress, Rollout};
 
-pub(super) fn verdict(seen: &Seen<'_>) -> Said {
+/// Pods that are not rolled out but added have no deadline of the Deployment's own: this is theirs, in seconds.
+const START_SECONDS: i64 = 180;
+
+pub(super) fn verdict(seen: &Seen<'_>, now: &Time) -> Said {
     let none_wanted = seen.stockwatch.spec.worker.as_ref().and_then(|worker| worker.replicas) == Some(0);
     let verdict = match (seen.decision, seen.rollout) {
         (Decision::Suspend, _) => Verdict::yes(Reason::Suspended, "suspended: no worker is wanted"),
@@ -22,7 +27,7 @@ pub(super) fn verdict(seen: &Seen<'_>) -> Said {
             "the workers keep their connection to Kafka until the new one is known to work",
         ),
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
-        (_, Some(rollout)) => of(rollout, seen),
+        (_, Some(rollout)) => of(rollout, seen, now),
     };
     seen.now(verdict)
 }
@@ -31,7 +36,7 @@ fn waiting() -> Verdict {
     Verdict::unknown(Reason::WaitingForTopics, "the workers start once the topics are there")
 }
 
-fn of(rollout: &Rollout, seen: &Seen<'_>) -> Verdict {
+fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Verdict {
     let Rollout { ready, wanted, .. } = rollout;
     if rollout.is_complete() {
         return Verdict::yes(Reason::WorkersReady, format!("{ready} of {wanted} workers are ready"));
@@ -42,18 +47,37 @@ fn of(rollout: &Rollout, seen: &Seen<'_>) -> Verdict {
         metadata.namespace.as_deref().unwrap_or_default(),
         names::selector_text(metadata.name.as_deref().unwrap_or_default()),
     );
-    match rollout.progress {
-        Progress::Failed => Verdict::no(
-            Reason::WorkersNotStarting,
-            format!("{ready} of {wanted} workers are ready, and the others do not become so: {look}"),
-        ),
-        Progress::Complete if rollout.observed && ready < wanted => Verdict::no(
+    let rolled_out = rollout.progress == Progress::Complete && rollout.observed && ready < wanted;
+    if rolled_out && were_ready(seen) {
+        return Verdict::no(
             Reason::WorkersNotReady,
             format!("{ready} of {wanted} workers are ready, the others are not any more: {look}"),
-        ),
-        _ => Verdict::unknown(
-            Reason::WorkersStarting,
-            format!("{ready} of {wanted} workers are ready, the others start or are replaced"),
-        ),
+        );
     }
+    if rollout.progress == Progress::Failed || (rolled_out && start_for_too_long(seen, now)) {
+        return Verdict::no(
+            Reason::WorkersNotStarting,
+            format!("{ready} of {wanted} workers are ready, and the others do not become so: {look}"),
+        );
+    }
+    Verdict::unknown(
+        Reason::WorkersStarting,
+        format!("{ready} of {wanted} workers are ready, the others start or are replaced"),
+    )
+}
+
+/// As many as this generation wants were ready before.
+fn were_ready(seen: &Seen<'_>) -> bool {
+    seen.said(Condition::WorkerAvailable).is_some_and(|said| {
+        said.observed_generation == Some(seen.generation())
+            && (said.status == Holds::True.as_str() || said.reason == Reason::WorkersNotReady.as_str())
+    })
+}
+
+fn start_for_too_long(seen: &Seen<'_>, now: &Time) -> bool {
+    seen.said(Condition::WorkerAvailable).is_some_and(|said| {
+        let since = said.last_transition_time.0.as_second();
+        said.reason == Reason::WorkersNotStarting.as_str()
+            || (said.reason == Reason::WorkersStarting.as_str() && now.0.as_second() - since >= START_SECONDS)
+    })
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use stockwatch_crds::StockWatchStatus;
 use stockwatch_crds::v1alpha1::TopicState;
 
-use super::{Condition, Holds, said};
+use super::{Condition, Holds, Reason, said};
 
 /// Workers answer an edit much faster than this.
 const EDIT: Duration = Duration::from_millis(400);
 /// Numbers that change while everything works.
 const NUMBERS: Duration = Duration::from_secs(1);
+/// A worker that moves its partitions is not ready for a moment.
+const MOVES: Duration = Duration::from_secs(5);
 /// Something is said of a new StockWatch.
 const FIRST: Duration = Duration::from_secs(5);
 /// Steps of one that comes up.
@@ -50,6 +52,12 @@ pub fn hold(before: Option<&StockWatchStatus>, next: &StockWatchStatus) -> Hold 
         (_, Some(Holds::False)) if reason(before) == reason(next) && applied(before) == applied(next) => {
             Hold::For(NUMBERS)
         }
+        (Some(Holds::True), Some(Holds::False))
+            if applied(before) == applied(next)
+                && reason(next).as_deref() == Some(Reason::WorkersNotReady.as_str()) =>
+        {
+            Hold::For(MOVES)
+        }
         (_, Some(Holds::False)) => Hold::Now,
         (Some(Holds::True), Some(Holds::True))
             if applied(before) == applied(next) && before.observed_generation == next.observed_generation =>
@@ -66,7 +74,7 @@ pub fn hold(before: Option<&StockWatchStatus>, next: &StockWatchStatus) -> Hold 
         (Some(Holds::Unknown), _) if applied(before).is_some() && applied(before) != applied(next) => {
             Hold::For(EDIT)
         }
-        (Some(Holds::Unknown), _) if reason(before).as_deref() == Some("Paused") => Hold::Now,
+        (Some(Holds::Unknown), _) if reason(before).as_deref() == Some(Reason::Paused.as_str()) => Hold::Now,
         (Some(Holds::Unknown), _) => Hold::For(STEPS),
     }
 }
@@ -141,6 +149,14 @@ mod tests {
         scene.write();
         scene.kafka = Some(known(TopicState::Created, None));
         assert_eq!(held(&scene), Hold::Now);
+    }
+
+    #[test]
+    fn a_worker_that_is_not_ready_for_a_moment_is_not_spoken_of() {
+        let mut scene = Scene::new();
+        scene.write();
+        scene.rollout = Some(rollout(1));
+        assert_eq!(held(&scene), Hold::For(MOVES));
     }
 
     #[test]

@@ -205,20 +205,44 @@ fn secrets_that_cannot_be_used_are_why_it_is_not_ready() {
     assert_eq!(ready(&scene), "False SecretNotLabelled");
 }
 
+fn available(scene: &Scene) -> String {
+    condition(&scene.status(), Condition::WorkerAvailable)
+}
+
 #[test]
-fn workers_start_fail_and_get_lost() {
+fn a_rollout_is_under_way_until_it_fails() {
     let mut scene = Scene::new();
-    let available = |scene: &Scene| condition(&scene.status(), Condition::WorkerAvailable);
     scene.rollout = Some(Rollout { progress: Progress::Going, ..rollout(1) });
     assert_eq!(available(&scene), "Unknown WorkersStarting");
-    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
-    assert_eq!(available(&scene), "False WorkersNotStarting");
-    scene.rollout = Some(rollout(1));
-    assert_eq!(available(&scene), "False WorkersNotReady");
     scene.rollout = Some(Rollout { observed: false, ..rollout(2) });
     assert_eq!(available(&scene), "Unknown WorkersStarting");
     scene.rollout = Some(Rollout { updated: 1, replicas: 3, progress: Progress::Going, ..rollout(2) });
     assert_eq!(available(&scene), "Unknown WorkersStarting", "a new form is rolled out");
+    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
+    assert_eq!(available(&scene), "False WorkersNotStarting");
+}
+
+#[test]
+fn a_worker_that_gets_lost_is_trouble() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.rollout = Some(rollout(1));
+    assert_eq!(available(&scene), "False WorkersNotReady");
+    scene.write();
+    assert_eq!(available(&scene), "False WorkersNotReady");
+}
+
+#[test]
+fn a_worker_that_is_added_is_trouble_only_when_it_does_not_come_up() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.rollout = Some(rollout(1));
+    assert_eq!(available(&scene), "Unknown WorkersStarting");
+    scene.write();
+    let later = |second| condition(&scene.status_at(&at(second)), Condition::WorkerAvailable);
+    assert_eq!(later(179), "Unknown WorkersStarting");
+    assert_eq!(later(180), "False WorkersNotStarting");
 }
 
 #[test]
