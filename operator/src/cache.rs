@@ -136,17 +136,18 @@ impl<V: Clone + PartialEq> Cache<V> {
         of_key.filter_map(|(_, entry)| entry.value.clone()).collect()
     }
 
-    /// The StockWatches that have an object here for which `test` holds.
-    pub fn keys(&self, test: impl Fn(&V) -> bool) -> Vec<Key> {
+    /// The StockWatches that have an object here.
+    pub fn keys(&self) -> Vec<Key> {
         let state = self.lock();
-        let mut keys: Vec<Key> = state
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.value.as_ref().is_some_and(&test))
-            .map(|((key, _), _)| key.clone())
-            .collect();
+        let known = state.entries.iter().filter(|(_, entry)| entry.value.is_some());
+        let mut keys: Vec<Key> = known.map(|((key, _), _)| key.clone()).collect();
         keys.dedup();
         keys
+    }
+
+    /// Shows every object; not to be called for more than moments.
+    pub fn each(&self, mut see: impl FnMut(&V)) {
+        self.lock().entries.values().filter_map(|entry| entry.value.as_ref()).for_each(&mut see);
     }
 
     fn lock(&self) -> MutexGuard<'_, State<V>> {
@@ -243,7 +244,7 @@ mod tests {
         cache.put(one, key("a"), "", 1, ());
         cache.learn(key("new"), "", 2, ());
         assert_eq!(cache.finish(one), [key("b")]);
-        assert_eq!(cache.keys(|()| true), [key("a"), key("c"), key("new")]);
+        assert_eq!(cache.keys(), [key("a"), key("c"), key("new")]);
     }
 
     #[test]

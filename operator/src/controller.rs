@@ -23,6 +23,8 @@ use crate::topics::{ObjectKey, Wanted};
 const MOST: Duration = Duration::from_secs(60);
 /// Between two looks at what no event announces.
 const TICK: Duration = Duration::from_secs(1);
+/// A watch shows at once what was faster than our write; this is for a watch that is late.
+const OVERTAKEN: Duration = Duration::from_millis(250);
 /// For reconciles under way when the process is told to stop.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -93,14 +95,15 @@ fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<Again, Rec
                 context.queue.add_after(key.clone(), delay);
             }
         }
+        Some(Some(Err(error))) if error.is_overtaken() => {
+            tracing::debug!(stockwatch = %key, %error, "somebody was faster");
+            context.queue.done(key);
+            context.queue.add_after(key.clone(), OVERTAKEN);
+        }
         Some(Some(Err(error))) => {
             let retry = context.queue.failed(key);
-            if error.is_conflict() {
-                tracing::debug!(stockwatch = %key, %error, ?retry, "somebody was faster");
-            } else {
-                context.metrics.errors.get_or_create(&error.step()).inc();
-                tracing::warn!(stockwatch = %key, %error, ?retry, "a reconcile failed");
-            }
+            context.metrics.errors.get_or_create(&error.step()).inc();
+            tracing::warn!(stockwatch = %key, %error, ?retry, "a reconcile failed");
         }
         Some(None) => {
             let retry = context.queue.failed(key);
@@ -115,7 +118,7 @@ fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<Again, Rec
 
 /// What an earlier leader began: whose the topics are, and who takes a new image just now.
 fn recall(context: &Context) {
-    for key in context.store.stockwatches.keys(|_| true) {
+    for key in context.store.stockwatches.keys() {
         if let Some(Watched::Readable(stockwatch)) = context.store.stockwatches.get(&key, "")
             && let Ok(spec) = Spec::parse(&stockwatch)
             && let Some(wanted) = Wanted::of(&stockwatch, &spec)
@@ -137,10 +140,10 @@ fn look(context: &Context) {
     for key in context.slots.overdue(Instant::now()) {
         context.queue.add(key);
     }
+    let mut counts = [0_i64; Ready::ALL.len()];
+    context.store.stockwatches.each(|watched| counts[readiness(watched) as usize] += 1);
     for ready in Ready::ALL {
-        let is = |watched: &Watched| readiness(watched) == *ready;
-        let count = i64::try_from(context.store.stockwatches.keys(is).len()).unwrap_or(i64::MAX);
-        context.metrics.stockwatches.get_or_create(ready).set(count);
+        context.metrics.stockwatches.get_or_create(ready).set(counts[*ready as usize]);
     }
 }
 

@@ -14,7 +14,7 @@ use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
 
 pub use apply::{Applier, ApplyError, ObjectProblem, Trouble};
-pub use decide::{Decision, Plan, decide};
+pub use decide::{Decision, Facts, Plan, decide};
 pub use finalize::FinalizeError;
 
 use crate::context::Context;
@@ -69,13 +69,9 @@ impl ReconcileError {
         }
     }
 
-    /// Somebody was faster: nothing is wrong, it is computed anew from what the watches show next.
-    pub fn is_conflict(&self) -> bool {
-        let write = match self {
-            Self::Apply(ApplyError::Write { source, .. }) | Self::Status(source) => source,
-            Self::Finalize(FinalizeError::Write(source)) => source,
-            _ => return false,
-        };
+    /// The StockWatch has changed meanwhile: nothing is wrong, it is computed anew from what it is then.
+    pub fn is_overtaken(&self) -> bool {
+        let (Self::Status(write) | Self::Finalize(FinalizeError::Write(write))) = self else { return false };
         matches!(write, WriteError::Conflict | WriteError::Gone)
     }
 }
@@ -132,7 +128,13 @@ async fn reconcile_live(
 ) -> Result<Again, ReconcileError> {
     let Some(owner) = Owner::of(&stockwatch.metadata) else { return Ok(None) };
     let inputs = dereference(context, key, &owner, stockwatch).await?;
-    let plan = decide(&inputs.spec, &inputs.access, inputs.kafka.as_ref(), inputs.rollout.as_ref());
+    let plan = decide(&Facts {
+        spec: inputs.spec.as_ref().ok(),
+        status: stockwatch.status.as_ref(),
+        access: &inputs.access,
+        kafka: inputs.kafka.as_ref(),
+        rollout: inputs.rollout.as_ref(),
+    });
     let problems = match &inputs.spec {
         Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
         // The last good form stays, with its workers.
@@ -210,7 +212,9 @@ async fn apply(
     {
         let desired =
             build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
-        problems.extend(context.applier.one(&context.store, owner, &desired).await?);
+        if let Some(desired) = desired {
+            problems.extend(context.applier.one(&context.store, owner, &desired).await?);
+        }
     }
     Ok(problems)
 }

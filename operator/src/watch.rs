@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -213,7 +212,7 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     {
         let cache = (self.cache)(&self.store);
-        let mut events = pin!(watcher(api, config));
+        let mut events = watcher(api.clone(), config.clone()).boxed();
         let mut failures: u32 = 0;
         while let Some(event) = events.next().await {
             // A listing that begins has not succeeded yet.
@@ -243,7 +242,10 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
                     self.synced.done(&self.name);
                 }
                 Err(error) => {
-                    self.note(&error);
+                    if self.is_refused(&error) {
+                        // It would go on from where it was without a word: a listing says when it works again.
+                        events = watcher(api.clone(), config.clone()).boxed();
+                    }
                     sleep(retry(failures, fastrand::f64())).await;
                     failures = failures.saturating_add(1);
                 }
@@ -251,7 +253,8 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
         }
     }
 
-    fn note(&self, error: &watcher::Error) {
+    /// Notes the error. `true`: the API server does not serve this, or not to the operator.
+    fn is_refused(&self, error: &watcher::Error) -> bool {
         self.metrics.watch_errors.inc();
         let code = match error {
             watcher::Error::InitialListFailed(kube::Error::Api(status))
@@ -260,20 +263,22 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
             watcher::Error::WatchError(status) => status.code,
             _ => 0,
         };
-        match code {
+        let why = match code {
             // What was listed is too old to go on from: it is listed anew.
-            410 => tracing::debug!(watch = self.name, "listed anew"),
-            404 => {
-                self.synced
-                    .lack(&self.name, "the API server does not serve it: is the definition installed?");
-                tracing::warn!(watch = self.name, "the API server does not serve it");
+            410 => {
+                tracing::debug!(watch = self.name, "listed anew");
+                return false;
             }
-            403 => {
-                self.synced.lack(&self.name, "the operator may not watch it");
-                tracing::warn!(watch = self.name, "the operator may not watch it");
+            404 => "the API server does not serve it: is the definition installed?",
+            403 => "the operator may not watch it",
+            _ => {
+                tracing::warn!(watch = self.name, %error, "a watch broke and is begun anew");
+                return false;
             }
-            _ => tracing::warn!(watch = self.name, %error, "a watch broke and is begun anew"),
-        }
+        };
+        tracing::warn!(watch = self.name, "{why}");
+        self.synced.lack(&self.name, why);
+        true
     }
 }
 

@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::resources::{Desired, Owner, Worker, worker_spec, workers};
 use crate::store::Owned;
 
-/// Builds it.
+/// Builds it; `None`: it stays as it is until it is its turn to take what a new operator changes.
 pub(super) fn deployment(
     context: &Context,
     owner: &Owner,
@@ -19,7 +19,7 @@ pub(super) fn deployment(
     plan: &Plan,
     connection: &str,
     existing: Option<&Owned>,
-) -> Result<Desired, Error> {
+) -> Result<Option<Desired>, Error> {
     let wishes = worker_spec(stockwatch);
     let none = matches!(plan.decision, Decision::Suspend | Decision::Stop);
     let worker = |image: &str| Worker {
@@ -39,11 +39,14 @@ pub(super) fn deployment(
         && rollout.image != *default
     {
         let as_it_is = workers(owner, &worker(&rollout.image))?;
+        let image_alone = as_it_is.hash == *hash;
+        // An edit of what is cold rolls the pods anyhow, and is not kept waiting.
+        let seen = stockwatch.status.as_ref().and_then(|status| status.observed_generation);
+        let edited = !image_alone && seen != stockwatch.metadata.generation;
         let key = Key::new(&owner.namespace, &owner.name);
-        // Whatever else changed rolls the pods anyhow.
-        if as_it_is.hash == *hash && !context.slots.take(&key, Instant::now()) {
-            return Ok(as_it_is);
+        if !edited && !context.slots.take(&key, Instant::now()) {
+            return Ok(image_alone.then_some(as_it_is));
         }
     }
-    Ok(desired)
+    Ok(Some(desired))
 }

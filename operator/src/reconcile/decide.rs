@@ -1,11 +1,12 @@
 //! What becomes of the workers: pure.
 
 use stockwatch_crds::v1alpha1::TopicState;
-use stockwatch_crds::{Invalid, Spec};
+use stockwatch_crds::{Spec, StockWatchStatus};
 
 use crate::credentials::Known;
 use crate::rollout::Rollout;
-use crate::topics::Observed;
+use crate::status::{Condition, Holds, said};
+use crate::topics::{self, Observed};
 
 /// What becomes of the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +40,25 @@ impl Plan {
     }
 }
 
-/// Decides from the spec, from how Kafka is reached and what it says, and from the workers that there are.
-pub fn decide(
-    spec: &Result<Spec, Invalid>,
-    access: &Known,
-    kafka: Option<&Observed>,
-    rollout: Option<&Rollout>,
-) -> Plan {
-    let Ok(spec) = spec else { return Plan::leave(Decision::Leave) };
+/// What is decided from.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The parsed spec; `None`: it breaks rules.
+    pub spec: Option<&'a Spec>,
+    /// What was said last.
+    pub status: Option<&'a StockWatchStatus>,
+    /// How Kafka is reached.
+    pub access: &'a Known,
+    /// What Kafka says; `None`: it is not asked.
+    pub kafka: Option<&'a Observed>,
+    /// The workers that there are.
+    pub rollout: Option<&'a Rollout>,
+}
+
+/// Decides.
+pub fn decide(facts: &Facts<'_>) -> Plan {
+    let Facts { spec, access, kafka, rollout, .. } = *facts;
+    let Some(spec) = spec else { return Plan::leave(Decision::Leave) };
     let digest = access.access.as_ref().map(|access| access.digest.clone());
     let running = rollout.map(|rollout| rollout.connection.clone().unwrap_or_default());
 
@@ -67,22 +79,31 @@ pub fn decide(
         // A connection that is not known to work is given to no running worker.
         Some(running) if running != digest && !known => Plan::leave(Decision::WaitForConnection),
         Some(_) => Plan { decision: Decision::Run, connection: Some(digest) },
-        None if are_there(spec, kafka) => Plan { decision: Decision::Run, connection: Some(digest) },
+        None if are_there(facts, spec) => Plan { decision: Decision::Run, connection: Some(digest) },
         None => Plan::leave(Decision::WaitForTopics),
     }
 }
 
-/// Every topic exists.
-fn are_there(spec: &Spec, kafka: Option<&Observed>) -> bool {
-    let Some(Observed::Known { topics, .. }) = kafka else { return false };
+/// Every topic exists: Kafka says so, or the status, of workers whose Deployment somebody deleted.
+fn are_there(facts: &Facts<'_>, spec: &Spec) -> bool {
+    let topics = match (facts.kafka, facts.status, facts.rollout) {
+        (Some(Observed::Known { topics, .. }), ..) => topics,
+        (_, Some(status), None) if said(status, Condition::TopicsReady).is_some_and(held) => &status.topics,
+        _ => return false,
+    };
     spec.kafka.topics.iter().all(|wanted| {
         topics.iter().any(|topic| topic.name == wanted.name && topic.state != TopicState::Creating)
     })
 }
 
+/// The topics were as wanted as long as Kafka could be asked.
+fn held(said: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> bool {
+    said.status == Holds::True.as_str() || said.reason == topics::Reason::KafkaUnreachable.as_str()
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use serde_json::json;
     use stockwatch_crds::StockWatch;
@@ -93,7 +114,7 @@ mod tests {
     use crate::rollout::Progress;
     use crate::topics::{Connection, Problem, Reason};
 
-    fn spec(suspend: bool) -> Result<Spec, Invalid> {
+    fn spec(suspend: bool) -> Spec {
         let stockwatch: StockWatch = serde_json::from_value(json!({
             "apiVersion": "stockwatch.dev/v1alpha1",
             "kind": "StockWatch",
@@ -105,7 +126,7 @@ mod tests {
             },
         }))
         .unwrap();
-        Spec::parse(&stockwatch)
+        Spec::parse(&stockwatch).unwrap()
     }
 
     fn access(digest: &str) -> Known {
@@ -134,7 +155,7 @@ mod tests {
             replication_factor: Some(1),
             state,
         };
-        let topics = spec(false).unwrap().kafka.topics.iter().map(|wanted| topic(&wanted.name)).collect();
+        let topics = spec(false).kafka.topics.iter().map(|wanted| topic(&wanted.name)).collect();
         let problem = problem.map(|reason| Problem { reason, message: "no".into() });
         Observed::Known { cluster_id: "c".into(), topics, problem }
     }
@@ -143,8 +164,12 @@ mod tests {
         Observed::Unreachable(Problem { reason: Reason::KafkaUnreachable, message: "no".into() })
     }
 
+    fn planned(spec: &Spec, access: &Known, kafka: Option<&Observed>, rollout: Option<&Rollout>) -> Plan {
+        decide(&Facts { spec: Some(spec), status: None, access, kafka, rollout })
+    }
+
     fn decided(kafka: &Observed, running: Option<&Rollout>) -> Decision {
-        decide(&spec(false), &access("new"), Some(kafka), running).decision
+        planned(&spec(false), &access("new"), Some(kafka), running).decision
     }
 
     #[test]
@@ -155,6 +180,37 @@ mod tests {
         for state in [TopicState::Created, TopicState::Found] {
             assert_eq!(decided(&known(state, None), None), Decision::Run);
         }
+    }
+
+    #[test]
+    fn a_deployment_that_somebody_deleted_comes_back_without_kafka() {
+        let Observed::Known { topics, .. } = known(TopicState::Created, None) else { panic!() };
+        let conditions = |status: &str, reason: &str| {
+            serde_json::from_value(json!([{
+                "type": "TopicsReady", "status": status, "reason": reason, "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }]))
+            .unwrap()
+        };
+        let decided = |status: &str, reason: &str, rollout| {
+            let conditions = conditions(status, reason);
+            let status =
+                StockWatchStatus { topics: topics.clone(), conditions, ..StockWatchStatus::default() };
+            let (spec, access, kafka) = (spec(false), access("new"), down());
+            let facts = Facts {
+                spec: Some(&spec),
+                status: Some(&status),
+                access: &access,
+                kafka: Some(&kafka),
+                rollout,
+            };
+            decide(&facts).decision
+        };
+        assert_eq!(decided("True", "TopicsAsWanted", None), Decision::Run);
+        assert_eq!(decided("False", "KafkaUnreachable", None), Decision::Run);
+        assert_eq!(decided("False", "ClusterChanged", None), Decision::WaitForTopics);
+        let stopped = Rollout { wanted: 0, ..rollout("new") };
+        assert_eq!(decided("False", "KafkaUnreachable", Some(&stopped)), Decision::WaitForTopics);
     }
 
     #[test]
@@ -169,7 +225,7 @@ mod tests {
         for kafka in [Observed::Pending, down()] {
             assert_eq!(decided(&kafka, Some(&rollout("old"))), Decision::WaitForConnection);
         }
-        let plan = decide(
+        let plan = planned(
             &spec(false),
             &access("new"),
             Some(&known(TopicState::Created, None)),
@@ -181,7 +237,7 @@ mod tests {
     #[test]
     fn what_would_do_harm_is_scaled_down_and_never_started() {
         let conflict = known(TopicState::Created, Some(Reason::TopicConflict));
-        let plan = |running| decide(&spec(false), &access("new"), Some(&conflict), running);
+        let plan = |running| planned(&spec(false), &access("new"), Some(&conflict), running);
         assert_eq!(plan(None), Plan::leave(Decision::Stop));
         assert_eq!(plan(Some(&rollout("new"))).connection.as_deref(), Some("new"));
         let lesser = known(TopicState::Created, Some(Reason::ReplicationFactorImmutable));
@@ -200,14 +256,14 @@ mod tests {
     #[test]
     fn suspension_needs_neither_kafka_nor_secrets() {
         let none = Known { access: None, problem: None, again: None };
-        let plan = decide(&spec(true), &none, Some(&down()), Some(&rollout("old")));
+        let plan = planned(&spec(true), &none, Some(&down()), Some(&rollout("old")));
         assert_eq!(plan, Plan { decision: Decision::Suspend, connection: Some("old".into()) });
-        assert_eq!(decide(&spec(true), &none, None, None), Plan::leave(Decision::Suspend));
+        assert_eq!(planned(&spec(true), &none, None, None), Plan::leave(Decision::Suspend));
     }
 
     #[test]
     fn without_credentials_running_workers_stay_as_they_are() {
         let none = Known { access: None, problem: None, again: None };
-        assert_eq!(decide(&spec(false), &none, None, Some(&rollout("old"))), Plan::leave(Decision::Leave));
+        assert_eq!(planned(&spec(false), &none, None, Some(&rollout("old"))), Plan::leave(Decision::Leave));
     }
 }
