@@ -84,14 +84,29 @@ impl Applier {
         Self { client, writes, settled: Mutex::default() }
     }
 
-    /// All at once: none needs another one to be there.
+    /// All at once, but for the RoleBinding: nobody may bind a role that is not there, or not ours.
     pub async fn all(
         &self,
         store: &Store,
         owner: &Owner,
         desired: &[Desired],
     ) -> Result<Vec<ObjectProblem>, ApplyError> {
-        let each = desired.iter().map(|desired| self.one(store, owner, desired));
+        let (bindings, others): (Vec<_>, Vec<_>) =
+            desired.iter().partition(|desired| desired.kind == Kind::RoleBinding);
+        let mut problems = self.together(store, owner, others).await?;
+        if problems.iter().all(|problem| problem.kind != Kind::Role) {
+            problems.extend(self.together(store, owner, bindings).await?);
+        }
+        Ok(problems)
+    }
+
+    async fn together(
+        &self,
+        store: &Store,
+        owner: &Owner,
+        desired: Vec<&Desired>,
+    ) -> Result<Vec<ObjectProblem>, ApplyError> {
+        let each = desired.into_iter().map(|desired| self.one(store, owner, desired));
         let mut problems = Vec::new();
         for ended in join_all(each).await {
             problems.extend(ended?);
