@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo test lint build bench crds need-rust need-java packages
+.PHONY: help demo cluster cluster-down test lint chart build bench crds need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,12 +15,23 @@ demo: need-rust packages ## Averages and alarms of simulated quotes in the termi
 	$(CARGO) build --release -p stockwatch-worker
 	@target/release/stockwatch-worker demo
 
-test: build need-java ## Every test, those against a real Kafka included
+cluster: need-rust need-java need-go need-root packages ## Kubernetes, Kafka, the operator and a StockWatch on this machine
+	$(CARGO) build --release -p stockwatch-operator -p stockwatch-worker
+	@tests/cluster/everything.sh up
+
+cluster-down: need-root ## Ends what "make cluster" started, and removes all of it
+	@tests/cluster/everything.sh down
+
+test: build need-java need-go need-root ## Every test, those against a real Kafka and a real Kubernetes included
+	tests/cluster/cluster.sh packages
 	$(CARGO) test $(BUILD) -- --test-threads=2
 
-lint: need-rust packages ## Formatting and lints
+lint: need-rust packages chart ## Formatting, lints and the chart
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
+
+chart: need-go packages ## The chart against Kubernetes' schemas
+	tests/chart/check.sh
 
 build: need-rust packages ## The programs and the tests
 	$(CARGO) build $(BUILD) --all-targets
@@ -28,8 +39,9 @@ build: need-rust packages ## The programs and the tests
 bench: build need-java ## The worker against Kafka Streams and against librdkafka alone, on one broker
 	target/release/stockwatch-bench all
 
-crds: need-rust packages ## crds/stockwatch.yaml from the types
+crds: need-rust packages ## crds/stockwatch.yaml, and the chart's copy of it, from the types
 	$(CARGO) run --release -p stockwatch-crds --bin crdgen > crds/stockwatch.yaml
+	cp crds/stockwatch.yaml helm/stockwatch/files/
 
 need-rust:
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing: install Rust 1.89 or newer (rustup.rs)" >&2; exit 1; }
@@ -37,6 +49,12 @@ need-rust:
 need-java:
 	@command -v java >/dev/null || { echo "make: java is missing: install a JDK, 17 or newer (apt-get install openjdk-17-jdk-headless)" >&2; exit 1; }
 	@command -v mvn >/dev/null || { echo "make: mvn is missing: install Maven (apt-get install maven)" >&2; exit 1; }
+
+need-go:
+	@command -v go >/dev/null || { echo "make: go is missing: install Go 1.26 or newer (go.dev/dl)" >&2; exit 1; }
+
+need-root:
+	@[ "$$(id -u)" = 0 ] || { echo "make: a Kubernetes node needs root, for its namespaces, mounts and containers: sudo -E make $(MAKECMDGOALS)" >&2; exit 1; }
 
 packages:
 	@missing=; for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \

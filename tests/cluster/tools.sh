@@ -1,7 +1,7 @@
 # What the cluster runs: one binary with all of Kubernetes, and kubectl, helm, CoreDNS and kubeconform, built from the
-# Go modules of go.mod; the sandbox image. Sourced by the scripts here.
+# Go modules of go.mod; Kubernetes' schemas; the sandbox image. Sourced by the scripts here.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/stockwatch
-bin=$cache/cluster-$(cat "$here"/{go.mod,go.sum,main.go,pause.c} | sha256sum | cut -c1-12)
+bin=$cache/cluster-$(cat "$here"/{go.mod,go.sum,main.go,schemas/main.go,pause.c} | sha256sum | cut -c1-12)
 
 say() { echo "cluster: $*" >&2; }
 need() { # TOOL WHAT_TO_DO
@@ -37,7 +37,8 @@ compile() { # DIRECTORY
   (cd "$here" && export CGO_ENABLED=0 GOFLAGS=-buildvcs=false &&
     go build -trimpath -ldflags "$ld" -o "$1/kube" . &&
     go build -trimpath -ldflags "$ld" -o "$1/" helm.sh/helm/v3/cmd/helm github.com/coredns/coredns \
-      k8s.io/kubernetes/cmd/kubectl github.com/yannh/kubeconform/cmd/kubeconform) >&2
+      k8s.io/kubernetes/cmd/kubectl github.com/yannh/kubeconform/cmd/kubeconform &&
+    go run ./schemas "$(go list -m -f '{{.Dir}}' k8s.io/kubernetes)/api/openapi-spec/swagger.json" "$1/schemas") >&2
 }
 
 pause_image() { # DIRECTORY: a container image is a tar of layers and two JSON files

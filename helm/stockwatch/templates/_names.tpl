@@ -1,0 +1,83 @@
+{{/* The prefix of this release's names. */}}
+{{- define "stockwatch.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The prefix of names that the whole cluster shares. */}}
+{{- define "stockwatch.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "stockwatch.fullname" .) -}}
+{{- end -}}
+
+{{- define "stockwatch.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "stockwatch.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The ClusterRole to read Secrets with; bound where the values say, or by whoever owns a namespace. */}}
+{{- define "stockwatch.secretRole" -}}
+{{- printf "%s:secrets" (include "stockwatch.clusterName" .) -}}
+{{- end -}}
+
+{{- define "stockwatch.selector" -}}
+app.kubernetes.io/name: stockwatch-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "stockwatch.labels" -}}
+{{ include "stockwatch.selector" . }}
+{{ include "stockwatch.commonLabels" . }}
+{{- end -}}
+
+{{- define "stockwatch.commonLabels" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: stockwatch
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "stockwatch.kafkaSelector" -}}
+app.kubernetes.io/name: stockwatch-kafka
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "stockwatch.kafkaLabels" -}}
+{{ include "stockwatch.kafkaSelector" . }}
+{{ include "stockwatch.commonLabels" . }}
+{{- end -}}
+
+{{/* An image: (list image default-tag). */}}
+{{- define "stockwatch.image" -}}
+{{- $image := index . 0 -}}
+{{- if $image.digest -}}
+{{- printf "%s@%s" $image.repository $image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $image.repository (default (index . 1) $image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the Pod Security Standard "restricted" wants of a container, and a root file system that stays as it is. */}}
+{{- define "stockwatch.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+{{- define "stockwatch.podSecurityContext" -}}
+runAsNonRoot: true
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "stockwatch.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "stockwatch.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end -}}
