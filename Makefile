@@ -9,7 +9,7 @@ BUILD := --release --workspace
 .PHONY: help demo cluster cluster-down test lint chart build bench crds need-rust need-java need-go need-root packages
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: need-rust packages ## Averages and alarms of simulated quotes in the terminal: no Kafka, no Kubernetes
 	$(CARGO) build --release -p stockwatch-worker

@@ -4,7 +4,8 @@
 #   cluster.sh packages                install the Debian packages that this needs
 #   cluster.sh build                   build Kubernetes and its tools, once, into ~/.cache/stockwatch
 #   cluster.sh up                      start it; prints the path of its kubeconfig when the node is ready
-#   cluster.sh hold                    the same, and take it down when standard input ends
+#   cluster.sh hold                    use the one that runs, or else start one and take it down when standard input
+#                                      ends; waits for another that is held
 #   cluster.sh load TAR...             import images (docker-archive)
 #   cluster.sh stop|kill|start|pause|resume COMPONENT
 #   cluster.sh tools                   print the directory of kubectl, helm and kubeconform
@@ -47,17 +48,10 @@ up() {
     exit 1
   fi
   build
-  mkdir -p "$(dirname "$dir")"
-  ln -sT "$dir" $running 2>/dev/null || {
-    if first "$(readlink $running)" >/dev/null; then
-      say "one runs already: KUBECONFIG=$(readlink $running)/kubeconfig"
-      exit 1
-    fi
-    ln -sfT "$dir" $running # left by a machine that went down
-  }
   trap failed EXIT
   rm -rf "$dir"
   mkdir -p "$dir"/{run,logs,certs}
+  ln -sfT "$dir" $running
   begin
   network
   control_plane
@@ -67,6 +61,14 @@ up() {
   wait_for kube-controller-manager "the default account" "$bin/kubectl" get serviceaccount default
   trap - EXIT
   echo "$KUBECONFIG"
+}
+
+lock() { # against another that starts; a held cluster keeps it to its end
+  exec 9>$running.lock
+  flock "$@" 9
+}
+another() { # the kubeconfig of the one that runs
+  local other; other=$(readlink $running) && first "$other" >/dev/null && echo "$other/kubeconfig"
 }
 
 failed() { # keeps the logs alone
@@ -88,10 +90,13 @@ case ${1:-} in
   packages) packages ;;
   build) build ;;
   tools) echo "$bin" ;;
-  up) up ;;
+  up)
+    lock -n || { say "a test holds one"; exit 1; }
+    if other=$(another); then say "one runs already: KUBECONFIG=$other"; exit 1; fi
+    up ;;
   hold)
-    up
-    trap down EXIT
+    lock
+    another || { up; trap down EXIT; }
     cat >/dev/null ;;
   load) for tar in "${@:2}"; do load "$tar"; done ;;
   start) start "$2" ;;
@@ -100,5 +105,5 @@ case ${1:-} in
   pause) signal "$2" STOP ;;
   resume) signal "$2" CONT ;;
   down) down ;;
-  *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

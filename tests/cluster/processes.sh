@@ -3,7 +3,7 @@
 begin() {
   # unshare stays as the parent of the first process, and takes it along when killed.
   setsid unshare --net --mount --pid --fork --kill-child --mount-proc "$bin/pause" \
-    </dev/null >"$dir/logs/first.log" 2>&1 &
+    </dev/null >"$dir/logs/first.log" 2>&1 9>&- &
   echo $! >"$dir/run/first"
   disown
   wait_for first "the node's namespaces" namespaces
@@ -51,7 +51,7 @@ start() { # NAME: as it was started before
   local first; first=$(first) || { say "no cluster runs in $dir"; return 1; }
   [ -e "$dir/run/$1.sh" ] || { say "no component $1"; return 1; }
   rm -f "$dir/run/$1.pid"
-  setsid nsenter $(namespaces_of "$first") -- bash "$dir/run/$1.sh" </dev/null >>"$dir/logs/$1.log" 2>&1 &
+  setsid nsenter $(namespaces_of "$first") -- bash "$dir/run/$1.sh" </dev/null >>"$dir/logs/$1.log" 2>&1 9>&- &
   disown
 }
 signal() { # NAME SIGNAL

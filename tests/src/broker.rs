@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use rdkafka::ClientConfig;
 use tempfile::TempDir;
 
+use crate::cluster::Cluster;
+
 /// How a client logs in at the TLS listener; the files are PEM.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -30,6 +32,7 @@ pub struct Login {
 #[derive(Debug)]
 pub struct Broker {
     dir: TempDir,
+    host: &'static str,
     port: u16,
     tls: bool,
     bootstrap: String,
@@ -39,20 +42,25 @@ pub struct Broker {
 impl Broker {
     /// One broker without security.
     pub fn start() -> Self {
-        Self::launch(false)
+        Self::launch("127.0.0.1", false)
     }
 
     /// One broker that listens with SASL_SSL as well.
     pub fn start_secure() -> Self {
-        Self::launch(true)
+        Self::launch("127.0.0.1", true)
     }
 
-    fn launch(tls: bool) -> Self {
+    /// One broker that listens where pods reach it, without security and with SASL_SSL.
+    pub fn start_for_pods(_: &Cluster) -> Self {
+        Self::launch(Cluster::HOST, true)
+    }
+
+    fn launch(host: &'static str, tls: bool) -> Self {
         let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
         // Another set may take the ports between the look and the start: then the next ports are tried.
         for _ in 0..5 {
-            let port = free_ports();
-            let mut holder = script(dir.path(), port, tls)
+            let port = free_ports(host);
+            let mut holder = script(dir.path(), host, port, tls)
                 .arg("hold")
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -62,7 +70,7 @@ impl Broker {
             let mut bootstrap = String::new();
             BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).unwrap();
             if !bootstrap.trim().is_empty() {
-                return Self { dir, port, tls, bootstrap: bootstrap.trim().into(), holder };
+                return Self { dir, host, port, tls, bootstrap: bootstrap.trim().into(), holder };
             }
             holder.wait().unwrap();
         }
@@ -79,7 +87,7 @@ impl Broker {
         assert!(self.tls, "the broker was started without TLS");
         let tls = self.dir.path().join("tls");
         Login {
-            bootstrap: format!("127.0.0.1:{}", self.port + 2),
+            bootstrap: format!("{}:{}", self.host, self.port + 2),
             user: "stockwatch".into(),
             password: "secret".into(),
             ca: tls.join("ca.crt"),
@@ -121,7 +129,8 @@ impl Broker {
     }
 
     fn tell(&self, what: &str) {
-        let status = script(self.dir.path(), self.port, self.tls).args([what, "1"]).status().unwrap();
+        let status =
+            script(self.dir.path(), self.host, self.port, self.tls).args([what, "1"]).status().unwrap();
         assert!(status.success(), "kafka.sh {what} 1: {status}");
     }
 }
@@ -133,16 +142,18 @@ impl Drop for Broker {
     }
 }
 
-fn script(dir: &Path, port: u16, tls: bool) -> Command {
+fn script(dir: &Path, host: &str, port: u16, tls: bool) -> Command {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/kafka.sh"));
-    command.env("KAFKA_DIR", dir).env("KAFKA_PORT", port.to_string());
+    command.env("KAFKA_DIR", dir).env("KAFKA_HOST", host).env("KAFKA_PORT", port.to_string());
     command.env("KAFKA_TLS", if tls { "1" } else { "" }).stdin(Stdio::null());
     command
 }
 
 /// Three free ports in a row, below those that the system gives to outgoing connections.
-fn free_ports() -> u16 {
+fn free_ports(host: &str) -> u16 {
+    // The controllers are on loopback, whatever the brokers listen on.
+    let free = |port| ["127.0.0.1", host].iter().all(|host| TcpListener::bind((*host, port)).is_ok());
     std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
-        .find(|first| (*first..first + 3).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
+        .find(|first| (*first..first + 3).all(free))
         .unwrap()
 }

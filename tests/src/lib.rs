@@ -1,14 +1,18 @@
-//! End-to-end tests of the worker: the real program against a real Kafka, compared with a naive oracle.
+//! End-to-end tests: the real programs against a real Kafka and in a real Kubernetes, compared with a naive oracle.
 //!
 //! A [`Scene`] is one StockWatch on one [`Broker`]: its topics, its file, the quotes written to it and the
 //! comparison of all that was read from its topics with what [`oracle`] computes from the raw topic alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod broker;
+mod chart;
+mod cluster;
 mod compare;
 mod decimal;
 mod feed;
+mod helm;
 mod market;
+mod namespace;
 pub mod oracle;
 mod scene;
 mod topics;
@@ -18,10 +22,14 @@ mod worker;
 mod yahoo;
 
 pub use broker::{Broker, Login};
+pub use chart::{Object, rendered};
+pub use cluster::Cluster;
 pub use compare::{Outputs, outputs};
 pub use decimal::{parse as parse_decimal, ratio};
 pub use feed::Feeder;
+pub use helm::Release;
 pub use market::{Market, Raw, quote};
+pub use namespace::Namespace;
 pub use scene::Scene;
 pub use topics::{Isolation, Producer, Record, Topics};
 pub use wait::{outage, soon, wait_for};

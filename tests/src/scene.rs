@@ -76,6 +76,17 @@ impl<'b> Scene<'b> {
         scene
     }
 
+    /// The StockWatch that an API server shows, on the broker that it names.
+    pub fn applied(broker: &'b Broker, object: &serde_json::Value) -> Self {
+        Self::without_topics(broker, "applied", |watch| *watch = Watch::of(object))
+    }
+
+    /// Another generation of it, as the API server shows it.
+    pub fn applied_again(&mut self, object: &serde_json::Value) {
+        self.watch = Watch::of(object);
+        self.accept(self.watch.clone());
+    }
+
     /// Creates all topics.
     pub fn create_topics(&self, partitions: i32) {
         for topic in Topic::ALL {

@@ -118,6 +118,43 @@ impl Watch {
         }
     }
 
+    /// The StockWatch that an API server shows.
+    pub fn of(object: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let minutes = |value: &Value| text(value).trim_end_matches('m').parse::<u32>().unwrap();
+        let tolerances = |value: &Value, key: &str| -> Vec<(u32, String)> {
+            list(value).iter().map(|one| (minutes(&one[key]), text(&one["tolerance"]))).collect()
+        };
+        let ticker = |ticker: &Value| Ticker {
+            symbol: text(&ticker["symbol"]),
+            name: ticker["name"].as_str().map(str::to_owned),
+            tolerances: tolerances(&ticker["tolerances"], "window"),
+        };
+        let (metadata, spec) = (&object["metadata"], &object["spec"]);
+        let mut windows = match &spec["windows"] {
+            Value::Null => [5, 10, 15].map(|window| (window, "0.1%".into())).to_vec(),
+            windows => tolerances(windows, "duration"),
+        };
+        windows.sort_unstable();
+        let mut kafka = spec["kafka"].as_object().cloned().unwrap_or_default();
+        let topics = kafka.remove("topics").unwrap_or_default();
+        let topics =
+            Topic::ALL.iter().filter_map(|t| Some((t.field(), topics.get(t.field())?.clone()))).collect();
+        Self {
+            namespace: text(&metadata["namespace"]),
+            name: text(&metadata["name"]),
+            uid: text(&metadata["uid"]),
+            generation: metadata["generation"].as_u64(),
+            tickers: list(&spec["tickers"]).iter().map(ticker).collect(),
+            windows,
+            source: spec.get("source").cloned().unwrap_or_else(|| json!({"yahoo": {}})),
+            bootstrap: text(&kafka.remove("bootstrapServers").unwrap_or_default()),
+            kafka,
+            topics,
+        }
+    }
+
     /// The consumer group.
     pub fn group(&self) -> String {
         self.kafka.get("groupId").and_then(Value::as_str).map_or_else(|| self.prefix(), str::to_owned)

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
 
 /// One answer, byte for byte.
 #[derive(Debug, Clone)]
@@ -51,15 +53,23 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct FakeYahoo {
     state: Arc<Mutex<State>>,
-    port: u16,
+    address: SocketAddr,
 }
 
 impl FakeYahoo {
     /// Listens on a free port; symbols without a script are not found.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let yahoo = Self { state: Arc::default(), port };
+        Self::listen("127.0.0.1")
+    }
+
+    /// The same where pods reach it.
+    pub fn start_for_pods(_: &Cluster) -> Self {
+        Self::listen(Cluster::HOST)
+    }
+
+    fn listen(host: &str) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let yahoo = Self { state: Arc::default(), address: listener.local_addr().unwrap() };
         let server = yahoo.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -72,7 +82,7 @@ impl FakeYahoo {
 
     /// What goes into `source.yahoo.baseUrl`.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.address)
     }
 
     /// Answers for a symbol, one after another; the last one again and again.

@@ -1,0 +1,123 @@
+//! The Kubernetes of `tests/cluster/cluster.sh`, with the images built here: the one that runs, or one for this process.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+
+/// A running cluster; one that was started for this process ends with it.
+#[derive(Debug)]
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    tools: PathBuf,
+    /// Ends the cluster at the end of its input.
+    _holder: Child,
+}
+
+impl Cluster {
+    /// Where pods reach what this process, or a broker of its, listens with.
+    pub const HOST: &str = "10.200.0.2";
+
+    /// The cluster of all tests in this process.
+    pub fn shared() -> &'static Self {
+        &SHARED
+    }
+
+    fn start() -> Self {
+        let mut holder = script("cluster.sh")
+            .arg("hold")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0) // Ctrl-C ends the tests; the script ends by the end of its input
+            .spawn()
+            .expect("tests/cluster/cluster.sh needs bash");
+        let mut kubeconfig = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut kubeconfig).unwrap();
+        assert!(!kubeconfig.trim().is_empty(), "cluster.sh started no cluster: see its messages above");
+        let cluster = Self { kubeconfig: kubeconfig.trim().into(), tools: tools(), _holder: holder };
+        let images = output(script("images.sh").args(["operator", "worker"]), "").unwrap();
+        cluster.load(images.lines());
+        cluster
+    }
+
+    /// Imports images, as docker-archives.
+    pub fn load<'a>(&self, archives: impl IntoIterator<Item = &'a str>) {
+        let directory = self.kubeconfig.parent().unwrap();
+        output(script("cluster.sh").env("CLUSTER_DIR", directory).arg("load").args(archives), "").unwrap();
+    }
+
+    /// A command of the cluster's tools (`kubectl`, `helm`), told of this cluster alone.
+    pub fn command(&self, tool: &str) -> Command {
+        let mut command = Command::new(self.tools.join(tool));
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command
+    }
+
+    /// Runs `kubectl` and gives its output; panics with its message where it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.try_kubectl(arguments).unwrap_or_else(|message| panic!("kubectl {arguments:?}: {message}"))
+    }
+
+    /// Runs `kubectl`: its output, or its message where it fails.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        output(self.command("kubectl").args(arguments), "")
+    }
+
+    /// The same with something to read.
+    pub fn try_kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        output(self.command("kubectl").args(arguments), input)
+    }
+
+    /// What `kubectl get` gives as JSON.
+    pub fn get(&self, arguments: &[&str]) -> Value {
+        let text = self.kubectl(&[&["get", "-o", "json"], arguments].concat());
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("kubectl get {arguments:?}: {error}: {text}"))
+    }
+
+    /// Whether an account may do something, as `kubectl auth can-i` says.
+    pub fn can(&self, account: &str, question: &[&str]) -> bool {
+        let account = format!("--as=system:serviceaccount:{account}");
+        let answer =
+            self.command("kubectl").args(["auth", "can-i", &account]).args(question).output().unwrap();
+        match String::from_utf8_lossy(&answer.stdout).trim() {
+            "yes" => true,
+            "no" => false,
+            other => panic!("can-i {question:?}: {other}: {}", String::from_utf8_lossy(&answer.stderr)),
+        }
+    }
+}
+
+/// Runs a command to its end with some input: its output, or its messages where it fails.
+pub(crate) fn output(command: &mut Command, input: &str) -> Result<String, String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child =
+        command.spawn().map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    child.stdin.take().unwrap().write_all(input.as_bytes()).map_err(|error| error.to_string())?;
+    let done = child.wait_with_output().map_err(|error| error.to_string())?;
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    if done.status.success() {
+        return Ok(text);
+    }
+    let mut message = String::from_utf8_lossy(&done.stderr).into_owned();
+    if !text.is_empty() {
+        let _ = write!(message, "\n{text}");
+    }
+    Err(message)
+}
+
+/// The directory of `kubectl`, `helm` and `kubeconform`, built when they are not.
+pub(crate) fn tools() -> PathBuf {
+    output(script("cluster.sh").arg("build"), "").unwrap();
+    output(script("cluster.sh").arg("tools"), "").unwrap().trim().into()
+}
+
+fn script(name: &str) -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster").join(name))
+}

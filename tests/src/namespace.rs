@@ -1,0 +1,93 @@
+//! A namespace of a test, gone with the value that stands for it.
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+/// A namespace that enforces the Pod Security Standard `restricted`.
+#[derive(Debug)]
+pub struct Namespace {
+    cluster: &'static Cluster,
+    name: String,
+}
+
+impl Namespace {
+    /// Creates one, of a name that starts with `purpose`.
+    pub fn create(cluster: &'static Cluster, purpose: &str) -> Self {
+        let name = format!("{purpose}-{:05x}", fastrand::u32(0..0x10_0000));
+        cluster.kubectl(&["create", "namespace", &name]);
+        cluster.kubectl(&["label", "namespace", &name, "pod-security.kubernetes.io/enforce=restricted"]);
+        Self { cluster, name }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `kubectl` here; panics with its message where it fails.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        self.cluster.kubectl(&self.here(arguments))
+    }
+
+    /// Runs `kubectl` here: its output, or its message where it fails.
+    pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
+        self.cluster.try_kubectl(&self.here(arguments))
+    }
+
+    /// What `kubectl get` gives as JSON.
+    pub fn get(&self, arguments: &[&str]) -> Value {
+        self.cluster.get(&self.here(arguments))
+    }
+
+    /// Applies a manifest: what `kubectl` says of it, or its message where it is refused.
+    pub fn apply(&self, manifest: &str) -> Result<String, String> {
+        self.cluster.try_kubectl_with(&self.here(&["apply", "-f", "-"]), manifest)
+    }
+
+    /// Waits, as `kubectl wait` does, until `object` is as `condition` says: `condition=Ready`,
+    /// `jsonpath={.status.tickers}=2`, `delete`.
+    pub fn wait(&self, seconds: u64, object: &str, condition: &str) {
+        let arguments = ["wait", &format!("--for={condition}"), object, &format!("--timeout={seconds}s")];
+        if let Err(message) = self.try_kubectl(&arguments) {
+            let seen = self.try_kubectl(&["get", object, "-o", "yaml"]).unwrap_or_else(|message| message);
+            panic!("{object}: not {condition} within {seconds} s: {message}\n{seen}");
+        }
+    }
+
+    fn here<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["-n", &*self.name], arguments].concat()
+    }
+
+    /// What may say why a test failed.
+    fn describe(&self) -> String {
+        let questions: [&[&str]; 4] = [
+            &["get", "stockwatches,deployments,pods,configmaps", "-o", "wide"],
+            &["describe", "stockwatches"],
+            &["get", "events", "--sort-by=.lastTimestamp"],
+            &["logs", "--all-containers", "--prefix", "--tail=60", "-l", "app.kubernetes.io/name"],
+        ];
+        let answer = |question: &&[&str]| {
+            let answer = self.try_kubectl(question).unwrap_or_else(|message| message);
+            format!("--- {}: kubectl {}\n{answer}", self.name, question.join(" "))
+        };
+        questions.iter().map(answer).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.describe());
+        }
+        // A finalizer whose operator is gone already would keep the namespace for ever.
+        if self.try_kubectl(&["delete", "stockwatches", "--all", "--timeout=20s"]).is_err() {
+            for object in self.try_kubectl(&["get", "stockwatches", "-o", "name"]).unwrap_or_default().lines()
+            {
+                let patch = r#"{"metadata":{"finalizers":null}}"#;
+                let _ = self.try_kubectl(&["patch", object, "--type=merge", "-p", patch]);
+            }
+        }
+        let _ = self.cluster.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
