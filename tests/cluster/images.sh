@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The images of Dockerfile.*, with the programs that cargo built here instead of the build stage: no registry, no Docker.
-#   images.sh NAME...   build the image of each (operator, worker) from target/release; prints their docker-archives
+#   images.sh NAME...   build the image of each (operator, worker, kafka); prints their docker-archives
 #   images.sh clean     remove what it keeps
 # IMAGE_TAG is their tag (the version in Cargo.toml). The base image, Debian from its mirror (DEBIAN_MIRROR), and the
 # layers are kept in ~/.cache/stockwatch/images. Needs root and the packages of cluster.sh.
@@ -11,7 +11,7 @@ source "$here/tools.sh"
 store=$cache/images
 release=$(. /etc/os-release && echo "$VERSION_CODENAME") # the programs were linked against this one's libraries
 tag=${IMAGE_TAG:-$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)}
-logs=$root/target/images/build.log
+out=$root/target/images logs=$root/target/images/build.log
 
 in_store() { command buildah --root "$store/layers" --runroot "$store/run" "$@"; }
 
@@ -43,22 +43,41 @@ debian() { # DIRECTORY
   done
 }
 
-image() { # NAME
-  local name=stockwatch-$1 program=$root/target/release/stockwatch-$1 tar=$root/target/images/$1-$tag.tar
+program() { # NAME: the image of Dockerfile.NAME with the program in target/release
+  local name=stockwatch-$1 program=$root/target/release/stockwatch-$1
   [ -e "$program" ] || { say "$program is missing: cargo build --release --workspace"; return 1; }
-  if ! [ "$tar" -nt "$program" -a "$tar" -nt "$root/Dockerfile.$1" ]; then
-    local stage=$root/target/images/stage-$1
-    rm -rf "$stage" && mkdir "$stage"
+  newer_than "$1-$tag" "$program" "$root/Dockerfile.$1" || {
+    local stage; stage=$(mktemp -d "$out/stage.XXXXXX")
     strip -o "$stage/$name" "$program"
-    touch -d @0 "$stage/$name"
-    in_store bud -q --layers --pull-never --isolation chroot --build-arg DEBIAN="$release" \
-      --build-context build="$stage" --target runtime -f "$root/Dockerfile.$1" -t "docker.io/library/$name:$tag" "$stage" >>"$logs" 2>&1
-    rm -f "$tar"
-    in_store push -q "docker.io/library/$name:$tag" "docker-archive:$tar.new:docker.io/library/$name:$tag" >>"$logs" 2>&1
-    mv "$tar.new" "$tar"
-    rm -r "$stage"
-  fi
-  echo "$tar"
+    touch -d @0 "$stage/$name" # the same program is the same layer
+    image "$1-$tag" "$name:$tag" -f "$root/Dockerfile.$1" --build-context build="$stage" --target runtime "$stage"
+  }
+  echo "$out/$1-$tag.tar"
+}
+
+kafka() { # the chart's development broker
+  local libs version; libs=$("$root/tests/kafka/kafka.sh" jars)
+  version=$(basename "$(dirname "$libs")") version=${version#kafka-}
+  newer_than "kafka-$version" "$libs" "$root"/tests/kafka/{Dockerfile,log4j2.yaml,bin/*} || {
+    local stage; stage=$(mktemp -d "$out/stage.XXXXXX")
+    cp -r "$libs" "$root/tests/kafka/bin" "$stage"
+    cp "$root/tests/kafka/log4j2.yaml" "$stage/bin"
+    image "kafka-$version" "stockwatch-test-kafka:$version" -f "$root/tests/kafka/Dockerfile" "$stage"
+  }
+  echo "$out/kafka-$version.tar"
+}
+
+newer_than() { # ARCHIVE FILE...
+  local file
+  for file in "${@:2}"; do [ "$out/$1.tar" -nt "$file" ] || return 1; done
+}
+
+image() { # ARCHIVE IMAGE WHAT_TO_BUILD... STAGE, which is removed
+  local stage=${*: -1} full=docker.io/library/$2
+  in_store bud -q --layers --pull-never --isolation chroot --build-arg DEBIAN="$release" -t "$full" "${@:3}" >>"$logs" 2>&1
+  in_store push -q "$full" "docker-archive:$stage/image.tar:$full" >>"$logs" 2>&1
+  mv "$stage/image.tar" "$out/$1.tar"
+  rm -r "$stage"
 }
 
 case ${1:-} in
@@ -67,9 +86,15 @@ case ${1:-} in
   *)
     need buildah "cluster.sh packages installs it"
     need debootstrap "cluster.sh packages installs it"
-    mkdir -p "$store" "$root/target/images"
+    mkdir -p "$store" "$out"
     : >"$logs"
-    trap 'rc=$?; [ $rc = 0 ] || { say "no image: the end of $logs:"; tail -n 15 "$logs" >&2; }' EXIT
+    trap 'rc=$?; rm -rf "$out"/stage.*; [ $rc = 0 ] || { say "no image: the end of $logs:"; tail -n 15 "$logs" >&2; }' EXIT
     base
-    for name in "$@"; do image "$name"; done ;;
+    for name in "$@"; do
+      case $name in
+        operator | worker) program "$name" ;;
+        kafka) kafka ;;
+        *) say "no image $name"; exit 2 ;;
+      esac
+    done ;;
 esac

@@ -5,6 +5,7 @@
 #   kafka.sh stop|kill|start ID      stop (SIGTERM), kill (SIGKILL) or start one broker
 #   kafka.sh pause|resume ID         SIGSTOP and SIGCONT one broker
 #   kafka.sh tool CLASS ARGS...      run a Kafka tool, e.g. org.apache.kafka.tools.TopicCommand
+#   kafka.sh jars                    print the directory of Kafka's jars
 #   kafka.sh down                    kill the brokers and remove all that they left
 # KAFKA_DIR holds data and logs (/tmp/stockwatch-kafka), KAFKA_HOST is the address they listen on (127.0.0.1).
 # KAFKA_PORT is the first port (19092): broker I takes KAFKA_PORT+3(I-1) and the two after it, for clients,
@@ -128,6 +129,7 @@ case ${1:-} in
     trap down EXIT
     up "${2:-1}"
     cat >/dev/null ;;
+  jars) jars; echo "$libs" ;;
   down) down ;;
   start) start "$2" ;;
   stop) finish "$2" TERM ;;
@@ -135,5 +137,5 @@ case ${1:-} in
   pause) kill -STOP "$(pid "$2")" ;;
   resume) kill -CONT "$(pid "$2")" ;;
   tool) jars; java_ "${@:2}" ;;
-  *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

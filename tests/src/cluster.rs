@@ -46,10 +46,26 @@ impl Cluster {
         cluster
     }
 
+    /// Imports the image that takes the place of `apache/kafka`: `stockwatch-test-kafka`, tagged with Kafka's version.
+    pub fn load_kafka(&self) {
+        let images = output(script("images.sh").arg("kafka"), "").unwrap();
+        self.load(images.lines());
+    }
+
     /// Imports images, as docker-archives.
     pub fn load<'a>(&self, archives: impl IntoIterator<Item = &'a str>) {
-        let directory = self.kubeconfig.parent().unwrap();
-        output(script("cluster.sh").env("CLUSTER_DIR", directory).arg("load").args(archives), "").unwrap();
+        output(script("cluster.sh").env("CLUSTER_DIR", self.directory()).arg("load").args(archives), "")
+            .unwrap();
+    }
+
+    /// Its directory, with `kubeconfig`, `audit.log` and `logs/`.
+    pub fn directory(&self) -> &Path {
+        self.kubeconfig.parent().unwrap()
+    }
+
+    /// Does something to one of its components: `stop`, `kill`, `start`, `pause` or `resume` to `kube-apiserver`, …
+    pub fn component(&self, what: &str, name: &str) {
+        output(script("cluster.sh").env("CLUSTER_DIR", self.directory()).args([what, name]), "").unwrap();
     }
 
     /// A command of the cluster's tools (`kubectl`, `helm`), told of this cluster alone.

@@ -4,11 +4,13 @@
 //! comparison of all that was read from its topics with what [`oracle`] computes from the raw topic alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod broker;
 mod chart;
 mod cluster;
 mod compare;
 mod decimal;
+mod endpoint;
 mod feed;
 mod helm;
 mod market;
@@ -21,11 +23,13 @@ mod watch;
 mod worker;
 mod yahoo;
 
+pub use audit::{Audit, Request};
 pub use broker::{Broker, Login};
 pub use chart::{Object, rendered};
 pub use cluster::Cluster;
 pub use compare::{Outputs, outputs};
 pub use decimal::{parse as parse_decimal, ratio};
+pub use endpoint::Endpoint;
 pub use feed::Feeder;
 pub use helm::Release;
 pub use market::{Market, Raw, quote};

@@ -1,8 +1,11 @@
 //! A namespace of a test, gone with the value that stands for it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, output};
+use crate::endpoint::Endpoint;
 
 /// A namespace that enforces the Pod Security Standard `restricted`.
 #[derive(Debug)]
@@ -43,6 +46,25 @@ impl Namespace {
     /// Applies a manifest: what `kubectl` says of it, or its message where it is refused.
     pub fn apply(&self, manifest: &str) -> Result<String, String> {
         self.cluster.try_kubectl_with(&self.here(&["apply", "-f", "-"]), manifest)
+    }
+
+    /// `kubectl edit` of an object, the editor being a `sed` script: what `kubectl` says, or its message where the
+    /// edit is refused.
+    pub fn edit(&self, object: &str, sed: &str) -> Result<String, String> {
+        let mut kubectl = self.cluster.command("kubectl");
+        // A refused edit opens the editor again, with the message; leaving the text as it is ends that.
+        kubectl.env("KUBE_EDITOR", format!("sed -i -E '{sed}'"));
+        output(kubectl.args(self.here(&["edit", object])), "")
+    }
+
+    /// The HTTP servers of the pods with these labels, by the pods' names; only of pods that have an address.
+    pub fn endpoints(&self, labels: &str) -> BTreeMap<String, Endpoint> {
+        let pods = self.get(&["pods", "-l", labels, "--field-selector=status.phase=Running"]);
+        let endpoint = |pod: &Value| {
+            let address = format!("{}:8080", pod["status"]["podIP"].as_str()?);
+            Some((pod["metadata"]["name"].as_str()?.to_owned(), Endpoint::new(address)))
+        };
+        pods["items"].as_array().into_iter().flatten().filter_map(endpoint).collect()
     }
 
     /// Waits, as `kubectl wait` does, until `object` is as `condition` says: `condition=Ready`,

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::endpoint::Endpoint;
 use crate::wait::{soon, wait_for};
 
 /// How a worker is started.
@@ -38,8 +38,8 @@ impl Launch {
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));
         let child = command.spawn().unwrap();
-        let http = Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
-        Worker { child, port, logs, http, id: self.id.clone() }
+        let http = Endpoint::new(format!("127.0.0.1:{port}"));
+        Worker { child, logs, http, id: self.id.clone() }
     }
 }
 
@@ -59,18 +59,15 @@ pub(crate) fn program() -> PathBuf {
 #[derive(Debug)]
 pub struct Worker {
     child: Child,
-    port: u16,
     logs: TempDir,
-    http: Client,
+    http: Endpoint,
     id: String,
 }
 
 impl Worker {
     /// What a path of its HTTP server answers; `Err` says why there is no answer.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
-        let url = format!("http://127.0.0.1:{}{path}", self.port);
-        let answer = self.http.get(url).send().map_err(|error| error.to_string())?;
-        Ok((answer.status().as_u16(), answer.text().map_err(|error| error.to_string())?))
+        self.http.get(path)
     }
 
     /// Waits until it is ready.
@@ -115,14 +112,7 @@ impl Worker {
 
     /// The sum of a metric's samples whose labels have `label` in them, as `outcome="ok"`.
     pub fn metric_where(&self, name: &str, label: &str) -> f64 {
-        let Ok((_, text)) = self.get("/metrics") else { return 0.0 };
-        let value = |line: &str| {
-            let (sample, value) = line.rsplit_once(' ')?;
-            let (family, labels) = sample.split_once('{').unwrap_or((sample, ""));
-            let named = family.trim_end_matches("_total") == format!("stockwatch_{name}");
-            (named && labels.contains(label)).then(|| value.parse::<f64>().ok())?
-        };
-        text.lines().filter_map(value).sum()
+        self.http.metric(name, label)
     }
 
     /// Waits until a metric is at least `least`.
@@ -144,7 +134,7 @@ impl Worker {
 
     /// What `/config` says.
     pub fn config(&self) -> serde_json::Value {
-        serde_json::from_str(&self.get("/config").unwrap().1).unwrap()
+        self.http.config()
     }
 
     /// Kills it at once (SIGKILL).
