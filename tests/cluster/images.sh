@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The images of Dockerfile.*, with the programs that cargo built here instead of the build stage: no registry, no Docker.
 #   images.sh NAME...   build the image of each (operator, worker, kafka); prints their docker-archives
+#   images.sh size NAME the bytes that the image of operator or worker has on top of its base
 #   images.sh clean     remove what it keeps
 # IMAGE_TAG is their tag (the version in Cargo.toml). The base image, Debian from its mirror (DEBIAN_MIRROR), and the
 # layers are kept in ~/.cache/stockwatch/images. Needs root and the packages of cluster.sh.
@@ -67,6 +68,14 @@ kafka() { # the chart's development broker
   echo "$out/kafka-$version.tar"
 }
 
+size() { # ARCHIVE: the sum of all layers but the first
+  local layer sum=0
+  for layer in $(tar -xOf "$1" manifest.json | grep -o '"Layers":\[[^]]*' | grep -o '[0-9a-f]*\.tar' | tail -n +2); do
+    sum=$((sum + $(tar -xOf "$1" "$layer" | wc -c)))
+  done
+  echo $sum
+}
+
 newer_than() { # ARCHIVE FILE...
   local file
   for file in "${@:2}"; do [ "$out/$1.tar" -nt "$file" ] || return 1; done
@@ -81,8 +90,9 @@ image() { # ARCHIVE IMAGE WHAT_TO_BUILD... STAGE, which is removed
 }
 
 case ${1:-} in
+  size) size "$out/$2-$tag.tar" ;;
   clean) in_store rmi -a -f >/dev/null 2>&1 || true; rm -rf "$store" ;;
-  '') sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  '') sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
   *)
     need buildah "cluster.sh packages installs it"
     need debootstrap "cluster.sh packages installs it"

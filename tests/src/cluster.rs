@@ -134,6 +134,12 @@ pub(crate) fn tools() -> PathBuf {
     output(script("cluster.sh").arg("tools"), "").unwrap().trim().into()
 }
 
+/// The bytes that the image of `operator` or `worker`, built when it is not, has on top of its base.
+pub fn image_size(name: &str) -> u32 {
+    output(script("images.sh").arg(name), "").unwrap();
+    output(script("images.sh").args(["size", name]), "").unwrap().trim().parse().unwrap()
+}
+
 fn script(name: &str) -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster").join(name))
 }

@@ -26,7 +26,7 @@ mod yahoo;
 pub use audit::{Audit, Request};
 pub use broker::{Broker, Login};
 pub use chart::{Object, rendered};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, image_size};
 pub use compare::{Outputs, outputs};
 pub use decimal::{parse as parse_decimal, ratio};
 pub use endpoint::Endpoint;
