@@ -76,7 +76,7 @@ fn a_worker_reads_its_own_stockwatch_alone_and_the_operator_keeps_to_its_namespa
             "list secrets",
             "create pods",
             "delete pods",
-            "create pods/exec",
+            "create pods --subresource=exec",
         ],
     );
     assert_rights(
