@@ -41,7 +41,6 @@ network() { # a cable from the host to the node
 
 up() {
   local tool
-  [ "$(id -u)" = 0 ] || { say "needs root, for namespaces, mounts and containers"; exit 1; }
   for tool in ip nft containerd runc openssl curl; do need $tool "cluster.sh packages installs it"; done
   if [ -n "$(ls -A "$dir" 2>/dev/null)" ] && [ ! -e "$dir/logs/first.log" ]; then
     say "$dir is not empty and not a cluster's: choose another CLUSTER_DIR"
@@ -64,6 +63,7 @@ up() {
 }
 
 lock() { # against another that starts; a held cluster keeps it to its end
+  [ "$(id -u)" = 0 ] || { say "needs root, for namespaces, mounts and containers"; exit 1; }
   exec 9>$running.lock
   flock "$@" 9
 }

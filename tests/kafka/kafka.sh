@@ -98,7 +98,8 @@ ssl.client.auth=requested
 P
 }
 up() {
-  local n=${1:-1} i voters= servers= starting=() user=()
+  local n=${1:-1} i voters= servers= starting=() user=() id
+  id=$(head -c 16 /dev/urandom | base64 | tr '+/' ab | tr -d =)
   jars
   mkdir -p "$dir"
   if [ -n "$tls" ]; then
@@ -110,7 +111,7 @@ up() {
   done
   for i in $(seq "$n"); do
     properties "$i" "$n" "$voters" >"$dir/$i.properties"
-    (java_ kafka.tools.StorageTool format -t AAAAAAAAAAAAAAAAAAAAAQ -c "$dir/$i.properties" "${user[@]}" >/dev/null)
+    (java_ kafka.tools.StorageTool format -t "$id" -c "$dir/$i.properties" "${user[@]}" >/dev/null)
     start "$i" & starting+=($!)
   done
   for i in "${starting[@]}"; do wait "$i"; done

@@ -29,7 +29,7 @@ impl Release {
 
     /// `helm test`: what it says, or its message where it fails.
     pub fn test(&self) -> Result<String, String> {
-        self.helm(&["test", &self.name, "--logs", "--timeout=60s"])
+        self.helm(&["test", &self.name, "--timeout=60s"])
     }
 
     /// `helm uninstall`, awaited.

@@ -50,7 +50,7 @@ fn install_and_apply_give_alarms_and_uninstall_leaves_resources_and_topics() {
     let system = Namespace::create(cluster, "system");
     let release = Release::install(cluster, system.name(), "stockwatch", &[]);
     let said = release.test().unwrap();
-    assert!(said.contains("/readyz: HTTP/1.1 200"), "{said}");
+    assert!(said.contains("Succeeded"), "{said}");
 
     let home = Namespace::create(cluster, "home");
     home.apply(&seed(&broker, &yahoo)).unwrap();
