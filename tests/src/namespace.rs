@@ -57,6 +57,17 @@ impl Namespace {
         output(kubectl.args(self.here(&["edit", object])), "")
     }
 
+    /// The pods with these labels: by name, their UIDs and how often their container was restarted.
+    pub fn pods(&self, labels: &str) -> BTreeMap<String, (String, u64)> {
+        let pods = self.get(&["pods", "-l", labels]);
+        let pod = |pod: &Value| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
+            (text(&pod["metadata"]["name"]), (text(&pod["metadata"]["uid"]), restarts))
+        };
+        pods["items"].as_array().into_iter().flatten().map(pod).collect()
+    }
+
     /// The HTTP servers of the pods with these labels, by the pods' names; only of pods that have an address.
     pub fn endpoints(&self, labels: &str) -> BTreeMap<String, Endpoint> {
         let pods = self.get(&["pods", "-l", labels, "--field-selector=status.phase=Running"]);

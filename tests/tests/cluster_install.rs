@@ -31,17 +31,6 @@ fn seed(broker: &Broker, yahoo: &FakeYahoo) -> String {
     serde_yaml::to_string(&seed).unwrap()
 }
 
-/// Names and UIDs of the worker's pods with their restart counts.
-fn pods(home: &Namespace) -> BTreeMap<String, (String, u64)> {
-    let pods = home.get(&["pods", "-l", "stockwatch.dev/name=seed"]);
-    let pod = |pod: &Value| {
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap();
-        (text(&pod["metadata"]["name"]), (text(&pod["metadata"]["uid"]), restarts))
-    };
-    pods["items"].as_array().unwrap().iter().map(pod).collect()
-}
-
 #[test]
 fn install_and_apply_give_alarms_and_uninstall_leaves_resources_and_topics() {
     let cluster = Cluster::shared();
@@ -79,12 +68,12 @@ fn install_and_apply_give_alarms_and_uninstall_leaves_resources_and_topics() {
         .collect();
     assert_eq!(alarmed, names.map(str::to_owned).into());
 
-    let before = pods(&home);
+    let before = home.pods("stockwatch.dev/name=seed");
     assert_eq!(before.len(), 1, "one worker unless told otherwise: {before:?}");
     release.uninstall();
     assert_eq!(system.kubectl(&["get", "deployments,services", "-o", "name"]), "");
     home.kubectl(&["get", "stockwatch/seed", "deployment/seed-stockwatch"]);
-    assert_eq!(pods(&home), before, "the worker goes on without the operator");
+    assert_eq!(home.pods("stockwatch.dev/name=seed"), before, "the worker goes on without the operator");
     for topic in [Topic::Raw, Topic::Table, Topic::Averages, Topic::Alarms] {
         let name = scene.watch.topic(topic);
         assert!(scene.topics.partitions(&name) > 0, "{name} stays");
@@ -92,7 +81,7 @@ fn install_and_apply_give_alarms_and_uninstall_leaves_resources_and_topics() {
 
     let again = Release::install(cluster, system.name(), "stockwatch", &[]);
     home.wait(60, "stockwatch/seed", "condition=Ready");
-    assert_eq!(pods(&home), before, "another installation takes over what runs");
+    assert_eq!(home.pods("stockwatch.dev/name=seed"), before, "another installation takes over what runs");
     drop(home);
     drop(again);
 }
