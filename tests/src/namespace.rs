@@ -52,8 +52,12 @@ impl Namespace {
     /// edit is refused.
     pub fn edit(&self, object: &str, sed: &str) -> Result<String, String> {
         let mut kubectl = self.cluster.command("kubectl");
-        // A refused edit opens the editor again, with the message; leaving the text as it is ends that.
-        kubectl.env("KUBE_EDITOR", format!("sed -i -E '{sed}'"));
+        // A refused edit opens the editor again, with the reason above the text: left as it is, that ends it.
+        let editor = format!(
+            "edit() {{ if grep -q 'was not valid' \"$1\"; then grep '^#' \"$1\" >&2; else sed -i -E '{sed}' \"$1\"; fi; }}; edit"
+        );
+        let copies = tempfile::tempdir().unwrap(); // of refused edits
+        kubectl.env("KUBE_EDITOR", editor).env("TMPDIR", copies.path());
         output(kubectl.args(self.here(&["edit", object])), "")
     }
 

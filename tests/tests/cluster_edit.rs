@@ -27,8 +27,8 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     let feeder = scene.feed(Market::new(4, &["a", "b", "c", "d"]), 300);
     for sed in [
         "s/tolerance: 0.05%/tolerance: 0.02%/",
-        "/^  windows:/a\\  - {duration: 7m, tolerance: \"0.3\"}",
-        "/^  tickers:/a\\  - {symbol: d, tolerances: [{window: 7m, tolerance: \"0.1\"}]}",
+        "/^  windows:$/a\\  - {duration: 7m, tolerance: \"0.3\"}",
+        "/^  tickers:$/a\\  - {symbol: d, tolerances: [{window: 7m, tolerance: \"0.1\"}]}",
         "/- symbol: b/d",
         "s/tolerance: 0.02%/tolerance: \"1.5\"/",
     ] {
