@@ -27,6 +27,7 @@ source "$here/node.sh"
 
 network() { # a cable from the host to the node
   local first; first=$(first)
+  ip link del sw-host 2>/dev/null || true # of one that the kernel is still clearing away
   ip link add sw-host type veth peer name eth0 netns "$first"
   ip addr add $host/24 dev sw-host
   ip link set sw-host up

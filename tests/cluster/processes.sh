@@ -16,10 +16,13 @@ begin() {
 namespaces() { [ "$(inside readlink /proc/1/exe)" = "$bin/pause" ]; }
 
 end() { # with the first process all others end, and with them the namespaces
-  local first; first=$(first) || return 0
-  inside kill -TERM 1 2>/dev/null || true
-  gone "$first" 100 || kill -KILL "$first" 2>/dev/null || true
-  gone "$first" 100 || say "process $first does not end"
+  local first
+  if first=$(first); then
+    ip link del sw-host 2>/dev/null || true
+    inside kill -TERM 1 2>/dev/null || true
+    gone "$first" 100 || kill -KILL "$first" 2>/dev/null || true
+    gone "$first" 100 || say "process $first does not end"
+  fi
   find /sys/fs/cgroup/kubepods /sys/fs/cgroup/*/kubepods -depth -type d -exec rmdir {} + 2>/dev/null || true
 }
 
@@ -36,23 +39,20 @@ gone() { # PID TENTHS_OF_A_SECOND
   done
   return 1
 }
-namespaces_of() { echo "--net=/proc/$1/ns/net --mount=/proc/$1/ns/mnt --pid=/proc/$1/ns/pid_for_children"; }
 inside() {
-  local first; first=$(first) || return 1
-  nsenter $(namespaces_of "$first") -- "$@"
+  local first; first=$(first) || { say "no cluster runs in $dir"; return 1; }
+  nsenter --net="/proc/$first/ns/net" --mount="/proc/$first/ns/mnt" --pid="/proc/$first/ns/pid_for_children" -- "$@"
 }
 
-component() { # NAME COMMAND...
-  printf 'echo $$ >%q\nexec' "$dir/run/$1.pid" >"$dir/run/$1.sh"
+component() { # NAME COMMAND...: a child of the node's first process, which reaps it
+  printf 'setsid' >"$dir/run/$1.sh"
   printf ' %q' "${@:2}" >>"$dir/run/$1.sh"
+  printf ' </dev/null >>%q 2>&1 &\necho $! >%q\n' "$dir/logs/$1.log" "$dir/run/$1.pid" >>"$dir/run/$1.sh"
   start "$1"
 }
 start() { # NAME: as it was started before
-  local first; first=$(first) || { say "no cluster runs in $dir"; return 1; }
   [ -e "$dir/run/$1.sh" ] || { say "no component $1"; return 1; }
-  rm -f "$dir/run/$1.pid"
-  setsid nsenter $(namespaces_of "$first") -- bash "$dir/run/$1.sh" </dev/null >>"$dir/logs/$1.log" 2>&1 9>&- &
-  disown
+  inside bash "$dir/run/$1.sh" 9>&-
 }
 signal() { # NAME SIGNAL
   local pid; pid=$(cat "$dir/run/$1.pid" 2>/dev/null) || { say "component $1 was not started"; return 1; }
