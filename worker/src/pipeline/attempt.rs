@@ -87,6 +87,9 @@ impl Session<'_> {
                     wait.more(partitions)?;
                     continue;
                 }
+                Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::OperationTimedOut) => {
+                    return Err(RestoreError::Unstable);
+                }
                 other => other.map_err(RestoreError::Committed)?,
             };
             let mut offsets = HashMap::new();

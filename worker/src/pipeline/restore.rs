@@ -30,6 +30,10 @@ pub(super) enum RestoreError {
     Connect(KafkaError),
     #[error("the group's committed offsets cannot be read: {0}")]
     Committed(KafkaError),
+    #[error(
+        "the group's committed offsets are not stable: a transaction of this worker's ids seems to be open"
+    )]
+    Unstable,
     #[error("topic {topic} partition {partition} cannot be read (does it exist?): {source}")]
     Bounds { topic: String, partition: i32, source: KafkaError },
     #[error("topic {topic} cannot be read (does it exist?): {source}")]
@@ -79,6 +83,8 @@ pub(super) enum Done {
     Reshaped { ticket: u64, partition: Box<Partition>, removed: Vec<Removed> },
     /// An attempt failed and is repeated; for people.
     Waiting(String),
+    /// The same, because this process's own ids left offsets pending.
+    Unstable(String),
 }
 
 /// Names and connections.
@@ -140,7 +146,9 @@ fn serve(context: &Context, clients: &mut Option<Clients>, job: Job, outbox: &Se
             Err(error) => {
                 tracing::warn!(%error, "partitions cannot be restored, trying again");
                 *clients = None;
-                let _ = outbox.send(Done::Waiting(error.to_string()));
+                let said = error.to_string();
+                let waiting = matches!(error, RestoreError::Unstable);
+                let _ = outbox.send(if waiting { Done::Unstable(said) } else { Done::Waiting(said) });
             }
         }
         let until = Instant::now() + RETRY[attempt.min(RETRY.len() - 1)];
