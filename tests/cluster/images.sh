@@ -32,11 +32,12 @@ base() { # docker.io/library/debian:RELEASE-slim, made as Docker's is
   in_store commit -q --rm "$container" "$name" >>"$logs" 2>&1
 }
 debian() { # DIRECTORY
-  local mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian} what
-  debootstrap --variant=minbase "$release" "$1" "$mirror" || return 1
+  local mirror what
+  debootstrap --variant=minbase "$release" "$1" ${DEBIAN_MIRROR:-} || return 1
+  mirror=$(awk '$1 == "deb" { print $2; exit }' "$1/etc/apt/sources.list")
   echo "deb $mirror $release-updates main" >>"$1/etc/apt/sources.list"
   [ -n "${DEBIAN_MIRROR:-}" ] ||
-    echo "deb http://deb.debian.org/debian-security $release-security main" >>"$1/etc/apt/sources.list"
+    echo "deb $mirror-security $release-security main" >>"$1/etc/apt/sources.list"
   rm -rf "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/*
   for what in doc man info locale; do # "slim"
     rm -rf "$1/usr/share/$what"/*
