@@ -31,7 +31,8 @@ pub(super) enum RestoreError {
     #[error("the group's committed offsets cannot be read: {0}")]
     Committed(KafkaError),
     #[error(
-        "the group's committed offsets are not stable: a transaction of this worker's ids seems to be open"
+        "the brokers do not say what the group committed: a transaction on it has not ended. If that lasts, see \
+         \"Which Kafka\" in README: some versions lose the end of a transaction"
     )]
     Unstable,
     #[error("topic {topic} partition {partition} cannot be read (does it exist?): {source}")]
@@ -83,8 +84,6 @@ pub(super) enum Done {
     Reshaped { ticket: u64, partition: Box<Partition>, removed: Vec<Removed> },
     /// An attempt failed and is repeated; for people.
     Waiting(String),
-    /// The same, because this process's own ids left offsets pending.
-    Unstable(String),
 }
 
 /// Names and connections.
@@ -146,9 +145,7 @@ fn serve(context: &Context, clients: &mut Option<Clients>, job: Job, outbox: &Se
             Err(error) => {
                 tracing::warn!(%error, "partitions cannot be restored, trying again");
                 *clients = None;
-                let said = error.to_string();
-                let waiting = matches!(error, RestoreError::Unstable);
-                let _ = outbox.send(if waiting { Done::Unstable(said) } else { Done::Waiting(said) });
+                let _ = outbox.send(Done::Waiting(error.to_string()));
             }
         }
         let until = Instant::now() + RETRY[attempt.min(RETRY.len() - 1)];

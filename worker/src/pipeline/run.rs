@@ -252,9 +252,6 @@ impl Loop<'_> {
             self.rebalance(event)?;
         }
         while let Ok(done) = self.restorer.done.try_recv() {
-            if matches!(done, Done::Unstable(_)) {
-                self.sweep()?;
-            }
             self.take_back(done);
         }
         if self.receiver.has_changed().unwrap_or(false) {
@@ -413,7 +410,7 @@ impl Loop<'_> {
                 slot.due.removed.extend(removed);
                 self.review = true;
             }
-            Done::Waiting(reason) | Done::Unstable(reason) => self.trouble = Some(reason),
+            Done::Waiting(reason) => self.trouble = Some(reason),
         }
     }
 

@@ -177,24 +177,6 @@ impl Producers {
         Ok(())
     }
 
-    /// Aborts a transaction of these offsets with each producer, of which none is open.
-    pub(super) fn sweep(
-        &mut self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
-    ) -> Result<(), Failure> {
-        for _ in 0..self.producers.len() {
-            self.begin()?;
-            let sent = self.producers[self.turn].send_offsets_to_transaction(offsets, group, CALL_TIMEOUT);
-            if let Err(error) = sent {
-                tracing::warn!(%error, "offsets cannot be added to a transaction");
-            }
-            self.abort().map_err(Failure::Fatal)?;
-            self.turn = 1 - self.turn;
-        }
-        Ok(())
-    }
-
     /// Aborts what is open. An error means that these producers cannot go on.
     pub(super) fn abort(&mut self) -> Result<(), KafkaError> {
         if self.began.take().is_none() {

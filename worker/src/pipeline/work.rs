@@ -248,25 +248,6 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// Has the brokers drop offsets that a former transaction of this worker's ids left pending.
-    ///
-    /// Seen after a broker was killed: the transaction was ended, but its marker did not reach the group's offsets,
-    /// which then stay unstable for ever. The next marker of the same producer ends them.
-    pub(super) fn sweep(&mut self) -> Result<(), Step> {
-        self.commit()?;
-        let (Some(group), Some(number)) =
-            (self.consumer.group_metadata(), self.slots.numbers().first().copied())
-        else {
-            return Ok(());
-        };
-        tracing::warn!("ending what an earlier transaction left pending in the group's offsets");
-        let mut offsets = TopicPartitionList::new();
-        let unusable =
-            |_| Failure::Abortable(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
-        offsets.add_partition_offset(&self.raw, number, Offset::Offset(0)).map_err(unusable)?;
-        Ok(self.producers.sweep(&offsets, &group)?)
-    }
-
     /// The last transaction: what is open, and checkpoints so that whoever comes next has little to replay.
     pub(super) fn finish(&mut self) -> Result<(), Step> {
         self.begin()?;
