@@ -11,12 +11,14 @@
 # KAFKA_PORT is the first port (19092): broker I takes KAFKA_PORT+3(I-1) and the two after it, for clients,
 # for the controllers and for clients by TLS. The last only with KAFKA_TLS=1: SASL_SSL, SCRAM-SHA-512, user
 # and password KAFKA_USER (stockwatch) and KAFKA_PASSWORD (secret), certificates in KAFKA_DIR/tls.
+# KAFKA_JVM are the brokers' JVM options (-Xmx512m).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${KAFKA_DIR:-/tmp/stockwatch-kafka}
 address=${KAFKA_HOST:-127.0.0.1}
 first=${KAFKA_PORT:-19092}
 tls=${KAFKA_TLS:-}
+jvm=${KAFKA_JVM:--Xmx512m}
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")
 libs=${XDG_CACHE_HOME:-$HOME/.cache}/stockwatch/kafka-$version/libs
 
@@ -35,7 +37,7 @@ alive() { # a zombie is not
   read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" && [ "$state" != Z ]
 }
 start() {
-  java_ -Xmx512m kafka.Kafka "$dir/$1.properties" >>"$dir/$1.log" 2>&1 </dev/null &
+  java_ $jvm kafka.Kafka "$dir/$1.properties" >>"$dir/$1.log" 2>&1 </dev/null &
   local pid=$!
   echo $pid >"$dir/$1.pid"
   for _ in $(seq 240); do
@@ -138,5 +140,5 @@ case ${1:-} in
   pause) kill -STOP "$(pid "$2")" ;;
   resume) kill -CONT "$(pid "$2")" ;;
   tool) jars; java_ "${@:2}" ;;
-  *) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
