@@ -191,7 +191,9 @@ impl<'b> Scene<'b> {
     pub fn await_committed(&self, least: i64) {
         wait_for(60, &format!("{least} raw records committed"), || {
             let seen = self.committed().values().map(|(offset, _)| offset).sum::<i64>();
-            soon(seen >= least, seen)
+            let raw = self.watch.topic(Topic::Raw);
+            let written = || (0..self.topics.partitions(&raw)).map(|p| self.topics.end(&raw, p)).sum::<i64>();
+            if seen >= least { Ok(()) } else { Err(format!("{seen} of {} written", written())) }
         });
     }
 

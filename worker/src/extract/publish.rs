@@ -1,11 +1,12 @@
 //! Produces raw records: idempotent, acknowledged by all replicas, each to the partition computed from its key.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 
@@ -39,7 +40,8 @@ pub(super) struct Producer {
 
 impl Producer {
     pub(super) fn new(connection: Connection, metrics: Arc<Metrics>) -> Self {
-        Self { connection, context: Delivery { kafka: KafkaContext::default(), metrics }, client: None }
+        let context = Delivery { kafka: KafkaContext::default(), metrics, unanswered: Arc::default() };
+        Self { connection, context, client: None }
     }
 
     fn client(&mut self) -> Result<&ThreadedProducer<Delivery>, KafkaError> {
@@ -47,6 +49,11 @@ impl Producer {
         if let Some((_, reason)) = self.client.as_ref().and_then(|client| client.client().fatal_error()) {
             tracing::error!(reason, "the quotes' producer starts again");
             dispose(self.client.take());
+        }
+        // No broker took a record for half a minute: librdkafka may wait for one that is gone for ever.
+        if self.context.unanswered.load(Ordering::Relaxed) {
+            dispose(self.client.take());
+            self.context.unanswered = Arc::default();
         }
         match &mut self.client {
             Some(client) => Ok(client),
@@ -103,6 +110,8 @@ impl Sink for Producer {
 struct Delivery {
     kafka: KafkaContext,
     metrics: Arc<Metrics>,
+    /// A record of this client was not taken in time.
+    unanswered: Arc<AtomicBool>,
 }
 
 impl Delivery {
@@ -135,6 +144,9 @@ impl ProducerContext for Delivery {
                 self.kafka.clear_error();
             }
             Err((error, message)) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageTimedOut) {
+                    self.unanswered.store(true, Ordering::Relaxed);
+                }
                 self.failed(&String::from_utf8_lossy(message.key().unwrap_or_default()), error);
             }
         }

@@ -32,6 +32,7 @@ pub(super) struct GroupContext {
     kafka: KafkaContext,
     events: Mutex<VecDeque<Rebalance>>,
     closing: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl GroupContext {
@@ -40,9 +41,37 @@ impl GroupContext {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// From now on the callback itself gives partitions away: the loop has ended.
-    pub(super) fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
+    /// Whether every connection was lost at once. Such a member is to be thrown away, even if brokers come back: asked
+    /// while it is stopping, a broker names no brokers at all, and librdkafka then forgets the last one for ever
+    /// (<https://github.com/confluentinc/librdkafka/issues/5301>).
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+}
+
+/// From now on the callback itself gives partitions away: the loop has ended. librdkafka would wait for ever for an
+/// answer to what the loop has not heard.
+pub(super) fn close(consumer: &BaseConsumer<GroupContext>, topic: &str) {
+    let context = consumer.context();
+    context.closing.store(true, Ordering::Relaxed);
+    while let Some(event) = context.next() {
+        let (Rebalance::Assign(partitions) | Rebalance::Revoke(partitions) | Rebalance::Lost(partitions)) =
+            &event;
+        match list(topic, partitions, None) {
+            Ok(list) => agree(consumer, &event, &list),
+            Err(error) => tracing::warn!(%error, "a rebalance is not answered"),
+        }
+    }
+}
+
+/// Takes no partitions, and gives away what it is to.
+fn agree(consumer: &BaseConsumer<GroupContext>, event: &Rebalance, list: &TopicPartitionList) {
+    let answered = match event {
+        Rebalance::Assign(_) => consumer.incremental_assign(&TopicPartitionList::new()),
+        _ => consumer.incremental_unassign(list),
+    };
+    if let Err(error) = answered {
+        tracing::warn!(%error, "could not give partitions away while leaving the group");
     }
 }
 
@@ -52,6 +81,9 @@ impl ClientContext for GroupContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.cut_off.store(true, Ordering::Relaxed);
+        }
         self.kafka.error(error, reason);
     }
 }
@@ -65,14 +97,7 @@ impl ConsumerContext for GroupContext {
             _ => Rebalance::Revoke(partitions),
         };
         if self.closing.load(Ordering::Relaxed) {
-            let answered = match event {
-                Rebalance::Assign(_) => consumer.incremental_assign(&TopicPartitionList::new()),
-                _ => consumer.incremental_unassign(list),
-            };
-            if let Err(error) = answered {
-                tracing::warn!(%error, "could not give partitions away while leaving the group");
-            }
-            return;
+            return agree(consumer, &event, list);
         }
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
@@ -103,8 +128,12 @@ pub(super) fn join(
         .set("queued.max.messages.kbytes", "2048")
         // A full queue stops fetching for so long: a second by default, in which a small queue runs dry.
         .set("fetch.queue.backoff.ms", "2");
-    let context =
-        GroupContext { kafka: context.clone(), events: Mutex::default(), closing: AtomicBool::new(false) };
+    let context = GroupContext {
+        kafka: context.clone(),
+        events: Mutex::default(),
+        closing: AtomicBool::new(false),
+        cut_off: AtomicBool::new(false),
+    };
     let consumer: BaseConsumer<GroupContext> = config.create_with_context(context)?;
     consumer.subscribe(&[raw_topic])?;
     Ok(consumer)

@@ -90,6 +90,10 @@ enum SessionError {
     Producers(KafkaError),
     #[error("no membership of the consumer group: {0}")]
     Group(KafkaError),
+    #[error("the connection to the brokers was lost")]
+    CutOff,
+    #[error("the brokers do not answer a transaction: {0}")]
+    Unanswered(KafkaError),
     #[error("{0} ({1})")]
     Because(Box<SessionError>, String),
 }

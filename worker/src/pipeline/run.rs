@@ -44,7 +44,7 @@ pub(super) fn session(settings: &Settings, may_create: &mut bool) -> Result<(), 
         *may_create = false;
         let consumer = running.consumer.clone();
         let ended = running.run(&consumer);
-        consumer.context().close();
+        group::close(&consumer, &running.raw);
         running.close();
         ended
     });
@@ -84,7 +84,7 @@ fn connect<'a>(
     })
     .map_err(Error::Thread)?;
     let (topology, producers) = discover_and_open(settings, kafka, &owner, topics, may_create)
-        .inspect_err(|_| consumer.context().close())?;
+        .inspect_err(|_| group::close(&consumer, &topics.raw_input.name))?;
     kafka.clear_error();
     let now = Instant::now();
     Ok(Loop {
@@ -224,7 +224,12 @@ impl Loop<'_> {
             match self.turn(consumer) {
                 Ok(()) => {}
                 Err(Step::Failed(failure)) => self.recover(failure)?,
-                Err(Step::Session(error)) => return Err(error),
+                Err(Step::Session(error)) => {
+                    if self.producers.began().is_some() {
+                        self.settings.metrics.transactions_aborted.inc();
+                    }
+                    return Err(error);
+                }
             }
         }
         self.settings.owned.send_modify(|o| o.partitions.clear());
@@ -248,6 +253,9 @@ impl Loop<'_> {
 
     /// Hears what is new, then takes records or commits.
     fn turn(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), Step> {
+        if consumer.context().is_cut_off() {
+            return Err(Step::Session(SessionError::CutOff));
+        }
         while let Some(event) = consumer.context().next() {
             self.rebalance(event)?;
         }

@@ -41,6 +41,9 @@ pub(super) enum Failure {
     /// The producers cannot go on: others must be made.
     #[error("{0}")]
     Fatal(KafkaError),
+    /// No broker answered: clients may wait for one that is gone for ever, so all are to be made anew.
+    #[error("{0}")]
+    Unanswered(KafkaError),
     /// The transaction is to be aborted.
     #[error("{0}")]
     Abortable(KafkaError),
@@ -210,6 +213,18 @@ impl Producers {
         let young = self.began.is_none_or(|b| b.elapsed() < TRANSACTION_TIMEOUT);
         if fenced && young {
             return Failure::Fenced { id: self.ids[self.turn].clone(), source: error };
+        }
+        let unanswered = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::MessageTimedOut
+                    | RDKafkaErrorCode::OperationTimedOut
+            )
+        );
+        if unanswered {
+            return Failure::Unanswered(error);
         }
         let unusable = matches!(&error, KafkaError::Transaction(e) if e.is_fatal());
         if fatal.is_some() || fenced || unusable { Failure::Fatal(error) } else { Failure::Abortable(error) }

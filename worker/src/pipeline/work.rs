@@ -269,6 +269,9 @@ impl Loop<'_> {
         if let Failure::Fenced { id, .. } = failure {
             return Err(Error::Fenced { id }.into());
         }
+        if let Failure::Unanswered(error) = failure {
+            return Err(SessionError::Unanswered(error));
+        }
         self.trouble = Some(format!("restoring after a failed transaction: {failure}"));
         self.settings.health.set_not_ready(self.trouble.clone());
         let until = self.slots.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
@@ -277,7 +280,9 @@ impl Loop<'_> {
         self.open = Open::default();
         let aborted = match &failure {
             Failure::Abortable(_) => self.producers.abort(),
-            Failure::Fatal(error) | Failure::Fenced { source: error, .. } => Err(error.clone()),
+            Failure::Fatal(error) | Failure::Unanswered(error) | Failure::Fenced { source: error, .. } => {
+                Err(error.clone())
+            }
         };
         self.ticket += 1;
         self.least_ticket.store(self.ticket, Ordering::Relaxed);
