@@ -84,6 +84,7 @@ auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.num.partitions=4
 transaction.state.log.num.partitions=4
+default.replication.factor=$2
 offsets.topic.replication.factor=$2
 transaction.state.log.replication.factor=$2
 transaction.state.log.min.isr=$((($2 + 1) / 2))

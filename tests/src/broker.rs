@@ -42,26 +42,31 @@ pub struct Broker {
 impl Broker {
     /// One broker without security.
     pub fn start() -> Self {
-        Self::launch("127.0.0.1", false)
+        Self::launch("127.0.0.1", false, 1)
     }
 
     /// One broker that listens with SASL_SSL as well.
     pub fn start_secure() -> Self {
-        Self::launch("127.0.0.1", true)
+        Self::launch("127.0.0.1", true, 1)
+    }
+
+    /// Three brokers without security; topics are on all of them unless they say otherwise.
+    pub fn start_three() -> Self {
+        Self::launch("127.0.0.1", false, 3)
     }
 
     /// One broker that listens where pods reach it, without security and with SASL_SSL.
     pub fn start_for_pods(_: &Cluster) -> Self {
-        Self::launch(Cluster::HOST, true)
+        Self::launch(Cluster::HOST, true, 1)
     }
 
-    fn launch(host: &'static str, tls: bool) -> Self {
+    fn launch(host: &'static str, tls: bool, brokers: u16) -> Self {
         let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
         // Another set may take the ports between the look and the start: then the next ports are tried.
         for _ in 0..5 {
-            let port = free_ports(host);
+            let port = free_ports(host, 3 * brokers);
             let mut holder = script(dir.path(), host, port, tls)
-                .arg("hold")
+                .args(["hold", &brokers.to_string()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .process_group(0) // Ctrl-C ends the tests; the script ends by the end of its input
@@ -77,7 +82,7 @@ impl Broker {
         panic!("kafka.sh started no broker: see its messages above");
     }
 
-    /// `host:port` of the listener without security.
+    /// `host:port` of the listener without security, of each broker.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
@@ -113,6 +118,12 @@ impl Broker {
         self.tell("stop");
     }
 
+    /// Ends one of several brokers and starts it again: in order, or at once.
+    pub fn bounce(&self, id: u16, at_once: bool) {
+        self.tell_one(if at_once { "kill" } else { "stop" }, id);
+        self.tell_one("start", id);
+    }
+
     /// Starts the broker that was killed or stopped.
     pub fn restart(&self) {
         self.tell("start");
@@ -129,9 +140,13 @@ impl Broker {
     }
 
     fn tell(&self, what: &str) {
-        let status =
-            script(self.dir.path(), self.host, self.port, self.tls).args([what, "1"]).status().unwrap();
-        assert!(status.success(), "kafka.sh {what} 1: {status}");
+        self.tell_one(what, 1);
+    }
+
+    fn tell_one(&self, what: &str, id: u16) {
+        let mut script = script(self.dir.path(), self.host, self.port, self.tls);
+        let status = script.args([what, &id.to_string()]).status().unwrap();
+        assert!(status.success(), "kafka.sh {what} {id}: {status}");
     }
 }
 
@@ -149,11 +164,11 @@ fn script(dir: &Path, host: &str, port: u16, tls: bool) -> Command {
     command
 }
 
-/// Three free ports in a row, below those that the system gives to outgoing connections.
-fn free_ports(host: &str) -> u16 {
+/// So many free ports in a row, below those that the system gives to outgoing connections.
+fn free_ports(host: &str, count: u16) -> u16 {
     // The controllers are on loopback, whatever the brokers listen on.
     let free = |port| ["127.0.0.1", host].iter().all(|host| TcpListener::bind((*host, port)).is_ok());
     std::iter::repeat_with(|| fastrand::u16(20_000..32_000))
-        .find(|first| (*first..first + 3).all(free))
+        .find(|first| (*first..first + count).all(free))
         .unwrap()
 }

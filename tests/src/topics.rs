@@ -83,7 +83,8 @@ impl Topics {
 
     /// Creates a topic and waits until it can be written.
     pub fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        const AS_BROKERS_SAY: i32 = -1;
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(AS_BROKERS_SAY));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
@@ -98,6 +99,19 @@ impl Topics {
         wait_for(30, &format!("topic {name} with {partitions} partitions"), || {
             let seen = self.partitions(name);
             soon(seen == partitions && (0..partitions).all(|p| self.try_end(name, p).is_ok()), seen)
+        });
+    }
+
+    /// Waits until every partition of every topic has so many replicas in sync.
+    pub fn await_in_sync(&self, replicas: usize) {
+        wait_for(60, &format!("{replicas} replicas in sync"), || {
+            let metadata =
+                self.admin.inner().fetch_metadata(None, TIMEOUT).map_err(|error| error.to_string())?;
+            let all =
+                metadata.topics().iter().flat_map(|t| t.partitions().iter().map(move |p| (t.name(), p)));
+            let behind: Vec<_> =
+                all.filter(|(_, p)| p.isr().len() < replicas).map(|(t, p)| (t, p.id())).collect();
+            soon(behind.is_empty(), behind)
         });
     }
 
