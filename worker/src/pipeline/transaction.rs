@@ -22,6 +22,8 @@ use crate::kafka::{self, Connection, KafkaContext};
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A call to the coordinator gives up after this; what it began may still happen.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// So long a call of a commit blocks at most; it is repeated until `CALL_TIMEOUT`.
+const CALL_STEP: Duration = Duration::from_secs(3);
 /// A broker that has not answered for so long is not there.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// Between looks at the messages in flight: `commit_transaction` by itself looks every 100 ms.
@@ -156,25 +158,28 @@ impl Producers {
         }
     }
 
-    /// Commits the open transaction with the group's offsets, and gives the turn to the other producer.
+    /// Commits the open transaction with the group's offsets, and gives the turn to the other producer. Waits for
+    /// brokers while `hope` says that there are any, for `CALL_TIMEOUT` at most.
     pub(super) fn commit(
         &mut self,
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
+        hope: impl Fn() -> bool,
     ) -> Result<(), Failure> {
         let producer = &self.producers[self.turn];
         let deadline = Instant::now() + CALL_TIMEOUT;
-        retry(deadline, || producer.send_offsets_to_transaction(offsets, group, CALL_TIMEOUT))
+        let go_on = || hope() && Instant::now() < deadline;
+        retry(go_on, || producer.send_offsets_to_transaction(offsets, group, CALL_STEP))
             .map_err(|e| self.failure(e))?;
         loop {
             producer.poll(Duration::ZERO);
-            if producer.in_flight_count() == 0 || Instant::now() > deadline {
+            if producer.in_flight_count() == 0 || !go_on() {
                 break;
             }
             std::thread::sleep(FLUSH_STEP);
         }
         // A commit whose answer was lost is asked again: it is the same commit.
-        retry(deadline, || producer.commit_transaction(CALL_TIMEOUT)).map_err(|e| self.failure(e))?;
+        retry(go_on, || producer.commit_transaction(CALL_STEP)).map_err(|e| self.failure(e))?;
         self.began = None;
         self.turn = 1 - self.turn;
         Ok(())
@@ -189,7 +194,8 @@ impl Producers {
         let producer = &self.producers[self.turn];
         // The call waits for the reports of records that failed, which only a poll takes away.
         std::thread::scope(|scope| {
-            let aborting = scope.spawn(|| retry(deadline, || producer.abort_transaction(CALL_TIMEOUT)));
+            let aborting = scope
+                .spawn(|| retry(|| Instant::now() < deadline, || producer.abort_transaction(CALL_TIMEOUT)));
             while !aborting.is_finished() {
                 producer.poll(Duration::from_millis(1));
             }
@@ -231,11 +237,14 @@ impl Producers {
     }
 }
 
-/// Repeats a transactional call while librdkafka says that it may be repeated.
-fn retry(deadline: Instant, mut call: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+/// Repeats a transactional call while librdkafka says that it may be repeated and `go_on` that it is to be.
+fn retry(
+    go_on: impl Fn() -> bool,
+    mut call: impl FnMut() -> Result<(), KafkaError>,
+) -> Result<(), KafkaError> {
     loop {
         match call() {
-            Err(KafkaError::Transaction(e)) if e.is_retriable() && Instant::now() < deadline => {}
+            Err(KafkaError::Transaction(e)) if e.is_retriable() && go_on() => {}
             other => return other,
         }
     }

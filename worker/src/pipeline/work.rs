@@ -225,7 +225,8 @@ impl Loop<'_> {
         let Some(group) = self.consumer.group_metadata() else {
             return Err(Failure::Abortable(KafkaError::Rebalance(RDKafkaErrorCode::UnknownMemberId)).into());
         };
-        self.producers.commit(&offsets, &group)?;
+        let consumer = &self.consumer;
+        self.producers.commit(&offsets, &group, || !consumer.context().is_cut_off())?;
         let metrics = &self.settings.metrics;
         metrics.transactions_committed.inc();
         metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
