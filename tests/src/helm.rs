@@ -1,6 +1,10 @@
 //! Releases of the chart.
 
+use std::ops::Deref;
+use std::sync::LazyLock;
+
 use crate::cluster::{Cluster, output};
+use crate::namespace::Namespace;
 
 pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/stockwatch");
 
@@ -13,7 +17,40 @@ pub struct Release {
     installed: bool,
 }
 
+/// The one release of several tests, as one of them has it.
+#[derive(Debug)]
+pub struct Shared(&'static Release);
+
+impl Deref for Shared {
+    type Target = Release;
+
+    fn deref(&self) -> &Release {
+        self.0
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.describe());
+        }
+    }
+}
+
+static SHARED: LazyLock<Release> = LazyLock::new(|| {
+    let (cluster, name) = (Cluster::shared(), "stockwatch");
+    let namespace = Namespace::create(cluster, "system").until_the_end();
+    cluster.at_end("helm", &["-n", &namespace, "uninstall", name, "--wait", "--timeout=60s"]);
+    cluster.at_end("kubectl", &["delete", "namespace", &namespace, "--wait=false"]);
+    Release::install(cluster, &namespace, name, &[])
+});
+
 impl Release {
+    /// The release of all tests in this process that ask for it, with the chart's own values; gone with the process.
+    pub fn shared() -> Shared {
+        Shared(&SHARED)
+    }
+
     /// `helm install` with values such as `kafka.enabled=true`, awaited until the operator is ready.
     pub fn install(cluster: &'static Cluster, namespace: &str, name: &str, values: &[&str]) -> Self {
         let release = Self { cluster, namespace: namespace.into(), name: name.into(), installed: true };
@@ -48,6 +85,23 @@ impl Release {
 
     fn helm(&self, arguments: &[&str]) -> Result<String, String> {
         output(self.cluster.command("helm").args(["-n", &self.namespace]).args(arguments), "")
+    }
+
+    /// The operators' namespace.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The labels of the operators' pods.
+    pub fn pods(&self) -> String {
+        format!("app.kubernetes.io/name=stockwatch-operator,app.kubernetes.io/instance={}", self.name)
+    }
+
+    /// The sum of a metric's samples over all operators, named without what they all begin with; only those whose labels
+    /// have `label` in them.
+    pub fn metric(&self, name: &str, label: &str) -> f64 {
+        let pods = self.cluster.endpoints(&self.namespace, &self.pods());
+        pods.values().map(|pod| pod.metric(&format!("operator_{name}"), label)).sum()
     }
 
     /// The operators' pods and what they have logged.

@@ -17,6 +17,7 @@ mod market;
 mod namespace;
 pub mod oracle;
 mod scene;
+mod secrets;
 mod topics;
 mod wait;
 mod watch;
