@@ -29,7 +29,8 @@ impl Namespace {
     /// Applies a Secret, with or without the label that lets a StockWatch use it.
     pub fn secret(&self, name: &str, data: &[(&str, &str)], labelled: bool) {
         let labels = if labelled { json!({"stockwatch.dev/credentials": "true"}) } else { json!({}) };
-        let data: Map<String, Value> = data.iter().map(|(key, value)| ((*key).into(), json!(value))).collect();
+        let data: Map<String, Value> =
+            data.iter().map(|(key, value)| ((*key).into(), json!(value))).collect();
         let metadata = json!({"name": name, "labels": labels});
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
         self.apply(&secret.to_string()).unwrap();
