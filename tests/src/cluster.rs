@@ -55,6 +55,12 @@ impl Cluster {
         self.load(images.lines());
     }
 
+    /// Imports the worker's image under another tag.
+    pub fn load_worker(&self, tag: &str) {
+        let images = output(script("images.sh").env("IMAGE_TAG", tag).arg("worker"), "").unwrap();
+        self.load(images.lines());
+    }
+
     /// Imports images, as docker-archives.
     pub fn load<'a>(&self, archives: impl IntoIterator<Item = &'a str>) {
         output(script("cluster.sh").env("CLUSTER_DIR", self.directory()).arg("load").args(archives), "")

@@ -1,12 +1,14 @@
 //! Releases of the chart.
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::cluster::{Cluster, output};
 use crate::namespace::Namespace;
 
-pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/stockwatch");
+/// The chart's directory.
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/stockwatch");
 
 /// A release, uninstalled when dropped.
 #[derive(Debug)]
@@ -53,15 +55,26 @@ impl Release {
 
     /// `helm install` with values such as `kafka.enabled=true`, awaited until the operator is ready.
     pub fn install(cluster: &'static Cluster, namespace: &str, name: &str, values: &[&str]) -> Self {
+        Self::install_chart(Path::new(CHART), cluster, namespace, name, values)
+    }
+
+    /// The same with another chart, such as an older one.
+    pub fn install_chart(
+        chart: &Path,
+        cluster: &'static Cluster,
+        namespace: &str,
+        name: &str,
+        values: &[&str],
+    ) -> Self {
         let release = Self { cluster, namespace: namespace.into(), name: name.into(), installed: true };
         // The definition may have stayed from a release elsewhere.
-        release.change(&["install", "--take-ownership"], values);
+        release.change(&["install", "--take-ownership"], chart, values);
         release
     }
 
-    /// `helm upgrade` to other values, all that were set before forgotten.
+    /// `helm upgrade` to the chart with other values, all that were set before forgotten.
     pub fn upgrade(&self, values: &[&str]) {
-        self.change(&["upgrade", "--reset-values"], values);
+        self.change(&["upgrade", "--reset-values"], Path::new(CHART), values);
     }
 
     /// `helm test`: what it says, or its message where it fails.
@@ -75,9 +88,9 @@ impl Release {
         self.helm(&["uninstall", &self.name, "--wait", "--timeout=60s"]).unwrap();
     }
 
-    fn change(&self, how: &[&str], values: &[&str]) {
+    fn change(&self, how: &[&str], chart: &Path, values: &[&str]) {
         let values = values.iter().flat_map(|value| ["--set", value]);
-        let fixed = [&self.name, CHART, "--wait", "--timeout=120s"];
+        let fixed = [&self.name, chart.to_str().unwrap(), "--wait", "--timeout=120s"];
         let arguments: Vec<&str> = how.iter().copied().chain(fixed).chain(values).collect();
         self.helm(&arguments)
             .unwrap_or_else(|message| panic!("helm {arguments:?}: {message}\n{}", self.describe()));

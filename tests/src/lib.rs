@@ -32,7 +32,7 @@ pub use compare::{Outputs, outputs};
 pub use decimal::{parse as parse_decimal, ratio};
 pub use endpoint::Endpoint;
 pub use feed::Feeder;
-pub use helm::Release;
+pub use helm::{CHART, Release};
 pub use market::{Market, Raw, quote};
 pub use namespace::Namespace;
 pub use scene::Scene;
