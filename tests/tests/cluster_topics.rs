@@ -37,6 +37,15 @@ fn await_applied(home: &Namespace, scene: &Scene<'_>) {
     home.wait(30, "stockwatch/tech", &applied);
 }
 
+/// One that makes its quotes up.
+fn simulated(home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) -> String {
+    let mut watch = Watch::new(name, BROKER.bootstrap());
+    (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+    watch.source = json!({"simulated": {"interval": "1s", "seed": 1}});
+    change(&mut watch);
+    watch.text()
+}
+
 /// Calls of a kind to Kafka, over all operators.
 fn calls(release: &Release, kind: &str) -> f64 {
     release.metric("kafka_calls", &format!("call=\"{kind}\""))
@@ -117,23 +126,22 @@ fn a_partition_count_that_cannot_be_is_refused_without_a_call_and_the_worker_goe
 fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "conflict");
-    let apply = |name: &str, change: &dyn Fn(&mut Watch)| {
-        let mut watch = Watch::new(name, BROKER.bootstrap());
-        (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
-        watch.source = json!({"simulated": {"interval": "1s", "seed": 1}});
-        change(&mut watch);
-        home.apply(&watch.text()).unwrap();
-    };
     let (topic, group) = (format!("{}.shared", home.name()), format!("{}.everyone", home.name()));
     let share_topic = |watch: &mut Watch| _ = watch.topics.insert("averagesOutput", json!({"name": topic}));
     let share_group = |watch: &mut Watch| _ = watch.kafka.insert("groupId".into(), json!(group));
-    apply("first", &|watch| {
+    let first = |watch: &mut Watch| {
         share_topic(watch);
         share_group(watch);
-    });
+    };
+    home.apply(&simulated(&home, "first", first)).unwrap();
     home.wait(120, "stockwatch/first", "condition=Ready");
-    apply("second", &share_topic);
-    apply("third", &share_group);
+    home.apply(&simulated(&home, "second", share_topic)).unwrap();
+    home.apply(&simulated(&home, "third", share_group)).unwrap();
+    let reads = |watch: &mut Watch| {
+        watch.source = json!({"external": {}});
+        watch.topics.insert("rawInput", json!({"name": format!("{}.first.raw-input", home.name())}));
+    };
+    home.apply(&simulated(&home, "reader", reads)).unwrap();
     for (other, reason, name) in [("second", "TopicConflict", &topic), ("third", "GroupConflict", &group)] {
         let object = format!("stockwatch/{other}");
         home.wait(30, &object, &format!("jsonpath={{.status.conditions[0].reason}}={reason}"));
@@ -142,8 +150,10 @@ fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker()
         assert_eq!(said["reason"], reason);
         assert!(message.contains(name) && message.contains(&format!("{}/first", home.name())), "{message}");
     }
+    home.wait(60, "stockwatch/reader", "condition=Ready");
     let deployments = home.kubectl(&["get", "deployments", "-o", "name"]);
-    assert_eq!(deployments.trim(), "deployment.apps/first-stockwatch");
+    let expected = ["deployment.apps/first-stockwatch", "deployment.apps/reader-stockwatch"];
+    assert_eq!(deployments.lines().collect::<Vec<_>>(), expected, "a raw topic may be read by many");
     let owned = |name: &str| {
         let topics = home.get(&[&format!("stockwatch/{name}")])["status"]["topics"].clone();
         topics.as_array().map_or(0, Vec::len)
@@ -154,6 +164,33 @@ fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker()
     for other in ["stockwatch/second", "stockwatch/third"] {
         home.wait(60, other, "condition=Ready");
     }
+}
+
+#[test]
+fn of_two_that_want_one_topic_at_once_one_gets_it_and_the_other_follows() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "race");
+    let topic = json!({"name": format!("{}.shared", home.name())});
+    let both = ["left", "right"]
+        .map(|name| simulated(&home, name, |watch| _ = watch.topics.insert("deviationAlarm", topic.clone())));
+    home.apply(&both.join("---\n")).unwrap();
+    let reasons = || {
+        ["left", "right"].map(|name| {
+            let said = &home.get(&[&format!("stockwatch/{name}")])["status"]["conditions"][0]["reason"];
+            said.as_str().unwrap_or_default().to_owned()
+        })
+    };
+    let winner = wait_for(60, "one has it", || {
+        let is = |reasons: &[String; 2], [a, b]: [&str; 2]| reasons[0] == a && reasons[1] == b;
+        let reasons = reasons();
+        let left = is(&reasons, ["Working", "TopicConflict"]).then_some("left");
+        let right = is(&reasons, ["TopicConflict", "Working"]).then_some("right");
+        left.or(right).ok_or_else(|| format!("{reasons:?}"))
+    });
+    let loser = if winner == "left" { "right" } else { "left" };
+    assert!(home.try_kubectl(&["get", &format!("deployment/{loser}-stockwatch")]).is_err());
+    home.kubectl(&["delete", &format!("stockwatch/{winner}")]);
+    home.wait(60, &format!("stockwatch/{loser}"), "condition=Ready");
 }
 
 #[test]
