@@ -37,6 +37,11 @@ fn await_applied(home: &Namespace, scene: &Scene<'_>) {
     home.wait(90, WATCH, "condition=Ready");
 }
 
+/// The reason of its condition Ready.
+fn reason(home: &Namespace) -> Value {
+    home.get(&[WATCH])["status"]["conditions"][0]["reason"].clone()
+}
+
 /// Waits until there are so many workers, and none besides.
 fn await_workers(home: &Namespace, replicas: usize) {
     home.wait(90, WATCH, &format!("jsonpath={{.status.replicas}}={replicas}"));
@@ -74,17 +79,20 @@ fn kubectl_scale_under_load_moves_partitions_and_loses_nothing() {
     let mut scene = running(&home, 1);
     let feeder = scene.feed(market(), 300);
     let path = format!("/apis/stockwatch.dev/v1alpha1/namespaces/{}/stockwatches/tech/scale", home.name());
-    for replicas in [3, 1] {
+    for replicas in [3, 0, 1] {
         home.kubectl(&["scale", WATCH, &format!("--replicas={replicas}")]);
         scene.applied_again(&home.get(&[WATCH]));
         await_workers(&home, replicas);
         let scale: Value = serde_json::from_str(&home.kubectl(&["get", "--raw", &path])).unwrap();
-        assert_eq!(
-            (&scale["spec"]["replicas"], &scale["status"]["replicas"]),
-            (&json!(replicas), &json!(replicas))
-        );
+        // A zero is left out.
+        let counts = ["spec", "status"].map(|part| scale[part]["replicas"].as_u64().unwrap_or(0));
+        assert_eq!(counts, [u64::try_from(replicas).unwrap(); 2]);
         let selector = scale["status"]["selector"].as_str().unwrap();
         assert_eq!(home.pods(selector), home.pods(PODS), "what an autoscaler measures are the workers");
+        if replicas == 0 {
+            assert_eq!(reason(&home), "NoWorkers");
+            continue;
+        }
         wait_for(60, "each worker has its share of 3 partitions", || {
             let workers = home.endpoints(PODS);
             let owned: Vec<f64> = workers.values().map(|w| w.metric("partitions_owned", "")).collect();
@@ -119,20 +127,46 @@ fn a_cold_edit_replaces_the_workers_a_hot_one_does_not_and_neither_loses_a_quote
 }
 
 #[test]
+fn edits_that_overtake_each_other_lose_nothing_and_end_as_the_last_one_says() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "hurry");
+    let mut scene = running(&home, 1);
+    let feeder = scene.feed(market(), 300);
+    let worker = |count: u32, team: &str| json!({"worker": {"replicas": count, "labels": {"team": team}}});
+    for spec in [
+        worker(3, "a"),
+        worker(2, "b"),
+        json!({"suspend": true}),
+        json!({"suspend": false}),
+        worker(3, "b"),
+        tolerance("0.01%")["spec"].clone(),
+        worker(1, "c"),
+        worker(2, "d"),
+    ] {
+        scene.applied_again(&home.patch(WATCH, &json!({"spec": spec})));
+        if scene.generation() % 2 == 1 {
+            await_progress(&scene, 100);
+        }
+    }
+    await_applied(&home, &scene);
+    await_workers(&home, 2);
+    assert_eq!(home.pods("team=d"), home.pods(PODS));
+    await_progress(&scene, 300);
+    feeder.stop();
+    scene.assert_right();
+}
+
+#[test]
 fn suspended_it_is_ready_without_workers_and_resumed_it_computes_what_came_meanwhile() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "suspend");
-    let (mut scene, mut market) = (running(&home, 1), market());
+    let (mut scene, mut market) = (running(&home, 2), market());
     scene.send_market(&mut market, 300);
     scene.settle();
     scene.applied_again(&home.patch(WATCH, &json!({"spec": {"suspend": true}})));
     await_applied(&home, &scene);
-    let suspended = home.get(&[WATCH]);
-    assert_eq!(suspended["status"]["conditions"][0]["reason"], "Suspended");
-    wait_for(60, "no worker", || {
-        let pods = home.pods(PODS);
-        soon(pods.is_empty(), pods)
-    });
+    assert_eq!(reason(&home), "Suspended");
+    await_workers(&home, 0);
     let before = scene.committed();
     scene.send_market(&mut market, 300);
     for topic in Topic::ALL {
@@ -142,7 +176,8 @@ fn suspended_it_is_ready_without_workers_and_resumed_it_computes_what_came_meanw
 
     scene.applied_again(&home.patch(WATCH, &json!({"spec": {"suspend": false}})));
     await_applied(&home, &scene);
-    assert_eq!(home.get(&[WATCH])["status"]["conditions"][0]["reason"], "Working");
+    await_workers(&home, 2);
+    assert_eq!(reason(&home), "Working");
     scene.assert_right();
 }
 
