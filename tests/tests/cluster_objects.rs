@@ -191,6 +191,9 @@ fn operators_that_are_restarted_write_nothing_but_their_lease() {
         let said = format!("jsonpath={{.status.conditions[0].reason}}={reason}");
         home.wait(60, &format!("stockwatch/{name}"), &said);
     }
+    // What comes after the first word of trouble, or of rest, is said as well.
+    home.wait(60, "stockwatch/taken", "jsonpath={.status.conditions[1].reason}=TopicsAsWanted");
+    home.wait(60, "stockwatch/resting", "jsonpath={.status.replicas}=0");
     let versions =
         || home.kubectl(&["get", "stockwatches", "-o", "jsonpath={.items[*].metadata.resourceVersion}"]);
     let (before, mut audit) = (versions(), Audit::begin(cluster));
