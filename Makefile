@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test lint chart build bench crds need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test lint chart build bench bench-edits crds need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -39,8 +39,12 @@ build: need-rust packages ## The programs and the tests
 bench: build need-java ## The worker against Kafka Streams and against librdkafka alone, on one broker
 	target/release/stockwatch-bench all
 
+bench-edits: build ## Edits of the StockWatch of "make cluster", from the API server to the worker
+	KUBECONFIG=$$(readlink /run/stockwatch-cluster)/kubeconfig target/release/stockwatch-bench edits
+
 crds: need-rust packages ## crds/stockwatch.yaml, and the chart's copy of it, from the types
-	$(CARGO) run --release -p stockwatch-crds --bin crdgen > crds/stockwatch.yaml
+	$(CARGO) build $(BUILD) --bin crdgen
+	target/release/crdgen crds/stockwatch.yaml
 	cp crds/stockwatch.yaml helm/stockwatch/files/
 
 need-rust:

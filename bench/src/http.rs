@@ -1,26 +1,31 @@
 //! What the worker says of itself over HTTP.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::program::Program;
 
 /// The body that a worker answers with, if the status is 200.
-pub(crate) fn get(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+pub(crate) fn get(at: impl ToSocketAddrs, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(at).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     head.split(' ').nth(1)?.eq("200").then(|| body.to_owned())
 }
 
+/// A worker of this machine.
+fn local(port: u16) -> (&'static str, u16) {
+    ("127.0.0.1", port)
+}
+
 /// Waits for `/readyz`; gives the moment.
 pub(crate) fn ready(program: &mut Program, port: u16, limit: Duration) -> Result<Instant> {
-    until("/readyz", limit, || Ok(get(port, "/readyz").is_some()), program)
+    until("/readyz", limit, || Ok(get(local(port), "/readyz").is_some()), program)
 }
 
 /// Waits until a metric, summed over its labels, is `value`.
@@ -36,7 +41,7 @@ pub(crate) fn metric_is(
 
 /// A metric, summed over its labels.
 pub(crate) fn metric(port: u16, name: &str) -> Option<f64> {
-    let values: Vec<f64> = get(port, "/metrics")?
+    let values: Vec<f64> = get(local(port), "/metrics")?
         .lines()
         .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])))
         .filter_map(|line| line.rsplit(' ').next()?.parse().ok())

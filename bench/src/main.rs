@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
-use crate::measure::{catch_up, failover, idle, latency, restore, start, tolerance, windows};
+use crate::measure::{catch_up, edits, failover, idle, latency, restore, start, tolerance, windows};
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
 
@@ -83,6 +83,8 @@ enum Measurement {
     Failover,
     /// Changed tolerance to the first alarm by it.
     Tolerance,
+    /// Edits of a StockWatch in a cluster; not among everything.
+    Edits(edits::Arguments),
     /// The floor itself, until it is killed.
     #[command(hide = true)]
     Bare(bare::Arguments),
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
     let CommandLine { measurement, place } = CommandLine::parse();
     let result = match measurement.unwrap_or(Measurement::All) {
         Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
+        Measurement::Edits(arguments) => edits::run(&arguments),
         measurement => measure(&measurement, &place),
     };
     match result {
@@ -151,6 +154,6 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Windows => windows::run(bench, report),
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
-        Measurement::Bare(_) => Err("the floor is not a measurement".into()),
+        Measurement::Edits(_) | Measurement::Bare(_) => Err("it needs no broker of its own".into()),
     }
 }

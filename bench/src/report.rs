@@ -108,6 +108,21 @@ impl Report {
 
     /// Prints it all; true if every bar holds.
     pub(crate) fn print(&self) -> bool {
+        if !self.figures.is_empty() {
+            self.print_table();
+        }
+        println!();
+        self.notes.iter().for_each(|note| println!("{note}"));
+        println!();
+        for bar in &self.bars {
+            let verdict = if bar.holds() { "PASS" } else { "FAIL" };
+            let sign = if bar.at_least { ">=" } else { "<=" };
+            println!("{verdict}  {:<52} {:>9} {sign} {}", bar.name, digits(bar.figure), digits(bar.limit));
+        }
+        self.bars.iter().all(Bar::holds)
+    }
+
+    fn print_table(&self) {
         println!();
         print!("{:<22}", "");
         COLUMNS.iter().for_each(|(_, title)| print!(" {title:>14}"));
@@ -122,15 +137,6 @@ impl Report {
             }
             println!();
         }
-        println!();
-        self.notes.iter().for_each(|note| println!("{note}"));
-        println!();
-        for bar in &self.bars {
-            let verdict = if bar.holds() { "PASS" } else { "FAIL" };
-            let sign = if bar.at_least { ">=" } else { "<=" };
-            println!("{verdict}  {:<52} {:>9} {sign} {}", bar.name, digits(bar.figure), digits(bar.limit));
-        }
-        self.bars.iter().all(Bar::holds)
     }
 }
 

@@ -23,6 +23,13 @@ pub(crate) const MAX_OVERRIDES: usize = 3;
 pub(crate) const MAX_SYMBOL: usize = 32;
 pub(crate) const MAX_ENTITY: usize = 64;
 pub(crate) const MAX_NAME: usize = 40;
+/// Of the tickers as JSON: `kubectl apply` keeps the whole StockWatch in an annotation as well, and an object's
+/// annotations have at most 256 KiB. What else a StockWatch may say takes up to 70 KB of that.
+pub(crate) const MAX_TICKERS_BYTES: usize = 180_000;
+/// `{"name":"","symbol":"","tolerances":[]},`
+pub(crate) const TICKER_BYTES: usize = 40;
+/// `{"tolerance":"","window":""},`
+pub(crate) const OVERRIDE_BYTES: usize = 30;
 
 /// What follows from one StockWatch, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +197,17 @@ fn parse_tickers(
     if tickers.is_empty() || tickers.len() > MAX_TICKERS {
         problems.add("spec.tickers", format!("{} tickers: 1 to {MAX_TICKERS} are allowed", tickers.len()));
     }
+    let bytes = tickers.iter().map(json_bytes).sum::<usize>();
+    if bytes > MAX_TICKERS_BYTES {
+        problems.add(
+            "spec.tickers",
+            format!(
+                "{bytes} bytes of tickers: at most {MAX_TICKERS_BYTES} are allowed, so that kubectl apply can keep \
+                 its copy: shorten names, leave out tolerances that are those of the windows, or make a second \
+                 StockWatch"
+            ),
+        );
+    }
     let mut parsed = Vec::with_capacity(tickers.len().min(MAX_TICKERS));
     let mut wildcard_overrides = None;
     let mut symbols = BTreeSet::new();
@@ -286,6 +304,16 @@ fn parse_overrides(
         .into_iter()
         .filter_map(|(minutes, tolerance)| Some(Window { minutes, tolerance: tolerance? }))
         .collect()
+}
+
+/// About as many as it has in JSON.
+fn json_bytes(ticker: &TickerSpec) -> usize {
+    let overrides = ticker.tolerances.iter().flatten();
+    let overrides = overrides.map(|own| OVERRIDE_BYTES + own.window.len() + own.tolerance.len());
+    TICKER_BYTES
+        + ticker.symbol.len()
+        + ticker.name.as_ref().map_or(0, String::len)
+        + overrides.sum::<usize>()
 }
 
 /// What sources call tickers. A letter or digit among them keeps `..` out of URLs.

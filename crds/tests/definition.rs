@@ -158,3 +158,22 @@ fn names_cannot_be_changed_added_or_removed() {
         assert_eq!(!broken.is_empty(), change.refused, "{}: rules broken: {broken:#?}", change.says);
     }
 }
+
+#[test]
+fn the_bytes_of_the_tickers_are_counted_as_load_counts_them() {
+    // 40 and the texts: a symbol of 32 and a name of 26 letters of four bytes and four digits are 180 bytes.
+    let ticker =
+        |i: usize| json!({"symbol": format!("{i:032}"), "name": format!("{}{i:04}", "🚀".repeat(26))});
+    let mut most = stockwatch(&json!({"spec": {"tickers": (0..1000).map(ticker).collect::<Vec<_>>()}}));
+    assert_eq!(rules_broken(&schema(), &most, None), [""; 0]);
+    load(&most.to_string()).unwrap();
+    let own = json!([{"window": "5m", "tolerance": "1%"}, {"window": "10m", "tolerance": "1%"}]);
+    // One byte more.
+    for (symbol, name, tolerances) in [("S", "🚀".repeat(35), json!([])), ("SSSSSSSS", "n".repeat(64), own)]
+    {
+        most["spec"]["tickers"][999] = json!({"symbol": symbol, "name": name, "tolerances": tolerances});
+        let broken = rules_broken(&schema(), &most, None);
+        assert!(broken.iter().any(|rule| rule.contains("more than 180000 bytes")), "{broken:?}");
+        load(&most.to_string()).unwrap_err();
+    }
+}

@@ -238,14 +238,21 @@ fn alias_bombs_and_deep_nesting_are_refused() {
     }
 }
 
+/// So many tickers with three tolerances each fit beside 1000 of the longest symbols and names.
+const OVERRIDDEN: usize = 266;
+
 /// As many and as long as the limits allow.
 fn largest() -> Value {
     let tolerance = "999999999.999999999%";
     let tickers: Vec<Value> = (0..1000)
         .map(|i| {
-            let tolerances: Vec<Value> =
-                (1438..=1440).map(|m| json!({"window": format!("{m}m"), "tolerance": tolerance})).collect();
-            json!({"symbol": format!("S{i:031}"), "name": format!("N{i:063}"), "tolerances": tolerances})
+            let mut ticker = json!({"symbol": format!("S{i:031}"), "name": format!("N{i:063}")});
+            if i < OVERRIDDEN {
+                ticker["tolerances"] = (1438..=1440)
+                    .map(|m| json!({"window": format!("{m}m"), "tolerance": tolerance}))
+                    .collect();
+            }
+            ticker
         })
         .collect();
     let windows: Vec<Value> =
@@ -289,12 +296,27 @@ fn largest() -> Value {
 }
 
 #[test]
-fn the_largest_legal_stockwatch_loads_and_fits_into_etcd() {
+fn the_largest_legal_stockwatch_loads_and_fits_into_the_annotation_of_kubectl_apply() {
     let text = largest().to_string();
     let loaded = load(&text).unwrap();
     assert_eq!((loaded.spec.tickers.len(), loaded.spec.windows.len()), (1000, 10));
-    assert_eq!(loaded.spec.tickers[999].overrides.len(), 3);
-    assert!(text.len() < 1 << 20, "{} bytes", text.len());
+    assert_eq!(loaded.spec.tickers[OVERRIDDEN - 1].overrides.len(), 3);
+    assert!(text.len() < 256 << 10, "{} bytes", text.len());
+}
+
+#[test]
+fn more_text_of_tickers_than_kubectl_apply_can_copy_is_refused() {
+    let mut overridden = largest();
+    let tolerances = overridden["spec"]["tickers"][0]["tolerances"].clone();
+    overridden["spec"]["tickers"][OVERRIDDEN]["tolerances"] = tolerances;
+    let mut named = largest();
+    named["spec"]["tickers"][999]["name"] = json!("🚀".repeat(64));
+    for too_large in [overridden, named] {
+        let LoadError::Invalid(invalid) = load(&too_large.to_string()).unwrap_err() else { panic!() };
+        let [problem] = &invalid.problems[..] else { panic!("{invalid}") };
+        assert_eq!(problem.path, "spec.tickers");
+        assert!(problem.message.contains("at most 180000"), "{invalid}");
+    }
 }
 
 proptest! {

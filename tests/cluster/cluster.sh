@@ -4,8 +4,8 @@
 #   cluster.sh packages                install the Debian packages that this needs
 #   cluster.sh build                   build Kubernetes and its tools, once, into ~/.cache/stockwatch
 #   cluster.sh up                      start it; prints the path of its kubeconfig when the node is ready
-#   cluster.sh hold                    use the one that runs, or else start one and take it down when standard input
-#                                      ends; waits for another that is held
+#   cluster.sh hold                    use the one that runs, or else start one, until standard input ends: then take
+#                                      down what it started, or run the commands that it read; waits for another hold
 #   cluster.sh load TAR...             import images (docker-archive)
 #   cluster.sh stop|kill|start|pause|resume COMPONENT
 #   cluster.sh tools                   print the directory of kubectl, helm and kubeconform
@@ -97,8 +97,14 @@ case ${1:-} in
     up ;;
   hold)
     lock
-    another || { up; trap down EXIT; }
-    cat >/dev/null ;;
+    if another; then
+      commands=$(cat)
+      bash -c "$commands" >/dev/null
+    else
+      up
+      trap down EXIT
+      cat >/dev/null
+    fi ;;
   load) for tar in "${@:2}"; do load "$tar"; done ;;
   start) start "$2" ;;
   stop) finish "$2" TERM ;;

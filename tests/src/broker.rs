@@ -139,6 +139,19 @@ impl Broker {
         self.tell("resume");
     }
 
+    /// Gives the user of the TLS listener another password: the old one opens no new connection.
+    pub fn set_password(&self, password: &str) {
+        let change = format!("SCRAM-SHA-512=[password={password}]");
+        let status = script(self.dir.path(), self.host, self.port, self.tls)
+            .args(["tool", "kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap])
+            .args(["--alter", "--entity-type", "users", "--entity-name", &self.login().user])
+            .args(["--add-config", &change])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "kafka.sh tool: {status}");
+    }
+
     fn tell(&self, what: &str) {
         self.tell_one(what, 1);
     }

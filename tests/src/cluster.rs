@@ -1,5 +1,6 @@
 //! The Kubernetes of `tests/cluster/cluster.sh`, with the images built here: the one that runs, or one for this process.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::CommandExt;
@@ -9,6 +10,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::endpoint::Endpoint;
+
 static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 
 /// A running cluster; one that was started for this process ends with it.
@@ -16,8 +19,8 @@ static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 pub struct Cluster {
     kubeconfig: PathBuf,
     tools: PathBuf,
-    /// Ends the cluster at the end of its input.
-    _holder: Child,
+    /// Ends what was started for this process at the end of its input.
+    holder: Child,
 }
 
 impl Cluster {
@@ -40,7 +43,7 @@ impl Cluster {
         let mut kubeconfig = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut kubeconfig).unwrap();
         assert!(!kubeconfig.trim().is_empty(), "cluster.sh started no cluster: see its messages above");
-        let cluster = Self { kubeconfig: kubeconfig.trim().into(), tools: tools(), _holder: holder };
+        let cluster = Self { kubeconfig: kubeconfig.trim().into(), tools: tools(), holder };
         let images = output(script("images.sh").args(["operator", "worker"]), "").unwrap();
         cluster.load(images.lines());
         cluster
@@ -49,6 +52,12 @@ impl Cluster {
     /// Imports the image that takes the place of `apache/kafka`: `stockwatch-test-kafka`, tagged with Kafka's version.
     pub fn load_kafka(&self) {
         let images = output(script("images.sh").arg("kafka"), "").unwrap();
+        self.load(images.lines());
+    }
+
+    /// Imports the worker's image under another tag.
+    pub fn load_worker(&self, tag: &str) {
+        let images = output(script("images.sh").env("IMAGE_TAG", tag).arg("worker"), "").unwrap();
         self.load(images.lines());
     }
 
@@ -61,6 +70,18 @@ impl Cluster {
     /// Its directory, with `kubeconfig`, `audit.log` and `logs/`.
     pub fn directory(&self) -> &Path {
         self.kubeconfig.parent().unwrap()
+    }
+
+    /// Has a command of the cluster's tools run when this process ends, however it does; not where the cluster ends then.
+    pub(crate) fn at_end(&self, tool: &str, arguments: &[&str]) {
+        let program = self.tools.join(tool);
+        let line = format!(
+            "KUBECONFIG={} {} {}\n",
+            self.kubeconfig.display(),
+            program.display(),
+            arguments.join(" ")
+        );
+        self.holder.stdin.as_ref().unwrap().write_all(line.as_bytes()).unwrap();
     }
 
     /// Does something to one of its components: `stop`, `kill`, `start`, `pause` or `resume` to `kube-apiserver`, …
@@ -95,6 +116,17 @@ impl Cluster {
         let text = self.kubectl(&[&["get", "-o", "json"], arguments].concat());
         serde_json::from_str(&text)
             .unwrap_or_else(|error| panic!("kubectl get {arguments:?}: {error}: {text}"))
+    }
+
+    /// The HTTP servers of a namespace's pods with these labels, by the pods' names; only of pods that have an address.
+    pub(crate) fn endpoints(&self, namespace: &str, labels: &str) -> BTreeMap<String, Endpoint> {
+        let pods =
+            self.get(&["-n", namespace, "pods", "-l", labels, "--field-selector=status.phase=Running"]);
+        let endpoint = |pod: &Value| {
+            let address = format!("{}:8080", pod["status"]["podIP"].as_str()?);
+            Some((pod["metadata"]["name"].as_str()?.to_owned(), Endpoint::new(address)))
+        };
+        pods["items"].as_array().into_iter().flatten().filter_map(endpoint).collect()
     }
 
     /// Whether an account may do something, as `kubectl auth can-i` says.

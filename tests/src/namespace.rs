@@ -1,6 +1,7 @@
 //! A namespace of a test, gone with the value that stands for it.
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 
 use serde_json::Value;
 
@@ -21,6 +22,11 @@ impl Namespace {
         cluster.kubectl(&["create", "namespace", &name]);
         cluster.kubectl(&["label", "namespace", &name, "pod-security.kubernetes.io/enforce=restricted"]);
         Self { cluster, name }
+    }
+
+    /// Leaves it to somebody else to delete it.
+    pub(crate) fn until_the_end(self) -> String {
+        ManuallyDrop::new(self).name.clone()
     }
 
     /// Its name.
@@ -61,6 +67,13 @@ impl Namespace {
         output(kubectl.args(self.here(&["edit", object])), "")
     }
 
+    /// Merges a patch into an object, and gives it as it is then.
+    pub fn patch(&self, object: &str, patch: &Value) -> Value {
+        let patch = patch.to_string();
+        let text = self.kubectl(&["patch", object, "--type=merge", "-p", &patch, "-o", "json"]);
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// The pods with these labels: by name, their UIDs and how often their container was restarted.
     pub fn pods(&self, labels: &str) -> BTreeMap<String, (String, u64)> {
         let pods = self.get(&["pods", "-l", labels]);
@@ -74,12 +87,7 @@ impl Namespace {
 
     /// The HTTP servers of the pods with these labels, by the pods' names; only of pods that have an address.
     pub fn endpoints(&self, labels: &str) -> BTreeMap<String, Endpoint> {
-        let pods = self.get(&["pods", "-l", labels, "--field-selector=status.phase=Running"]);
-        let endpoint = |pod: &Value| {
-            let address = format!("{}:8080", pod["status"]["podIP"].as_str()?);
-            Some((pod["metadata"]["name"].as_str()?.to_owned(), Endpoint::new(address)))
-        };
-        pods["items"].as_array().into_iter().flatten().filter_map(endpoint).collect()
+        self.cluster.endpoints(&self.name, labels)
     }
 
     /// Waits, as `kubectl wait` does, until `object` is as `condition` says: `condition=Ready`,

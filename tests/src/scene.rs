@@ -10,6 +10,7 @@ use crate::broker::Broker;
 use crate::compare::{Outputs, assert_alarms, outputs};
 use crate::feed::Feeder;
 use crate::market::{Market, Raw};
+use crate::namespace::Namespace;
 use crate::oracle::{Shape, fates};
 use crate::topics::{Isolation, Producer, Record, Topics};
 use crate::wait::{soon, wait_for};
@@ -74,6 +75,17 @@ impl<'b> Scene<'b> {
         scene.accept(watch);
         scene.write("watch.yaml");
         scene
+    }
+
+    /// A StockWatch of [`Watch::new`] with a change, applied in a namespace of the cluster; its raw topic, which is
+    /// someone else's, has 3 partitions.
+    pub fn apply(broker: &'b Broker, home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) -> Self {
+        let mut watch = Watch::new(name, broker.bootstrap());
+        (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+        change(&mut watch);
+        Topics::new(broker.client()).create(&watch.topic(Topic::Raw), 3, &[]);
+        home.apply(&watch.text()).unwrap();
+        Self::applied(broker, &home.get(&["stockwatch", name]))
     }
 
     /// The StockWatch that an API server shows, on the broker that it names.

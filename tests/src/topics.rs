@@ -133,6 +133,12 @@ impl Topics {
         });
     }
 
+    /// The names of all consumer groups.
+    pub fn groups(&self) -> BTreeSet<String> {
+        let list = self.admin.inner().fetch_group_list(None, TIMEOUT).unwrap();
+        list.groups().iter().map(|group| group.name().to_owned()).collect()
+    }
+
     /// Moves the start of a partition's log to `offset` (Kafka's DeleteRecords).
     pub fn delete_records(&self, topic: &str, partition: i32, offset: i64) {
         let list = list(topic, [(partition, Offset::Offset(offset))]);

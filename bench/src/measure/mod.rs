@@ -1,6 +1,7 @@
 //! The measurements, one a file. Each adds its figures and its bars to the report.
 
 pub(crate) mod catch_up;
+pub(crate) mod edits;
 pub(crate) mod failover;
 pub(crate) mod idle;
 pub(crate) mod latency;

@@ -4,7 +4,10 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{KafkaSpec, SourceSpec, StockWatchStatus, WorkerSpec};
-use crate::spec::{MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_WINDOWS};
+use crate::spec::{
+    MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
+    TICKER_BYTES,
+};
 
 /// A tolerance's longest text: nine digits, a point, nine digits, a percent sign.
 const MAX_TOLERANCE: usize = 20;
@@ -84,9 +87,19 @@ const SAY_WINDOW: &str = "a window is whole minutes from 1m to 1440m, such as 5m
          self.windows.exists(w, w.duration == o.window) : o.window in ['5m', '10m', '15m']))"
     )
     .message("a ticker's tolerance names a window that is none of the windows"),
+    validation = Rule::new(format!(
+        "self.tickers.map(t, {TICKER_BYTES} + t.symbol.size() + (has(t.name) ? bytes(t.name).size() : 0) + \
+         (has(t.tolerances) ? t.tolerances.map(o, {OVERRIDE_BYTES} + o.window.size() + o.tolerance.size()).sum() \
+         : 0)).sum() <= {MAX_TICKERS_BYTES}"
+    ))
+    .message(&*format!(
+        "the tickers have more than {MAX_TICKERS_BYTES} bytes, too many for the copy that kubectl apply keeps: \
+         shorten names, leave out tolerances that are those of the windows, or make a second StockWatch"
+    )),
 )]
 pub struct StockWatchSpec {
-    /// What to watch: 1 to 1000 tickers.
+    /// What to watch: 1 to 1000 tickers, of at most 180,000 bytes altogether (about 40 for each, with its texts, and 30
+    /// for each of its tolerances, with theirs).
     #[schemars(length(min = 1, max = MAX_TICKERS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["symbol".into()]))]
     pub tickers: Vec<TickerSpec>,

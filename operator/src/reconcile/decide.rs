@@ -62,10 +62,16 @@ pub fn decide(facts: &Facts<'_>) -> Plan {
     let digest = access.access.as_ref().map(|access| access.digest.clone());
     let running = rollout.map(|rollout| rollout.connection.clone().unwrap_or_default());
 
-    let harm = matches!(
-        kafka,
-        Some(Observed::Known { problem: Some(problem), .. }) if problem.reason.stops_worker()
-    );
+    let problem = match kafka {
+        Some(Observed::Known { problem, .. }) => problem.as_ref().map(|problem| problem.reason),
+        _ => None,
+    };
+    // Those that run still reach the cluster that they know: another one behind new addresses does them no harm.
+    let runs = running.is_some() && rollout.is_some_and(|rollout| rollout.wanted > 0);
+    if problem == Some(topics::Reason::ClusterChanged) && runs && running != digest && !spec.suspend {
+        return Plan::leave(Decision::WaitForConnection);
+    }
+    let harm = problem.is_some_and(topics::Reason::stops_worker);
     if harm || spec.suspend {
         let decision = if spec.suspend { Decision::Suspend } else { Decision::Stop };
         // No pod is rolled by it: there is none. Without a Deployment there is nothing to scale down.
@@ -242,6 +248,19 @@ mod tests {
         assert_eq!(plan(Some(&rollout("new"))).connection.as_deref(), Some("new"));
         let lesser = known(TopicState::Created, Some(Reason::ReplicationFactorImmutable));
         assert_eq!(decided(&lesser, None), Decision::Run);
+    }
+
+    #[test]
+    fn workers_go_on_in_their_cluster_when_new_addresses_lead_to_another_one() {
+        let changed = known(TopicState::Created, Some(Reason::ClusterChanged));
+        assert_eq!(decided(&changed, Some(&rollout("old"))), Decision::WaitForConnection);
+        assert_eq!(
+            decided(&changed, Some(&rollout("new"))),
+            Decision::Stop,
+            "their own addresses lead there"
+        );
+        assert_eq!(decided(&changed, Some(&Rollout { wanted: 0, ..rollout("old") })), Decision::Stop);
+        assert_eq!(decided(&changed, None), Decision::Stop);
     }
 
     #[test]
