@@ -272,6 +272,7 @@ impl Loop<'_> {
             self.review = false;
             self.settings.health.set_generation(self.rules.live().revision, self.rules.generation());
             self.apply_rules()?;
+            self.announce_rules()?;
         }
         self.position()?;
         if self.last_tick.elapsed() >= TICK {
@@ -449,6 +450,18 @@ impl Loop<'_> {
             let Some(partition) = self.slots.send_away(number, self.ticket) else { continue };
             group::pause(&self.consumer, &self.raw, &[number]).map_err(group_error)?;
             self.send_job(Job::Reshape { ticket: self.ticket, partition, shape })?;
+        }
+        Ok(())
+    }
+
+    /// The next quote is judged by the rules, whenever it comes: says so, and has them recorded soon.
+    fn announce_rules(&mut self) -> Result<(), Step> {
+        let generation = self.slots.least_generation();
+        if generation.is_some() && self.slots.all_are_active() {
+            self.settings.health.set_applied(generation);
+        }
+        if self.slots.all_active().any(|(_, due)| due.shape) {
+            self.begin()?;
         }
         Ok(())
     }
