@@ -48,7 +48,7 @@ pub(crate) mod settings {
     ];
     /// Both producers' settings.
     pub(crate) const PRODUCER: &[(&str, &str)] = &[
-        ("linger.ms", "1"),
+        ("linger.ms", "2"),
         ("retry.backoff.ms", "10"),
         ("compression.codec", "lz4"),
         ("delivery.report.only.error", "true"),

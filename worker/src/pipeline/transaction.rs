@@ -5,7 +5,7 @@
 //! producer, since a transaction begins only after the last commit was acknowledged.
 
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -58,6 +58,9 @@ pub(super) struct Producers {
     producers: [BaseProducer<KafkaContext>; 2],
     turn: usize,
     began: Option<Instant>,
+    /// The open transaction's records are stamped with its begin (ms since 1970): librdkafka would ask the clock for
+    /// each of them.
+    stamp: i64,
 }
 
 impl Producers {
@@ -77,7 +80,7 @@ impl Producers {
             config
                 .set("transactional.id", id)
                 .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
-                .set("linger.ms", "1")
+                .set("linger.ms", "2")
                 .set("retry.backoff.ms", "10")
                 .set("compression.codec", "lz4")
                 .set("delivery.report.only.error", "true")
@@ -106,7 +109,7 @@ impl Producers {
         });
         let second =
             second.map_err(|_| KafkaError::ClientCreation("the thread that opened it died".into()))?;
-        Ok(Self { producers: [first?, second?], ids, batch_bytes, turn: 0, began: None })
+        Ok(Self { producers: [first?, second?], ids, batch_bytes, turn: 0, began: None, stamp: 0 })
     }
 
     /// The largest batch, in bytes.
@@ -124,6 +127,8 @@ impl Producers {
         if self.began.is_none() {
             let begun = self.producers[self.turn].begin_transaction();
             self.began = Some(Instant::now());
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.stamp = i64::try_from(since_epoch.as_millis()).unwrap_or_default();
             begun.map_err(|e| self.failure(e))?;
         }
         Ok(())
@@ -139,7 +144,8 @@ impl Producers {
         headers: Option<OwnedHeaders>,
     ) -> Result<(), Failure> {
         let producer = &self.producers[self.turn];
-        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition);
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(topic).partition(partition).timestamp(self.stamp);
         record.key = key;
         record.payload = value;
         record.headers = headers;
