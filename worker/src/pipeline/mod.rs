@@ -3,9 +3,9 @@
 //! One thread, one transaction at a time for all partitions. State is only ever that of a committed
 //! transaction: after any failure the state of every partition is thrown away and restored from the log.
 //!
-//! `group` is the membership, `restore` brings partitions to their committed offsets beside the loop,
-//! `owned` is what the loop holds of them, `transaction` the producers, `rules` which spec counts; `run` hears and decides, `work` fills, commits
-//! and gives up transactions.
+//! `session` makes the clients; `group` is the membership, `restore` brings partitions to their committed offsets beside
+//! the loop, `owned` is what the loop holds of them, `transaction` the producers, `rules` which spec counts; `run` hears
+//! and decides, `work` fills, commits and gives up transactions.
 
 mod attempt;
 mod group;
@@ -14,6 +14,7 @@ mod reader;
 mod restore;
 mod rules;
 mod run;
+mod session;
 mod topology;
 mod transaction;
 mod work;
@@ -108,7 +109,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
     while !settings.stop.load(Ordering::Relaxed) {
         settings.health.beat();
         let began = Instant::now();
-        match run::session(&settings, &mut may_create) {
+        match session::session(&settings, &mut may_create) {
             Ok(()) => break,
             Err(SessionError::Created(RawPartitions(partitions))) => {
                 tracing::info!(partitions, "missing topics were created");
