@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -15,6 +16,13 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::{Connection, KafkaContext};
+
+/// Between two signs of life.
+const HEARTBEAT: Duration = Duration::from_millis(1_500);
+/// Without one for so long, a member is out.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// After such a silence at least, peers may take a process for dead. No sound transaction lasts so long.
+pub(super) const TAKEN_FOR_DEAD: Duration = SESSION_TIMEOUT.saturating_sub(HEARTBEAT);
 
 /// What the group wants of this member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +126,8 @@ pub(super) fn join(
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "earliest")
-        .set("session.timeout.ms", "6000")
-        .set("heartbeat.interval.ms", "1500")
+        .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
+        .set("heartbeat.interval.ms", HEARTBEAT.as_millis().to_string())
         .set("max.poll.interval.ms", "30000")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "50")

@@ -37,6 +37,9 @@ use crate::topics::{RawPartitions, TopicsError};
 const RETRY: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 
+/// So long after a session with trouble, a peer that took its process for dead may still fence the next one.
+const FENCED_LATE: Duration = Duration::from_secs(30);
+
 /// What the pipeline works with.
 pub struct Settings {
     /// How to reach the brokers.
@@ -93,6 +96,8 @@ enum SessionError {
     Group(KafkaError),
     #[error("the connection to the brokers was lost")]
     CutOff,
+    #[error("transactional id {id} was taken over")]
+    Fenced { id: String },
     #[error("the brokers do not answer a transaction: {0}")]
     Unanswered(KafkaError),
     #[error("{0} ({1})")]
@@ -105,6 +110,7 @@ enum SessionError {
 /// What only people can mend; everything else is retried, with the reason in [`Health`].
 pub fn run(settings: Settings) -> Result<(), Error> {
     let mut failures = 0;
+    let mut last_trouble: Option<Instant> = None;
     let mut may_create = settings.create_topics;
     while !settings.stop.load(Ordering::Relaxed) {
         settings.health.beat();
@@ -116,7 +122,13 @@ pub fn run(settings: Settings) -> Result<(), Error> {
                 may_create = false;
             }
             Err(SessionError::Final(error)) => return Err(error),
+            Err(SessionError::Fenced { id }) if last_trouble.is_none_or(|at| at.elapsed() > FENCED_LATE) => {
+                return Err(Error::Fenced { id });
+            }
             Err(error) => {
+                if !matches!(error, SessionError::Fenced { .. }) {
+                    last_trouble = Some(Instant::now());
+                }
                 tracing::warn!(%error, "the session with the brokers ended, beginning another");
                 settings.health.set_not_ready(Some(error.to_string()));
                 settings.owned.send_modify(|o| o.partitions.clear());

@@ -39,7 +39,8 @@ pub(super) struct Open {
     pub(super) bytes: usize,
 }
 
-/// A transaction failed: those that follow are watched until they are past it.
+/// A transaction failed: those that follow are watched until they are past it. Brokers that do not answer are no reason
+/// to doubt quotes: a session that ends takes this along.
 #[derive(Debug)]
 pub(super) struct Doubt {
     /// How far the failed transaction had come.
@@ -97,15 +98,13 @@ fn group_error(error: KafkaError) -> Step {
 impl Loop<'_> {
     pub(super) fn run(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), SessionError> {
         while !self.settings.stop.load(Ordering::Relaxed) {
-            match self.turn(consumer) {
-                Ok(()) => {}
-                Err(Step::Failed(failure)) => self.recover(failure)?,
-                Err(Step::Session(error)) => {
-                    if self.producers.began().is_some() {
-                        self.settings.metrics.transactions_aborted.inc();
-                    }
-                    return Err(error);
-                }
+            let Err(step) = self.turn(consumer) else { continue };
+            if self.producers.began().is_some() {
+                self.settings.metrics.transactions_aborted.inc();
+            }
+            match step {
+                Step::Failed(failure) => self.recover(failure)?,
+                Step::Session(error) => return Err(error),
             }
         }
         self.settings.owned.send_modify(|o| o.partitions.clear());

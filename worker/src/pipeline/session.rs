@@ -32,7 +32,7 @@ pub(super) fn session(settings: &Settings, may_create: &mut bool) -> Result<(), 
     });
     // librdkafka tells its logger, not the caller, why it cannot connect.
     match (ended, kafka.last_error()) {
-        (Err(SessionError::Final(error)), _) => Err(error.into()),
+        (Err(error @ (SessionError::Final(_) | SessionError::Fenced { .. })), _) => Err(error),
         (Err(error), Some(said)) => Err(SessionError::Because(Box::new(error), said)),
         (ended, _) => ended,
     }

@@ -15,6 +15,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use stockwatch_crds::{Topic, Topics};
 
+use super::SessionError;
+use super::group::TAKEN_FOR_DEAD;
+use super::run::Step;
 use super::topology::{self, LARGEST_RECORD};
 use crate::kafka::{self, Connection, KafkaContext};
 
@@ -32,20 +35,9 @@ const FLUSH_STEP: Duration = Duration::from_micros(200);
 /// Why a transaction did not commit.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// Somebody else uses this transactional id.
-    #[error("transactional id {id} was taken over by another process: {source}")]
-    Fenced {
-        /// The id.
-        id: String,
-        /// librdkafka's words.
-        source: KafkaError,
-    },
     /// The producers cannot go on: others must be made.
     #[error("{0}")]
     Fatal(KafkaError),
-    /// No broker answered: clients may wait for one that is gone for ever, so all are to be made anew.
-    #[error("{0}")]
-    Unanswered(KafkaError),
     /// The transaction is to be aborted.
     #[error("{0}")]
     Abortable(KafkaError),
@@ -123,7 +115,7 @@ impl Producers {
     }
 
     /// Begins a transaction unless one is open.
-    pub(super) fn begin(&mut self) -> Result<(), Failure> {
+    pub(super) fn begin(&mut self) -> Result<(), Step> {
         if self.began.is_none() {
             let begun = self.producers[self.turn].begin_transaction();
             self.began = Some(Instant::now());
@@ -142,7 +134,7 @@ impl Producers {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: Option<OwnedHeaders>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Step> {
         let producer = &self.producers[self.turn];
         let mut record: BaseRecord<'_, [u8], [u8]> =
             BaseRecord::to(topic).partition(partition).timestamp(self.stamp);
@@ -171,7 +163,7 @@ impl Producers {
         offsets: &TopicPartitionList,
         group: &ConsumerGroupMetadata,
         hope: impl Fn() -> bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Step> {
         let producer = &self.producers[self.turn];
         let deadline = Instant::now() + CALL_TIMEOUT;
         let go_on = || hope() && Instant::now() < deadline;
@@ -209,37 +201,34 @@ impl Producers {
         })
     }
 
-    fn failure(&self, error: KafkaError) -> Failure {
-        let producer = &self.producers[self.turn];
-        let fatal = producer.client().fatal_error();
+    /// What follows from an error of the producer that has the turn.
+    fn failure(&self, error: KafkaError) -> Step {
+        let fatal = self.producers[self.turn].client().fatal_error();
         let code = fatal.as_ref().map_or_else(|| error.rdkafka_error_code(), |(code, _)| Some(*code));
-        let fenced = matches!(
-            code,
+        match code {
+            // A peer that takes this process for dead fences it as well, and so does the coordinator that times a
+            // transaction out; whoever uses the same id does it at any time.
             Some(
                 RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::InvalidProducerEpoch
-                    | RDKafkaErrorCode::ProducerFenced
-            )
-        );
-        // The coordinator bumps the epoch of a transaction that it times out: that looks the same, but is old.
-        let young = self.began.is_none_or(|b| b.elapsed() < TRANSACTION_TIMEOUT);
-        if fenced && young {
-            return Failure::Fenced { id: self.ids[self.turn].clone(), source: error };
-        }
-        let unanswered = matches!(
-            code,
+                | RDKafkaErrorCode::InvalidProducerEpoch
+                | RDKafkaErrorCode::ProducerFenced,
+            ) => match self.began {
+                Some(began) if began.elapsed() >= TAKEN_FOR_DEAD => Failure::Fatal(error).into(),
+                _ => Step::Session(SessionError::Fenced { id: self.ids[self.turn].clone() }),
+            },
+            // Clients may wait for a broker that is gone for ever, so all are to be made anew.
             Some(
                 RDKafkaErrorCode::AllBrokersDown
-                    | RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::MessageTimedOut
-                    | RDKafkaErrorCode::OperationTimedOut
-            )
-        );
-        if unanswered {
-            return Failure::Unanswered(error);
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::OperationTimedOut,
+            ) => Step::Session(SessionError::Unanswered(error)),
+            _ if fatal.is_some() => Failure::Fatal(error).into(),
+            _ => match &error {
+                KafkaError::Transaction(e) if e.is_fatal() => Failure::Fatal(error).into(),
+                _ => Failure::Abortable(error).into(),
+            },
         }
-        let unusable = matches!(&error, KafkaError::Transaction(e) if e.is_fatal());
-        if fatal.is_some() || fenced || unusable { Failure::Fatal(error) } else { Failure::Abortable(error) }
     }
 }
 

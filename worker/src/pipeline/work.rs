@@ -9,6 +9,7 @@ use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
 use rdkafka::{Message, Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 
+use super::SessionError;
 use super::group;
 use super::owned::Due;
 use super::restore::{CommitMetadata, Job, raw_record};
@@ -16,7 +17,6 @@ use super::run::{Doubt, Loop, Open, Step};
 use super::session::open_producers;
 use super::topology::Topology;
 use super::transaction::{Failure, Producers};
-use super::{Error, SessionError};
 use crate::checkpoint::{self, OFFSET_KEY, OffsetRecord, SHAPE_KEY};
 use crate::process::{Bad, Effect, Partition, RawRecord, Sink, Stream, push_hex};
 
@@ -125,7 +125,7 @@ impl Loop<'_> {
     }
 
     /// Passes a record on unchanged with the reason; gives its size.
-    fn dead_letter(&self, number: i32, record: &RawRecord<'_>, reason: Bad) -> Result<usize, Failure> {
+    fn dead_letter(&self, number: i32, record: &RawRecord<'_>, reason: Bad) -> Result<usize, Step> {
         self.settings.metrics.dead_letters.get_or_create(&reason).inc();
         tracing::debug!(partition = number, offset = record.offset, reason = reason.as_str(), "dead letter");
         let output = &self.topology.dead_letter;
@@ -172,7 +172,7 @@ impl Loop<'_> {
     }
 
     /// Writes checkpoints into the open transaction.
-    fn write_checkpoints(&mut self, now: u64, age: u64, budget: usize) -> Result<(), Failure> {
+    fn write_checkpoints(&mut self, now: u64, age: u64, budget: usize) -> Result<(), Step> {
         let metrics = &self.settings.metrics;
         for (partition, due) in self.slots.all_active() {
             let number = partition.number;
@@ -266,25 +266,16 @@ impl Loop<'_> {
 
     /// Begins again from the last commit.
     pub(super) fn recover(&mut self, failure: Failure) -> Result<(), SessionError> {
-        self.settings.metrics.transactions_aborted.inc();
         tracing::warn!(%failure, quotes = self.open.quotes, "the transaction failed: restoring what was committed");
-        if let Failure::Fenced { id, .. } = failure {
-            return Err(Error::Fenced { id }.into());
-        }
-        if let Failure::Unanswered(error) = failure {
-            return Err(SessionError::Unanswered(error));
-        }
         self.trouble = Some(format!("restoring after a failed transaction: {failure}"));
         self.settings.health.set_not_ready(self.trouble.clone());
         let until = self.slots.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
         let failures = self.doubt.take().map_or(0, |d| d.failures) + 1;
         self.doubt = Some(Doubt { until, failures });
         self.open = Open::default();
-        let aborted = match &failure {
+        let aborted = match failure {
             Failure::Abortable(_) => self.producers.abort(),
-            Failure::Fatal(error) | Failure::Unanswered(error) | Failure::Fenced { source: error, .. } => {
-                Err(error.clone())
-            }
+            Failure::Fatal(error) => Err(error),
         };
         self.ticket += 1;
         self.least_ticket.store(self.ticket, Ordering::Relaxed);
@@ -330,7 +321,7 @@ fn put<'a>(
     producers: &'a Producers,
     table: &'a str,
     number: i32,
-) -> impl FnMut(&[u8], Option<&[u8]>) -> Result<(), Failure> + 'a {
+) -> impl FnMut(&[u8], Option<&[u8]>) -> Result<(), Step> + 'a {
     move |key, value| producers.send(table, number, Some(key), value, None)
 }
 
@@ -354,9 +345,9 @@ struct Outputs<'a> {
 }
 
 impl Sink for Outputs<'_> {
-    type Error = Failure;
+    type Error = Step;
 
-    fn send(&mut self, stream: Stream, key: &[u8], value: &[u8]) -> Result<(), Failure> {
+    fn send(&mut self, stream: Stream, key: &[u8], value: &[u8]) -> Result<(), Step> {
         let output = self.topology.output(stream);
         let size = key.len() + value.len();
         if size > output.max_bytes {
