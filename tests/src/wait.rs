@@ -5,8 +5,13 @@ use std::time::{Duration, Instant};
 /// How often an awaited event is looked for.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Waits until `look` gives a value, and panics with `what` and the last thing seen instead after `seconds`.
+/// A machine that does other things as well gets so many times longer.
+const PATIENCE: u64 = 3;
+
+/// Waits until `look` gives a value, and panics with `what` and the last thing seen instead when it has not come within
+/// `seconds`, as it would on a quiet machine.
 pub fn wait_for<T>(seconds: u64, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let seconds = PATIENCE * seconds;
     let end = Instant::now() + Duration::from_secs(seconds);
     loop {
         match look() {

@@ -1,9 +1,14 @@
 //! Three brokers, each topic on all of them: those that restart one after another cost nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::sync::{Mutex, PoisonError};
+
 use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch};
 
 const ENTITIES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Six brokers at once are too many for a small machine.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn watch(watch: &mut Watch) {
     watch.tickers = ENTITIES.map(Ticker::of).to_vec();
@@ -12,6 +17,7 @@ fn watch(watch: &mut Watch) {
 
 /// Two workers go on while each broker in turn is ended and started again.
 fn outlives_all_brokers(name: &str, at_once: bool) {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let brokers = Broker::start_three();
     let scene = Scene::new(&brokers, name, watch);
     let mut workers = [scene.worker("a"), scene.worker("b")];
