@@ -4,6 +4,8 @@
 #   kafka.sh hold [BROKERS]          the same, and takes them down when standard input ends
 #   kafka.sh stop|kill|start ID      stop (SIGTERM), kill (SIGKILL) or start one broker
 #   kafka.sh pause|resume ID         SIGSTOP and SIGCONT one broker
+#   kafka.sh fill|clear ID           fill one broker's disk to the last byte, and make room again (with KAFKA_DISK)
+#   kafka.sh await-end ID            wait until one broker has ended by itself
 #   kafka.sh tool CLASS ARGS...      run a Kafka tool, e.g. org.apache.kafka.tools.TopicCommand
 #   kafka.sh jars                    print the directory of Kafka's jars
 #   kafka.sh down                    kill the brokers and remove all that they left
@@ -11,7 +13,7 @@
 # KAFKA_PORT is the first port (19092): broker I takes KAFKA_PORT+3(I-1) and the two after it, for clients,
 # for the controllers and for clients by TLS. The last only with KAFKA_TLS=1: SASL_SSL, SCRAM-SHA-512, user
 # and password KAFKA_USER (stockwatch) and KAFKA_PASSWORD (secret), certificates in KAFKA_DIR/tls.
-# KAFKA_JVM are the brokers' JVM options (-Xmx512m).
+# KAFKA_JVM are the brokers' JVM options (-Xmx512m). With KAFKA_DISK, say 300m, each has a disk of that size (root only).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${KAFKA_DIR:-/tmp/stockwatch-kafka}
@@ -19,6 +21,7 @@ address=${KAFKA_HOST:-127.0.0.1}
 first=${KAFKA_PORT:-19092}
 tls=${KAFKA_TLS:-}
 jvm=${KAFKA_JVM:--Xmx512m}
+disk=${KAFKA_DISK:-}
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")
 libs=${XDG_CACHE_HOME:-$HOME/.cache}/stockwatch/kafka-$version/libs
 
@@ -40,13 +43,19 @@ start() {
   java_ $jvm kafka.Kafka "$dir/$1.properties" >>"$dir/$1.log" 2>&1 </dev/null &
   local pid=$!
   echo $pid >"$dir/$1.pid"
-  for _ in $(seq 240); do
+  for _ in $(seq 720); do
     (echo >"/dev/tcp/$address/$(port "$1")") 2>/dev/null && return
     alive "$pid" || break
     sleep 0.25
   done
   echo "kafka: broker $1 did not start:" >&2
   tail -n 20 "$dir/$1.log" >&2
+  return 1
+}
+await_end() { # ID
+  local pid; pid=$(pid "$1") || return 0
+  for _ in $(seq 1800); do alive "$pid" || return 0; sleep 0.1; done
+  echo "kafka: broker $1 goes on" >&2
   return 1
 }
 finish() { # ID SIGNAL
@@ -105,6 +114,10 @@ up() {
   id=$(head -c 16 /dev/urandom | base64 | tr '+/' ab | tr -d =)
   jars
   mkdir -p "$dir"
+  [ -z "$disk" ] || for i in $(seq "$n"); do
+    mkdir -p "$dir/data-$i"
+    mount -t tmpfs -o "size=$disk" stockwatch-kafka "$dir/data-$i"
+  done
   if [ -n "$tls" ]; then
     certificates
     user=(--add-scram "SCRAM-SHA-512=[name=${KAFKA_USER:-stockwatch},password=${KAFKA_PASSWORD:-secret}]")
@@ -123,6 +136,8 @@ up() {
 down() {
   local f
   for f in "$dir"/*.pid; do [ -e "$f" ] && finish "$(basename "$f" .pid)" KILL; done
+  # Lazily: the kernel may still be ending threads of a killed broker.
+  for f in "$dir"/data-*; do ! mountpoint -q "$f" || umount -l "$f"; done
   rm -rf "$dir"/data-* "$dir"/*.pid "$dir"/*.log "$dir"/*.properties "$dir"/tls
   rmdir "$dir" 2>/dev/null || true
 }
@@ -140,6 +155,9 @@ case ${1:-} in
   kill) finish "$2" KILL ;;
   pause) kill -STOP "$(pid "$2")" ;;
   resume) kill -CONT "$(pid "$2")" ;;
+  fill) cat /dev/zero >"$dir/data-$2/ballast" 2>/dev/null || true ;;
+  clear) rm -f "$dir/data-$2/ballast" ;;
+  await-end) await_end "$2" ;;
   tool) jars; java_ "${@:2}" ;;
-  *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -42,30 +42,36 @@ pub struct Broker {
 impl Broker {
     /// One broker without security.
     pub fn start() -> Self {
-        Self::launch("127.0.0.1", false, 1)
+        Self::launch("127.0.0.1", false, 1, None)
     }
 
     /// One broker that listens with SASL_SSL as well.
     pub fn start_secure() -> Self {
-        Self::launch("127.0.0.1", true, 1)
+        Self::launch("127.0.0.1", true, 1, None)
     }
 
     /// Three brokers without security; topics are on all of them unless they say otherwise.
     pub fn start_three() -> Self {
-        Self::launch("127.0.0.1", false, 3)
+        Self::launch("127.0.0.1", false, 3, None)
+    }
+
+    /// The same, each with a disk of `size` (as `mount -t tmpfs` takes it) that [`Self::fill`] fills.
+    pub fn start_three_with_disks(size: &str) -> Self {
+        Self::launch("127.0.0.1", false, 3, Some(size))
     }
 
     /// One broker that listens where pods reach it, without security and with SASL_SSL.
     pub fn start_for_pods(_: &Cluster) -> Self {
-        Self::launch(Cluster::HOST, true, 1)
+        Self::launch(Cluster::HOST, true, 1, None)
     }
 
-    fn launch(host: &'static str, tls: bool, brokers: u16) -> Self {
+    fn launch(host: &'static str, tls: bool, brokers: u16, disk: Option<&str>) -> Self {
         let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
         // Another set may take the ports between the look and the start: then the next ports are tried.
         for _ in 0..5 {
             let port = free_ports(host, 3 * brokers);
             let mut holder = script(dir.path(), host, port, tls)
+                .env("KAFKA_DISK", disk.unwrap_or_default())
                 .args(["hold", &brokers.to_string()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -122,6 +128,33 @@ impl Broker {
     pub fn bounce(&self, id: u16, at_once: bool) {
         self.tell_one(if at_once { "kill" } else { "stop" }, id);
         self.tell_one("start", id);
+    }
+
+    /// Ends one of several brokers for good.
+    pub fn kill_one(&self, id: u16) {
+        self.tell_one("kill", id);
+    }
+
+    /// Freezes one of several brokers.
+    pub fn pause_one(&self, id: u16) {
+        self.tell_one("pause", id);
+    }
+
+    /// Lets it go on.
+    pub fn resume_one(&self, id: u16) {
+        self.tell_one("resume", id);
+    }
+
+    /// Fills one broker's disk.
+    pub fn fill(&self, id: u16) {
+        self.tell_one("fill", id);
+    }
+
+    /// Waits until the broker with a full disk has ended, makes room and starts it again.
+    pub fn recover_from_full_disk(&self, id: u16) {
+        for what in ["await-end", "clear", "start"] {
+            self.tell_one(what, id);
+        }
     }
 
     /// Starts the broker that was killed or stopped.

@@ -157,16 +157,15 @@ impl Topics {
 
     /// The partitions of a topic; 0 where there is no such topic.
     pub fn partitions(&self, topic: &str) -> i32 {
-        let metadata = self.admin.inner().fetch_metadata(Some(topic), TIMEOUT);
-        let count = metadata.map_or(0, |metadata| {
-            metadata.topics().iter().filter(|t| t.error().is_none()).map(|t| t.partitions().len()).sum()
-        });
-        i32::try_from(count).unwrap()
+        let metadata =
+            asked(&format!("topic {topic}"), || self.admin.inner().fetch_metadata(Some(topic), TIMEOUT));
+        let topics = metadata.topics().iter().filter(|t| t.error().is_none());
+        i32::try_from(topics.map(|t| t.partitions().len()).sum::<usize>()).unwrap()
     }
 
     /// The offset after a partition's last record, whatever its transaction.
     pub fn end(&self, topic: &str, partition: i32) -> i64 {
-        self.try_end(topic, partition).unwrap()
+        asked(&format!("the end of {topic}-{partition}"), || self.try_end(topic, partition))
     }
 
     fn try_end(&self, topic: &str, partition: i32) -> Result<i64, KafkaError> {
@@ -185,7 +184,8 @@ impl Topics {
             .unwrap();
         let partitions = self.partitions(topic);
         let list = list(topic, (0..partitions).map(|p| (p, Offset::Invalid)));
-        let Ok(committed) = consumer.committed_offsets(list, TIMEOUT) else { return BTreeMap::new() };
+        let committed =
+            asked(&format!("offsets of {group}"), || consumer.committed_offsets(list.clone(), TIMEOUT));
         let elements = committed.elements();
         let known = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), (offset, element.metadata().into()))),
@@ -216,7 +216,8 @@ impl Topics {
         let ends: Vec<i64> = (0..count).map(|partition| self.end(topic, partition)).collect();
         for (partition, end) in (0..).zip(&ends) {
             wait_for(60, &format!("no open transaction in {topic}-{partition}"), || {
-                let readable = consumer.fetch_watermarks(topic, partition, TIMEOUT).unwrap().1;
+                let readable = consumer.fetch_watermarks(topic, partition, TIMEOUT);
+                let readable = readable.map_err(|error| error.to_string())?.1;
                 soon(readable >= *end, (readable, end))
             });
         }
@@ -246,6 +247,11 @@ impl Topics {
         });
         all
     }
+}
+
+/// The answer to a question that brokers may fail to answer while they come and go.
+fn asked<T>(what: &str, mut question: impl FnMut() -> Result<T, KafkaError>) -> T {
+    wait_for(60, what, || question().map_err(|error| error.to_string()))
 }
 
 fn record(message: &impl Message) -> Record {

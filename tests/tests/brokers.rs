@@ -1,9 +1,9 @@
-//! Three brokers, each topic on all of them: those that restart one after another cost nothing.
+//! Three brokers, each topic on all of them: whatever happens to one of them costs nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::sync::{Mutex, PoisonError};
 
-use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch};
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage};
 
 const ENTITIES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -15,30 +15,78 @@ fn watch(watch: &mut Watch) {
     watch.windows = vec![(5, "0".into()), (15, "0.05%".into())];
 }
 
-/// Two workers go on while each broker in turn is ended and started again.
-fn outlives_all_brokers(name: &str, at_once: bool) {
+/// Waits until the group went on by some records.
+fn flow(scene: &Scene) {
+    let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
+    scene.await_committed(done + 500);
+}
+
+/// Two workers go on while something happens to the brokers.
+fn outlive(name: &str, start: impl FnOnce() -> Broker, happens: impl FnOnce(&Broker, &Scene)) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let brokers = Broker::start_three();
+    let brokers = start();
     let scene = Scene::new(&brokers, name, watch);
     let mut workers = [scene.worker("a"), scene.worker("b")];
     let feeder = scene.feed(Market::new(30, &ENTITIES), 300);
-    for id in 1..=3 {
-        brokers.bounce(id, at_once);
-        scene.topics.await_in_sync(3);
-        let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-        scene.await_committed(done + 500);
-    }
+    happens(&brokers, &scene);
+    flow(&scene);
     feeder.stop();
     scene.assert_right();
     assert!(workers.iter_mut().all(|worker| worker.runs()), "no worker gave up");
 }
 
+/// Each broker in turn is ended and started again.
+fn bounce_all(brokers: &Broker, scene: &Scene, at_once: bool) {
+    for id in 1..=3 {
+        brokers.bounce(id, at_once);
+        scene.topics.await_in_sync(3);
+        flow(scene);
+    }
+}
+
 #[test]
 fn a_rolling_restart_of_all_brokers_costs_nothing() {
-    outlives_all_brokers("rolling", false);
+    outlive("rolling", Broker::start_three, |brokers, scene| bounce_all(brokers, scene, false));
 }
 
 #[test]
 fn brokers_killed_one_after_another_cost_nothing() {
-    outlives_all_brokers("killed-in-turn", true);
+    outlive("killed-in-turn", Broker::start_three, |brokers, scene| bounce_all(brokers, scene, true));
+}
+
+#[test]
+fn a_broker_that_never_comes_back_costs_nothing() {
+    outlive("for-good", Broker::start_three, |brokers, scene| {
+        flow(scene);
+        brokers.kill_one(1);
+        flow(scene);
+    });
+}
+
+#[test]
+fn a_broker_that_stands_still_for_twenty_seconds_costs_nothing() {
+    outlive("frozen", Broker::start_three, |brokers, scene| {
+        for id in [1, 2] {
+            flow(scene);
+            brokers.pause_one(id);
+            outage(20);
+            brokers.resume_one(id);
+            scene.topics.await_in_sync(3);
+        }
+    });
+}
+
+#[test]
+fn a_broker_whose_disk_is_full_costs_nothing() {
+    outlive(
+        "full-disk",
+        || Broker::start_three_with_disks("300m"),
+        |brokers, scene| {
+            flow(scene);
+            brokers.fill(2);
+            flow(scene);
+            brokers.recover_from_full_disk(2);
+            scene.topics.await_in_sync(3);
+        },
+    );
 }
