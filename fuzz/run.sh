@@ -5,10 +5,10 @@ set -uo pipefail
 cd "$(dirname "$0")"
 : "${RUNS:=10000000}" "${SECONDS_EACH:=0}" "${CARGO:=cargo}"
 # Target, longest input in bytes, dictionary.
-targets="raw_records 4096 json
-yahoo_body 2048 json
+targets="raw_records 1024 json
+yahoo_body 1024 json
 stockwatch_file 2048 yaml
-storage_table 4096 json
+storage_table 3072 json
 commit_metadata 512 json"
 [ $# -eq 0 ] || targets=$(grep -E "^($(IFS='|'; echo "$*")) " <<<"$targets")
 

@@ -1,4 +1,4 @@
-//! Writes the committed seeds: `cargo run --release --example seeds`, in this directory.
+//! Writes the committed seeds.
 
 use std::fs;
 use std::path::Path;
