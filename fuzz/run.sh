@@ -5,11 +5,11 @@ set -uo pipefail
 cd "$(dirname "$0")"
 : "${RUNS:=10000000}" "${SECONDS_EACH:=0}" "${CARGO:=cargo}"
 # Target, longest input in bytes, dictionary.
-targets="raw_records 1024 json
-yahoo_body 1024 json
-stockwatch_file 2048 yaml
+targets="yahoo_body 1024 json
+commit_metadata 512 json
 storage_table 3072 json
-commit_metadata 512 json"
+stockwatch_file 2048 yaml
+raw_records 1024 json"
 [ $# -eq 0 ] || targets=$(grep -E "^($(IFS='|'; echo "$*")) " <<<"$targets")
 
 bins=$(cut -d' ' -f1 <<<"$targets")
