@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test lint chart build bench bench-edits crds need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test lint chart build bench bench-edits crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,12 @@ crds: need-rust packages ## crds/stockwatch.yaml, and the chart's copy of it, fr
 	$(CARGO) build $(BUILD) --bin crdgen
 	target/release/crdgen crds/stockwatch.yaml
 	cp crds/stockwatch.yaml helm/stockwatch/files/
+
+fuzz: need-rust packages ## RUNS (10000000) inputs to each fuzz target, of files and records that others may have written
+	fuzz/run.sh
+
+fuzz-short: need-rust packages ## A few seconds of each fuzz target, from the seeds on
+	SECONDS_EACH=4 fuzz/run.sh
 
 need-rust:
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing: install Rust 1.89 or newer (rustup.rs)" >&2; exit 1; }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::problem::shown;
 
 /// The longest window: a day.
-const MAX_WINDOW_MINUTES: u32 = 1440;
+pub const MAX_WINDOW_MINUTES: u32 = 1440;
 
 /// A text that is no duration of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

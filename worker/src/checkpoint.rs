@@ -11,7 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::process::{Entity, Name, Partition, Removed, Sample, Taken, parse_nanos, push_nanos, push_string};
+use crate::process::{
+    Entity, MAX_PRICE, Name, Partition, Removed, Sample, Taken, parse_nanos, push_nanos, push_string,
+};
 
 /// Samples in a chunk; an entity's record holds fewer than twice as many.
 pub const CHUNK: usize = 32;
@@ -22,12 +24,23 @@ pub const OFFSET_KEY: &str = r#"{"stockwatch":"offset"}"#;
 /// Between an entity's last quote and its checkpoint. What follows is ours and has no string in it.
 const MARK: &str = r#","isduplicate":false,"stockwatchcheckpoint":"#;
 
+/// More epochs or chunks than this no partition has had: a record that says so is not computed with.
+const MAX_COUNT: u64 = u64::MAX / 2;
+
 /// A table record that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("storage table record {key}: {problem}")]
 pub struct Corrupt {
     key: String,
     problem: String,
+}
+
+impl Corrupt {
+    fn new(key: &[u8], problem: &str) -> Self {
+        // It goes into log lines, and a record may have a megabyte.
+        let key = String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned();
+        Self { key, problem: problem.chars().take(256).collect() }
+    }
 }
 
 /// The value of the shape record.
@@ -41,6 +54,18 @@ pub struct ShapeRecord {
     pub epoch: u64,
     /// All shapes that a replay can meet, oldest first.
     pub history: Vec<Taken>,
+}
+
+impl ShapeRecord {
+    fn read(json: &[u8]) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+        let mut epochs = record.history.iter().map(|t| t.epoch);
+        // Which windows an entity has follows from its epoch: a later shape of an older epoch would not reach it.
+        if !epochs.clone().is_sorted_by(|one, next| one < next) || epochs.any(|e| e > MAX_COUNT) {
+            return Err("its epochs do not ascend".into());
+        }
+        Ok(record)
+    }
 }
 
 /// The value of the offset record: where the group was, should Kafka have forgotten.
@@ -236,7 +261,7 @@ impl TableReader {
     /// # Errors
     /// A record of ours that cannot be read.
     pub fn read(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Corrupt> {
-        let corrupt = |problem: String| Corrupt { key: shown(key), problem };
+        let corrupt = |problem: String| Corrupt::new(key, &problem);
         if let Ok(name) = serde_json::from_slice::<String>(key) {
             self.heads.remove(&name);
             match value {
@@ -259,7 +284,7 @@ impl TableReader {
                 self.chunks.remove(&(entity, number));
             }
             ("shape", None, None, Some(value)) => {
-                self.shape = Some(serde_json::from_slice(value).map_err(|e| corrupt(e.to_string()))?);
+                self.shape = Some(ShapeRecord::read(value).map_err(corrupt)?);
             }
             ("offset", None, None, Some(value)) => {
                 self.offset = Some(serde_json::from_slice(value).map_err(|e| corrupt(e.to_string()))?);
@@ -285,10 +310,13 @@ impl TableReader {
         base: &Taken,
         history: &[Taken],
     ) -> Result<(Name, Entity), Corrupt> {
-        let corrupt = |problem: String| Corrupt { key: shown(&entity_key(name)), problem };
+        let corrupt = |problem: String| Corrupt::new(&entity_key(name), &problem);
         let at = rfind(value, MARK.as_bytes()).ok_or_else(|| corrupt("no checkpoint field".into()))?;
         let json = value[at + MARK.len()..].strip_suffix(b"}").unwrap_or_default();
         let state = serde_json::from_slice::<State>(json).map_err(|e| corrupt(e.to_string()))?;
+        if state.chunks.1 > MAX_COUNT {
+            return Err(corrupt("its chunks cannot be counted on".into()));
+        }
         let mut samples = read_samples(json).map_err(corrupt)?;
         let loose: Vec<Sample> = samples.clone();
         // A state of an older epoch is under `base` by now: had a shape between added samples, it would be newer.
@@ -319,15 +347,21 @@ impl TableReader {
 
 fn read_samples(json: &[u8]) -> Result<Vec<Sample>, String> {
     let samples: Samples<'_> = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    let read = |raw: &RawValue| parse_nanos(raw.get().as_bytes()).and_then(|n| i64::try_from(n).ok());
-    let pairs = samples.quotes.into_iter().map(|(t, p)| Some(Sample { time: read(t)?, price: read(p)? }));
-    pairs.collect::<Option<_>>().ok_or_else(|| "a quote in it is no number".into())
+    let read = |raw: &RawValue| parse_nanos(raw.get().as_bytes());
+    let pairs = samples.quotes.into_iter().map(|(time, price)| {
+        // What no accepted quote has is not computed with: sums and differences stay exact.
+        let time = read(time).and_then(|t| i64::try_from(t).ok()).filter(|t| *t >= 0)?;
+        let price = read(price).filter(|p| p.abs() <= MAX_PRICE).and_then(|p| i64::try_from(p).ok())?;
+        Some(Sample { time, price })
+    });
+    pairs
+        .collect::<Option<_>>()
+        .ok_or_else(|| "a quote in it has no time or price, or one out of range".into())
 }
 
 fn rfind(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).rposition(|w| w == what)
 }
 
-fn shown(key: &[u8]) -> String {
-    String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned()
-}
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,45 @@
 //!
 //! Pure: the caller reads the table and the raw records, and hands them in.
 
-use crate::checkpoint::{Corrupt, TableReader};
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::{Corrupt, OffsetRecord, TableReader};
 use crate::process::{Partition, RawRecord, Taken};
+
+/// The commit's metadata: who wrote it, where replay begins, and the stamp of the last record computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitMetadata {
+    /// `<group>.<pod name>`: the writer's transactional ids are this and `.0` or `.1`.
+    pub owner: String,
+    /// The least raw offset that checkpoints do not cover.
+    pub replay: i64,
+    /// The timestamp in ms of the record before the committed offset; negative if there is none.
+    pub timestamp: i64,
+    /// The writer gave the partition away with this commit, and has no transaction open on it.
+    #[serde(default)]
+    pub released: bool,
+}
+
+impl CommitMetadata {
+    /// The metadata of a commit; `None` if it is not one of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+}
+
+/// What the group committed for a partition: the offset, and the metadata if it is one of ours.
+pub type Committed = (i64, Option<CommitMetadata>);
+
+/// How a partition is restored.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// Where to.
+    pub goal: Goal,
+    /// The first raw offset to read: one before replay, if there is one, to tell whether it is still the same topic.
+    pub first: i64,
+    /// Records that were to be replayed and are gone.
+    pub gap: u64,
+}
 
 /// Where a partition's state is to be brought to.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +53,38 @@ pub struct Goal {
     pub replay: i64,
     /// The stamp in ms that the record before O must have, if that is known.
     pub timestamp: Option<i64>,
+}
+
+impl Plan {
+    /// The way to what was committed, else to what the table has `recorded`, else to the first record.
+    ///
+    /// `low` and `high` are the first and the end offset of the raw partition. Whatever the numbers of others are,
+    /// the plan stays within these.
+    ///
+    /// # Errors
+    /// Why the raw topic is not the one that was computed.
+    pub fn new(
+        partition: i32,
+        committed: Option<&Committed>,
+        recorded: Option<OffsetRecord>,
+        (low, high): (i64, i64),
+    ) -> Result<Self, String> {
+        let (offset, replay, timestamp) = match (committed, recorded) {
+            (Some((offset, Some(metadata))), _) => (*offset, metadata.replay, Some(metadata.timestamp)),
+            // Somebody else's commit, an operator's reset say: it says where, our record says from when.
+            (Some((offset, None)), recorded) => (*offset, recorded.map_or(low, |r| r.replay), None),
+            (None, Some(r)) => (r.offset, r.replay, Some(r.timestamp)),
+            (None, None) => (low, low, None),
+        };
+        if offset > high {
+            return Err(format!("offset {offset} is beyond its end {high}"));
+        }
+        let replay = replay.min(offset);
+        let gap = low.min(offset).saturating_sub(replay).max(low.saturating_sub(offset));
+        let first = replay.min(offset.saturating_sub(1)).max(low);
+        let goal = Goal { partition, offset: offset.max(low), replay: replay.max(low), timestamp };
+        Ok(Self { goal, first, gap: gap.max(0).unsigned_abs() })
+    }
 }
 
 /// A partition on its way from R to O.
@@ -35,7 +104,13 @@ impl Replay {
     /// # Errors
     /// A table record that cannot be read.
     pub fn prepare(goal: &Goal, table: &TableReader) -> Result<Self, Corrupt> {
-        let history = table.shape.as_ref().map(|s| s.history.clone()).unwrap_or_default();
+        let mut history = table.shape.as_ref().map(|s| s.history.clone()).unwrap_or_default();
+        // Where the group was set back, a later shape holds from before an earlier one: that one is over by then.
+        let mut least = i64::MAX;
+        for taken in history.iter_mut().rev() {
+            least = least.min(taken.offset);
+            taken.offset = least;
+        }
         // A shape taken at R itself may still have to fill windows.
         let (past, pending): (Vec<_>, Vec<_>) = history.iter().cloned().partition(|t| t.offset < goal.replay);
         let entities = match past.last().or(pending.first()) {
@@ -67,7 +142,7 @@ impl Replay {
     /// Why the raw topic is not the one that was computed.
     pub fn finish(mut self) -> Result<Partition, String> {
         if let (Some(expected), Some((offset, found))) = (self.goal.timestamp, self.last)
-            && offset == self.goal.offset - 1
+            && offset.checked_add(1) == Some(self.goal.offset)
             && expected != found
         {
             return Err(format!("its record at offset {offset} is stamped {found}, not {expected}"));
@@ -78,5 +153,57 @@ impl Replay {
             (None, known) => known.unwrap_or(-1),
         };
         Ok(self.partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn ours(offset: i64, replay: i64) -> Committed {
+        (offset, Some(CommitMetadata { owner: "g.w-0".into(), replay, timestamp: 7, released: false }))
+    }
+
+    #[test]
+    fn replay_begins_where_the_commit_says_and_one_record_more_is_read() {
+        let plan = Plan::new(3, Some(&ours(50, 40)), None, (10, 60)).unwrap();
+        assert_eq!((plan.goal.partition, plan.goal.offset, plan.goal.replay), (3, 50, 40));
+        assert_eq!((plan.goal.timestamp, plan.first, plan.gap), (Some(7), 40, 0));
+        assert_eq!(Plan::new(3, Some(&ours(50, 50)), None, (10, 60)).unwrap().first, 49);
+        assert_eq!(Plan::new(3, None, None, (10, 60)).unwrap().first, 10);
+    }
+
+    #[test]
+    fn records_that_are_gone_are_counted() {
+        assert_eq!(Plan::new(3, Some(&ours(50, 40)), None, (45, 60)).unwrap().gap, 5);
+        let plan = Plan::new(3, Some(&ours(50, 40)), None, (55, 60)).unwrap();
+        assert_eq!((plan.goal.offset, plan.goal.replay, plan.first), (55, 55, 55));
+        assert_eq!(plan.gap, 10);
+    }
+
+    #[test]
+    fn whatever_offsets_others_wrote_the_plan_stays_within_the_topic() {
+        const ODD: [i64; 7] = [i64::MIN, i64::MIN + 1, -1, 0, 50, i64::MAX - 1, i64::MAX];
+        for (offset, replay) in ODD.into_iter().flat_map(|o| ODD.map(|r| (o, r))) {
+            let recorded = Some(OffsetRecord { offset, replay, timestamp: replay });
+            let commit = ours(offset.max(0), replay);
+            for committed in [None, Some(&commit), Some(&(commit.0, None))] {
+                let Ok(Plan { goal, first, .. }) = Plan::new(0, committed, recorded, (10, 60)) else {
+                    continue;
+                };
+                assert!(10 <= first && first <= goal.replay, "{goal:?}");
+                assert!(goal.replay <= goal.offset && goal.offset <= 60, "{goal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn metadata_that_is_not_ours_says_nothing() {
+        for text in ["", "null", "{}", r#"{"owner":"x","replay":1e3,"timestamp":0}"#, r#"{"owner":1}"#] {
+            assert_eq!(CommitMetadata::parse(text), None, "{text}");
+        }
+        let ours = ours(0, 1).1;
+        assert_eq!(CommitMetadata::parse(&serde_json::to_string(&ours).unwrap()), ours);
     }
 }

@@ -4,6 +4,7 @@
 //! source and ownership change while it runs.
 
 mod backoff;
+pub mod chart;
 mod publish;
 mod quote;
 mod run;

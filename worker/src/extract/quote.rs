@@ -28,7 +28,10 @@ impl Quote {
     }
 
     /// The raw record's value. The symbol is the one asked for: an answer may call it otherwise.
-    pub(super) fn to_json(&self, ticker: &Ticker) -> serde_json::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// None in practice: texts and numbers can always be written.
+    pub fn to_json(&self, ticker: &Ticker) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&RawRecord {
             entityname: &ticker.entity,
             currentstockprice: &self.price,

@@ -6,11 +6,9 @@ use futures::future::{BoxFuture, FutureExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, Quote, Source};
+use super::{FetchError, Quote, Source, chart};
 
 /// Without a browser's name every answer is 429.
 const USER_AGENT: &str =
@@ -21,8 +19,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_REDIRECTS: usize = 3;
 /// An answer of a day's minutes has about 40 KiB.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-/// ISO codes have 3 letters.
-const MAX_CURRENCY_BYTES: usize = 16;
 
 /// What a symbol may not hold in a path: all but RFC 3986's unreserved characters, and the `=` of currencies.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'=');
@@ -64,7 +60,7 @@ impl Yahoo {
         let response = request.send().await.map_err(|error| failure(&error))?;
         let status = response.status();
         match status.as_u16() {
-            200 => read(&body(response).await?),
+            200 => chart::read(&body(response).await?),
             404 => Err(FetchError::NotFound),
             // 999 is Yahoo's own.
             429 | 999 => Err(FetchError::RateLimited { retry_after: retry_after(response.headers()) }),
@@ -129,84 +125,6 @@ async fn body(mut response: Response) -> Result<Vec<u8>, FetchError> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    chart: Option<Chart<'a>>,
-    /// The key of errors that the chart endpoint does not raise itself.
-    #[serde(borrow)]
-    finance: Option<Chart<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Chart<'a> {
-    #[serde(borrow)]
-    result: Option<Vec<Entry<'a>>>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow)]
-    meta: Option<Meta<'a>>,
-}
-
-/// The text of each, so that no price passes through a float.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta<'a> {
-    #[serde(borrow)]
-    regular_market_price: Option<&'a RawValue>,
-    #[serde(borrow)]
-    regular_market_time: Option<&'a RawValue>,
-    #[serde(borrow)]
-    currency: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
-}
-
-fn read(body: &[u8]) -> Result<Quote, FetchError> {
-    let answer: Answer<'_> =
-        serde_json::from_slice(body).map_err(|error| FetchError::BadBody(error.to_string()))?;
-    let Some(chart) = answer.chart.or(answer.finance) else {
-        return Err(FetchError::BadBody("neither chart nor finance in it".into()));
-    };
-    if let Some(error) = chart.error {
-        return Err(problem(error));
-    }
-    let Some(entry) = chart.result.unwrap_or_default().into_iter().next() else {
-        return Err(FetchError::NotFound);
-    };
-    // Old closes may be there all the same: the last one is not the current price.
-    let Some(Meta { regular_market_price: Some(price), regular_market_time: time, currency }) = entry.meta
-    else {
-        return Err(FetchError::NoPrice);
-    };
-    let currency = currency.and_then(|text| serde_json::from_str::<String>(text.get()).ok());
-    let currency = currency.filter(|text| !text.is_empty() && text.len() <= MAX_CURRENCY_BYTES);
-    let time = time.ok_or_else(|| FetchError::BadBody("no regularMarketTime".into()))?;
-    Quote::new(price.get(), time.get(), currency)
-}
-
-fn problem(error: &RawValue) -> FetchError {
-    let code = match serde_json::from_str::<Problem>(error.get()) {
-        Ok(problem) => problem.code,
-        Err(_) => error.get().chars().take(100).collect(),
-    };
-    match code.to_ascii_lowercase().as_str() {
-        "not found" => FetchError::NotFound,
-        "too many requests" => FetchError::RateLimited { retry_after: None },
-        "internal server error" | "internal-error" | "service unavailable" => {
-            FetchError::Server { status: code, retry_after: None }
-        }
-        _ => FetchError::Client(code),
-    }
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset};
 
 use super::reader::{CALL_TIMEOUT, Range, Reader};
-use super::restore::{Clients, CommitMetadata, Context, RestoreError, raw_record};
+use super::restore::{Clients, Context, RestoreError, raw_record};
 use super::transaction::fence;
 use crate::checkpoint::{OffsetRecord, TableReader};
 use crate::process::{Older, Partition, Taken};
-use crate::replay::{Goal, Replay};
+use crate::replay::{CommitMetadata, Committed, Plan, Replay};
 
 /// What a transaction left open for so long is taken for a dead process's.
 const DEAD_AFTER: Duration = Duration::from_millis(500);
@@ -35,7 +35,7 @@ impl Session<'_> {
         let mut ranges = Vec::new();
         for &number in partitions {
             let table = tables.remove(&number).unwrap_or_default();
-            let (goal, first) = self.goal(number, committed.get(&number), table.offset)?;
+            let Plan { goal, first, .. } = self.plan(number, committed.get(&number), table.offset)?;
             restoring.insert(number, Replay::prepare(&goal, &table)?);
             ranges.push(Range { partition: number, from: first, to: goal.offset });
         }
@@ -68,10 +68,7 @@ impl Session<'_> {
     }
 
     /// The committed offsets, once no transaction that would move them is open.
-    fn stable_offsets(
-        &self,
-        partitions: &[i32],
-    ) -> Result<HashMap<i32, (i64, Option<CommitMetadata>)>, RestoreError> {
+    fn stable_offsets(&self, partitions: &[i32]) -> Result<HashMap<i32, Committed>, RestoreError> {
         // librdkafka asks again and again for offsets that are not stable, and ends with a time-out.
         let left = !self.dead_owners(partitions)?.is_empty();
         let patience = if left { DEAD_AFTER } else { CALL_TIMEOUT };
@@ -101,8 +98,7 @@ impl Session<'_> {
                     Err(error) => return Err(RestoreError::Committed(error)),
                 }
                 if let Offset::Offset(offset) = element.offset() {
-                    offsets
-                        .insert(element.partition(), (offset, serde_json::from_str(element.metadata()).ok()));
+                    offsets.insert(element.partition(), (offset, CommitMetadata::parse(element.metadata())));
                 }
             }
             if open.is_empty() {
@@ -117,10 +113,7 @@ impl Session<'_> {
     fn dead_owners(&self, partitions: &[i32]) -> Result<BTreeSet<String>, RestoreError> {
         let list = self.clients.uncommitted.committed(&self.context.raw, partitions, CALL_TIMEOUT);
         let list = list.map_err(RestoreError::Committed)?;
-        let metadata = list
-            .elements()
-            .into_iter()
-            .filter_map(|e| serde_json::from_str::<CommitMetadata>(e.metadata()).ok());
+        let metadata = list.elements().into_iter().filter_map(|e| CommitMetadata::parse(e.metadata()));
         Ok(metadata.filter(|m| self.was_left(m)).map(|m| m.owner).collect())
     }
 
@@ -129,10 +122,7 @@ impl Session<'_> {
     }
 
     /// Readers of the outputs wait for a transaction that a dead process left open, so it is ended now.
-    fn end_open_outputs(
-        &self,
-        committed: &HashMap<i32, (i64, Option<CommitMetadata>)>,
-    ) -> Result<(), RestoreError> {
+    fn end_open_outputs(&self, committed: &HashMap<i32, Committed>) -> Result<(), RestoreError> {
         for (&partition, (_, metadata)) in committed {
             if !metadata.as_ref().is_some_and(|m| self.was_left(m)) {
                 continue;
@@ -153,7 +143,7 @@ impl Session<'_> {
     fn read_tables(
         &self,
         partitions: &[i32],
-        committed: &HashMap<i32, (i64, Option<CommitMetadata>)>,
+        committed: &HashMap<i32, Committed>,
     ) -> Result<HashMap<i32, TableReader>, RestoreError> {
         let table = &self.context.table;
         let mut ranges = Vec::new();
@@ -185,48 +175,30 @@ impl Session<'_> {
         Ok(tables)
     }
 
-    /// Where to go, and the first offset to read.
-    fn goal(
+    /// Where to go; says what is odd about the way.
+    fn plan(
         &self,
         partition: i32,
-        committed: Option<&(i64, Option<CommitMetadata>)>,
-        reserved: Option<OffsetRecord>,
-    ) -> Result<(Goal, i64), RestoreError> {
+        committed: Option<&Committed>,
+        recorded: Option<OffsetRecord>,
+    ) -> Result<Plan, RestoreError> {
         let (low, high) = self.clients.uncommitted.bounds(&self.context.raw, partition)?;
-        let goal = match (committed, reserved) {
-            (Some((offset, Some(metadata))), _) => Goal {
-                partition,
-                offset: *offset,
-                replay: metadata.replay.min(*offset),
-                timestamp: Some(metadata.timestamp),
-            },
-            // Somebody else's commit, an operator's reset say: it says where, our record says from when.
-            (Some((offset, None)), reserved) => {
-                let replay = reserved.map_or(low, |r| r.replay.min(*offset));
-                Goal { partition, offset: *offset, replay, timestamp: None }
-            }
-            (None, Some(r)) => {
-                tracing::warn!(partition, offset = r.offset, "the group has no offset: going by the table's");
-                Goal { partition, offset: r.offset, replay: r.replay, timestamp: Some(r.timestamp) }
-            }
-            (None, None) => Goal { partition, offset: low, replay: low, timestamp: None },
-        };
-        if goal.offset > high {
-            return Err(self.recreated(partition, format!("offset {} is beyond its end {high}", goal.offset)));
+        if let (None, Some(recorded)) = (committed, recorded) {
+            let offset = recorded.offset;
+            tracing::warn!(partition, offset, "the group has no offset: going by the table's");
         }
-        let gap = low.min(goal.offset).saturating_sub(goal.replay).max(low - goal.offset);
-        if gap > 0 {
-            self.context.metrics.restore_gap_records.inc_by(gap.unsigned_abs());
+        let plan = Plan::new(partition, committed, recorded, (low, high));
+        let plan = plan.map_err(|why| self.recreated(partition, why))?;
+        if plan.gap > 0 {
+            self.context.metrics.restore_gap_records.inc_by(plan.gap);
             tracing::warn!(
                 partition,
-                gap,
+                gap = plan.gap,
                 first = low,
                 "records that were to be replayed are gone from the raw topic"
             );
         }
-        // One record more than replay needs tells whether it is still the same topic.
-        let first = goal.replay.min(goal.offset - 1).max(low);
-        Ok((Goal { offset: goal.offset.max(low), replay: goal.replay.max(low), ..goal }, first))
+        Ok(plan)
     }
 
     fn recreated(&self, partition: i32, why: String) -> RestoreError {

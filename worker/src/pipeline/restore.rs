@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
-use serde::{Deserialize, Serialize};
 
 use super::attempt::Session;
 use super::reader::Reader;
@@ -52,20 +51,6 @@ pub(super) enum RestoreError {
     Recreated { topic: String, partition: i32, why: String, group: String, table: String },
     #[error("no longer wanted")]
     Cancelled,
-}
-
-/// The commit's metadata: who wrote it, where replay begins, and the stamp of the last record computed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CommitMetadata {
-    /// `<group>.<pod name>`: the writer's transactional ids are this and `.0` or `.1`.
-    pub(super) owner: String,
-    /// The least raw offset that checkpoints do not cover.
-    pub(super) replay: i64,
-    /// The timestamp in ms of the record before the committed offset; negative if there is none.
-    pub(super) timestamp: i64,
-    /// The writer gave the partition away with this commit, and has no transaction open on it.
-    #[serde(default)]
-    pub(super) released: bool,
 }
 
 /// What the loop asks for. A ticket older than the least wanted one is dropped.

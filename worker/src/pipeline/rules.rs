@@ -45,7 +45,7 @@ impl Rules {
     /// Goes over to another spec.
     pub(super) fn update(&mut self, live: Arc<LiveSpec>) {
         self.counts = live.generation.is_none();
-        let generation = live.generation.unwrap_or(self.shape.generation + 1);
+        let generation = live.generation.unwrap_or(self.shape.generation.saturating_add(1));
         self.shape = Arc::new(Shape::of(&live.uid, generation, &live.spec));
         self.live = live;
     }
@@ -55,7 +55,7 @@ impl Rules {
         if !self.counts {
             return;
         }
-        let least = recorded.generation + u64::from(!recorded.says_as(&self.shape));
+        let least = recorded.generation.saturating_add(u64::from(!recorded.says_as(&self.shape)));
         if least > self.shape.generation {
             let mut shape = (*self.shape).clone();
             shape.generation = least;

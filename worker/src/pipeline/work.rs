@@ -12,13 +12,14 @@ use sha2::{Digest, Sha256};
 use super::SessionError;
 use super::group;
 use super::owned::Due;
-use super::restore::{CommitMetadata, Job, raw_record};
+use super::restore::{Job, raw_record};
 use super::run::{Doubt, Loop, Open, Step};
 use super::session::open_producers;
 use super::topology::Topology;
 use super::transaction::{Failure, Producers};
 use crate::checkpoint::{self, OFFSET_KEY, OffsetRecord, SHAPE_KEY};
 use crate::process::{Bad, Effect, Partition, RawRecord, Sink, Stream, push_hex};
+use crate::replay::CommitMetadata;
 
 /// A transaction is committed at this size.
 const MOST_QUOTES: usize = 10_000;

@@ -19,6 +19,7 @@ pub(crate) use encode::{push_hex, push_string};
 pub use entity::{Entity, Joined, Name, Sample, Saved};
 pub use judge::{Average, exceeds};
 pub use partition::{Accepted, Dirty, Effect, Older, Partition, RawRecord, Removed, Taken, WILDCARD_LIMIT};
+pub(crate) use quote::MAX_PRICE;
 pub use quote::{Bad, MAX_VALUE_BYTES, Quote};
 pub use shape::{Rule, Shape};
 

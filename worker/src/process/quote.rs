@@ -15,7 +15,7 @@ pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// An entity name may have as many characters as the resource allows.
 const MAX_NAME_CHARS: usize = 64;
 /// Prices beyond this, in 10⁻⁹, are bad: sums and products stay exact below it.
-const MAX_PRICE: i128 = 9_000_000_000 * NANO as i128;
+pub(crate) const MAX_PRICE: i128 = 9_000_000_000 * NANO as i128;
 /// A time of this many seconds or more is one in milliseconds.
 const MILLISECONDS_FROM: i128 = 100_000_000_000 * NANO as i128;
 /// Event times may be this much ahead of the record's own timestamp.

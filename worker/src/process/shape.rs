@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-use stockwatch_crds::{Spec, Tolerance, Window};
+use stockwatch_crds::{MAX_WINDOW_MINUTES, Spec, Tolerance, Window};
 
 /// The rules of one spec.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,8 +135,13 @@ impl<'de> Deserialize<'de> for Shape {
         let parse = |t: &String| Tolerance::parse(t).map_err(serde::de::Error::custom);
         let parse_all = |t: &Vec<String>| t.iter().map(parse).collect::<Result<Vec<_>, _>>();
         let tolerances = parse_all(&wire.tolerances)?;
-        if tolerances.len() != wire.windows.len() || !wire.windows.is_sorted() || wire.windows.is_empty() {
+        if tolerances.len() != wire.windows.len() || wire.windows.is_empty() {
             return Err(serde::de::Error::custom("windows and tolerances do not match"));
+        }
+        // Lengths are added to times: what no spec may say is not computed with.
+        let legal = |minutes: &u32| (1..=MAX_WINDOW_MINUTES).contains(minutes);
+        if !wire.windows.iter().all(legal) || !wire.windows.is_sorted_by(|one, next| one < next) {
+            return Err(serde::de::Error::custom("windows are not ascending minutes of at most a day"));
         }
         let windows = wire.windows.iter().zip(tolerances);
         let mut entities: HashMap<_, _> = wire.entities.into_iter().map(|e| (e, None)).collect();
@@ -150,5 +155,26 @@ impl<'de> Deserialize<'de> for Shape {
             entities,
             wildcard: wire.wildcard.then(|| parse_all(&wire.wildcardtolerances)).transpose()?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    fn read(windows: &str) -> Result<Shape, serde_json::Error> {
+        let tolerances = vec!["\"0\""; windows.split(',').count()].join(",");
+        serde_json::from_str(&format!(
+            r#"{{"uid":"","generation":1,"windows":[{windows}],"tolerances":[{tolerances}],"entities":[],"wildcard":true}}"#
+        ))
+    }
+
+    #[test]
+    fn recorded_windows_that_no_spec_may_have_are_refused() {
+        assert_eq!(read("1,1440").unwrap().longest(), 1440);
+        for windows in ["0", "1441", "4294967295", "5,5", "5,1"] {
+            assert!(read(windows).is_err(), "{windows}");
+        }
     }
 }

@@ -1,0 +1,40 @@
+//! StockWatch files: one, or a second one that a running worker is given.
+#![no_main]
+
+use libfuzzer_sys::{Corpus, fuzz_target};
+use stockwatch_fuzz::input::parts;
+use stockwatch_worker::config::{Decision, LiveSpec, Refusal, accept, first};
+use stockwatch_worker::process::Shape;
+
+fuzz_target!(|data: &[u8]| -> Corpus {
+    let mut documents = parts(data, 2).map(std::str::from_utf8);
+    let (Some(Ok(document)), second) = (documents.next(), documents.next()) else { return Corpus::Reject };
+    let Some(running) = known(first(document)) else { return Corpus::Keep };
+    let again = accept(&running, document).expect("a document that was taken is taken again");
+    assert!(matches!(again, Decision::Same));
+    if let Some(Ok(second)) = second {
+        match accept(&running, second) {
+            Ok(Decision::Take(next)) => check(&next),
+            Ok(Decision::Same) => {}
+            Err(refusal) => drop(known(Err(refusal))),
+        }
+    }
+    check(&running);
+    Corpus::Keep
+});
+
+/// A refusal is a text that a log and a status can hold.
+fn known(outcome: Result<LiveSpec, Refusal>) -> Option<LiveSpec> {
+    if let Err(refusal) = &outcome {
+        assert!(refusal.to_string().len() < 256 * 1024);
+    }
+    outcome.ok()
+}
+
+/// The rules of a spec come back from the storage table as they were.
+fn check(live: &LiveSpec) {
+    assert!(live.ignored.len() <= 100);
+    let shape = Shape::of(&live.uid, live.generation.unwrap_or(1), &live.spec);
+    let json = serde_json::to_vec(&shape).expect("rules can be written");
+    assert_eq!(serde_json::from_slice::<Shape>(&json).expect("rules can be read"), shape);
+}
