@@ -156,6 +156,26 @@ fn a_fenced_worker_exits_naming_its_id_and_started_again_all_is_right() {
 }
 
 #[test]
+fn a_worker_that_is_fenced_after_an_outage_was_taken_for_dead_and_goes_on() {
+    let broker = Broker::start();
+    let scene = Scene::new(&broker, "taken-for-dead", listed);
+    let mut worker = scene.worker("w");
+    let feeder = scene.feed(Market::new(11, &ENTITIES), 500);
+    scene.await_committed(500);
+    broker.kill();
+    let ended = "the session with the brokers ended";
+    wait_for(60, ended, || soon(worker.log().contains(ended), worker.log()));
+    broker.restart();
+    worker.await_ready();
+    usurp(&scene, &format!("{}.w.0", scene.watch.group()));
+    flow(&scene, 1_000);
+    feeder.stop();
+    scene.assert_right();
+    assert!(worker.runs(), "{}", worker.log());
+    assert!(worker.log().contains("was taken over"), "{}", worker.log());
+}
+
+#[test]
 fn two_workers_of_one_id_do_not_both_go_on() {
     let scene = Scene::new(&BROKER, "same-id", listed);
     let feeder = scene.feed(Market::new(10, &ENTITIES), 500);

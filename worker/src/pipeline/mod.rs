@@ -8,6 +8,7 @@
 //! and decides, `work` fills, commits and gives up transactions.
 
 mod attempt;
+mod caller;
 mod group;
 mod owned;
 mod reader;
@@ -37,8 +38,9 @@ use crate::topics::{RawPartitions, TopicsError};
 const RETRY: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// So long after a session with trouble, a peer that took its process for dead may still fence the next one.
-const FENCED_LATE: Duration = Duration::from_secs(30);
+/// So long after a session with trouble, a peer that took its process for dead may still fence the next one: its restore
+/// waits for open transactions, and for the coordinator.
+const FENCED_LATE: Duration = Duration::from_secs(60);
 
 /// What the pipeline works with.
 pub struct Settings {

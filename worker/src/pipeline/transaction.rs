@@ -4,6 +4,7 @@
 //! as its markers are still being written. The other one need not wait. Order and fencing are those of one
 //! producer, since a transaction begins only after the last commit was acknowledged.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use stockwatch_crds::{Topic, Topics};
 
 use super::SessionError;
+use super::caller::Caller;
 use super::group::TAKEN_FOR_DEAD;
 use super::run::Step;
 use super::topology::{self, LARGEST_RECORD};
@@ -47,7 +49,8 @@ pub(super) enum Failure {
 pub(super) struct Producers {
     ids: [String; 2],
     batch_bytes: usize,
-    producers: [BaseProducer<KafkaContext>; 2],
+    producers: [Arc<BaseProducer<KafkaContext>>; 2],
+    caller: Caller,
     turn: usize,
     began: Option<Instant>,
     /// The open transaction's records are stamped with its begin (ms since 1970): librdkafka would ask the clock for
@@ -101,7 +104,9 @@ impl Producers {
         });
         let second =
             second.map_err(|_| KafkaError::ClientCreation("the thread that opened it died".into()))?;
-        Ok(Self { producers: [first?, second?], ids, batch_bytes, turn: 0, began: None, stamp: 0 })
+        let caller = Caller::start().map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        let producers = [Arc::new(first?), Arc::new(second?)];
+        Ok(Self { producers, caller, ids, batch_bytes, turn: 0, began: None, stamp: 0 })
     }
 
     /// The largest batch, in bytes.
@@ -160,15 +165,23 @@ impl Producers {
     /// brokers while `hope` says that there are any, for `CALL_TIMEOUT` at most.
     pub(super) fn commit(
         &mut self,
-        offsets: &TopicPartitionList,
-        group: &ConsumerGroupMetadata,
+        offsets: TopicPartitionList,
+        group: ConsumerGroupMetadata,
         hope: impl Fn() -> bool,
     ) -> Result<(), Step> {
         let producer = &self.producers[self.turn];
         let deadline = Instant::now() + CALL_TIMEOUT;
         let go_on = || hope() && Instant::now() < deadline;
-        retry(go_on, || producer.send_offsets_to_transaction(offsets, group, CALL_STEP))
-            .map_err(|e| self.failure(e))?;
+        let what = Arc::new((offsets, group));
+        retry(go_on, || {
+            let (producer, what) = (Arc::clone(producer), Arc::clone(&what));
+            let steps_end = Instant::now() + CALL_STEP;
+            let wait = || Instant::now() < if hope() { deadline } else { steps_end };
+            self.caller
+                .call(wait, move || producer.send_offsets_to_transaction(&what.0, &what.1, CALL_STEP))
+                .unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)))
+        })
+        .map_err(|e| self.failure(e))?;
         loop {
             producer.poll(Duration::ZERO);
             if producer.in_flight_count() == 0 || !go_on() {

@@ -228,7 +228,7 @@ impl Loop<'_> {
             return Err(Failure::Abortable(KafkaError::Rebalance(RDKafkaErrorCode::UnknownMemberId)).into());
         };
         let consumer = &self.consumer;
-        self.producers.commit(&offsets, &group, || !consumer.context().is_cut_off())?;
+        self.producers.commit(offsets, group, || !consumer.context().is_cut_off())?;
         let metrics = &self.settings.metrics;
         metrics.transactions_committed.inc();
         metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
