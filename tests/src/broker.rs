@@ -28,6 +28,9 @@ pub struct Login {
     pub client_key: PathBuf,
 }
 
+/// Room for the replicas of ten thousand partitions.
+const WIDE_JVM: &str = "-Xms2g -Xmx2g";
+
 /// A set of running brokers; dropped (or the test process ended), they and their files are gone.
 #[derive(Debug)]
 pub struct Broker {
@@ -35,6 +38,7 @@ pub struct Broker {
     host: &'static str,
     port: u16,
     tls: bool,
+    jvm: Option<&'static str>,
     bootstrap: String,
     holder: Child,
 }
@@ -42,30 +46,35 @@ pub struct Broker {
 impl Broker {
     /// One broker without security.
     pub fn start() -> Self {
-        Self::launch("127.0.0.1", false, 1)
+        Self::launch("127.0.0.1", false, 1, None)
     }
 
     /// One broker that listens with SASL_SSL as well.
     pub fn start_secure() -> Self {
-        Self::launch("127.0.0.1", true, 1)
+        Self::launch("127.0.0.1", true, 1, None)
     }
 
     /// Three brokers without security; topics are on all of them unless they say otherwise.
     pub fn start_three() -> Self {
-        Self::launch("127.0.0.1", false, 3)
+        Self::launch("127.0.0.1", false, 3, None)
     }
 
     /// One broker that listens where pods reach it, without security and with SASL_SSL.
     pub fn start_for_pods(_: &Cluster) -> Self {
-        Self::launch(Cluster::HOST, true, 1)
+        Self::launch(Cluster::HOST, true, 1, None)
     }
 
-    fn launch(host: &'static str, tls: bool, brokers: u16) -> Self {
+    /// One broker without security that pods reach, for thousands of topics.
+    pub fn start_wide(_: &Cluster) -> Self {
+        Self::launch(Cluster::HOST, false, 1, Some(WIDE_JVM))
+    }
+
+    fn launch(host: &'static str, tls: bool, brokers: u16, jvm: Option<&'static str>) -> Self {
         let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
         // Another set may take the ports between the look and the start: then the next ports are tried.
         for _ in 0..5 {
             let port = free_ports(host, 3 * brokers);
-            let mut holder = script(dir.path(), host, port, tls)
+            let mut holder = script(dir.path(), host, port, tls, jvm)
                 .args(["hold", &brokers.to_string()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -75,7 +84,7 @@ impl Broker {
             let mut bootstrap = String::new();
             BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).unwrap();
             if !bootstrap.trim().is_empty() {
-                return Self { dir, host, port, tls, bootstrap: bootstrap.trim().into(), holder };
+                return Self { dir, host, port, tls, jvm, bootstrap: bootstrap.trim().into(), holder };
             }
             holder.wait().unwrap();
         }
@@ -142,7 +151,7 @@ impl Broker {
     /// Gives the user of the TLS listener another password: the old one opens no new connection.
     pub fn set_password(&self, password: &str) {
         let change = format!("SCRAM-SHA-512=[password={password}]");
-        let status = script(self.dir.path(), self.host, self.port, self.tls)
+        let status = script(self.dir.path(), self.host, self.port, self.tls, self.jvm)
             .args(["tool", "kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap])
             .args(["--alter", "--entity-type", "users", "--entity-name", &self.login().user])
             .args(["--add-config", &change])
@@ -157,7 +166,7 @@ impl Broker {
     }
 
     fn tell_one(&self, what: &str, id: u16) {
-        let mut script = script(self.dir.path(), self.host, self.port, self.tls);
+        let mut script = script(self.dir.path(), self.host, self.port, self.tls, self.jvm);
         let status = script.args([what, &id.to_string()]).status().unwrap();
         assert!(status.success(), "kafka.sh {what} {id}: {status}");
     }
@@ -170,10 +179,11 @@ impl Drop for Broker {
     }
 }
 
-fn script(dir: &Path, host: &str, port: u16, tls: bool) -> Command {
+fn script(dir: &Path, host: &str, port: u16, tls: bool, jvm: Option<&str>) -> Command {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/kafka.sh"));
     command.env("KAFKA_DIR", dir).env("KAFKA_HOST", host).env("KAFKA_PORT", port.to_string());
     command.env("KAFKA_TLS", if tls { "1" } else { "" }).stdin(Stdio::null());
+    command.envs(jvm.map(|options| ("KAFKA_JVM", options)));
     command
 }
 
