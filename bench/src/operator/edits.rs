@@ -60,7 +60,7 @@ pub(super) async fn dead(stage: &Stage, follower: &Follower, count: usize) -> Re
         // Next to the cluster's own address; nobody listens on the lowest ports of the host.
         let silent = format!("10.200.0.{}:9092", 3 + n % 250);
         let refusing = format!("{}:{}", stockwatch_tests::Cluster::HOST, 1 + n);
-        crowd::stockwatch(stage.home(), &name(n), if n % 2 == 0 { &silent } else { &refusing })
+        crowd::stockwatch(stage.home(), &name(n), if n.is_multiple_of(2) { &silent } else { &refusing })
     };
     crowd::apply(&stage.stockwatches(), (0..count).map(body).collect()).await?;
     let names: Vec<String> = (0..count).map(name).collect();
