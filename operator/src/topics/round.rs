@@ -20,8 +20,9 @@ use super::wanted::{Wanted, WantedTopic};
 const SPREAD_LIMIT: Duration = Duration::from_secs(3);
 /// For created topics: brokers that make thousands of them take longer, and others wait for this round meanwhile.
 const CREATED_LIMIT: Duration = Duration::from_millis(500);
-/// A topic that exists and is not shown for so long is one that the user may not look at.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A topic that exists and is not shown for so long is one that the user may not look at: a broker that is busy with
+/// thousands of new ones shows the last of them after more than a minute.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks meanwhile.
 const SPREAD_STEP: Duration = Duration::from_millis(20);
 
