@@ -1,6 +1,7 @@
 //! Plain clients that do the same work: every object applied, every topic created, and nobody thinks about it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
@@ -13,6 +14,7 @@ use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Spec, StockWatch, Topic};
 use stockwatch_operator::names;
 use stockwatch_operator::resources::{Desired, Owner, Worker, surroundings, workers};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::error::Result;
@@ -22,15 +24,21 @@ use crate::operator::stage::Stage;
 /// Topics in one call.
 const BATCH: usize = 100;
 const CALL: Duration = Duration::from_secs(60);
+/// Between two looks at all topics.
+const LOOK: Duration = Duration::from_secs(1);
+
+type Admin = AdminClient<DefaultClientContext>;
 
 /// How long it took.
 pub(super) struct Bare {
-    /// All of it: objects and topics at the same time.
+    /// Until all was answered: objects and topics at the same time.
     pub(super) all: f64,
     /// Until the last object was answered, in seconds.
     pub(super) objects: f64,
     /// Until the last topic was.
     pub(super) topics: f64,
+    /// Until the broker shows all of them, which is when anybody can use them.
+    pub(super) shown: f64,
 }
 
 /// Applies so many StockWatches, all that they own, and creates their topics; the topics are deleted again.
@@ -39,7 +47,7 @@ pub(super) async fn run(stage: &Stage, count: usize) -> Result<Bare> {
     let all: Vec<Value> =
         (0..count).map(|n| crowd::stockwatch(stage.beside(), &crowd::name(n), brokers)).collect();
     let topics = topics(&all)?;
-    let admin: AdminClient<DefaultClientContext> = stage.broker.client().create()?;
+    let admin: Arc<Admin> = Arc::new(stage.broker.client().create()?);
     let begun = Instant::now();
     let (objects, topics_done) = tokio::try_join!(
         async {
@@ -48,12 +56,15 @@ pub(super) async fn run(stage: &Stage, count: usize) -> Result<Bare> {
         },
         async {
             create(&admin, &topics).await?;
-            Result::Ok(begun.elapsed())
+            let created = begun.elapsed();
+            until_shown(&admin, &topics, true).await?;
+            Result::Ok((created, begun.elapsed()))
         },
     )?;
-    let (objects, topics_done) = (objects.as_secs_f64(), topics_done.as_secs_f64());
+    let (objects, created, shown) =
+        (objects.as_secs_f64(), topics_done.0.as_secs_f64(), topics_done.1.as_secs_f64());
     remove(&admin, &topics).await?;
-    Ok(Bare { all: objects.max(topics_done), objects, topics: topics_done })
+    Ok(Bare { all: objects.max(created), objects, topics: created, shown })
 }
 
 async fn apply(stage: &Stage, all: Vec<Value>) -> Result<()> {
@@ -108,7 +119,7 @@ fn topics(all: &[Value]) -> Result<Vec<Topic>> {
     Ok(topics)
 }
 
-async fn create(admin: &AdminClient<DefaultClientContext>, topics: &[Topic]) -> Result<()> {
+async fn create(admin: &Arc<Admin>, topics: &[Topic]) -> Result<()> {
     for batch in topics.chunks(BATCH) {
         let new: Vec<NewTopic<'_>> = batch.iter().map(new_topic).collect();
         for result in admin.create_topics(&new, &options()).await? {
@@ -124,18 +135,26 @@ fn new_topic(topic: &Topic) -> NewTopic<'_> {
 }
 
 /// The operator finds the broker as the plain client did.
-async fn remove(admin: &AdminClient<DefaultClientContext>, topics: &[Topic]) -> Result<()> {
-    let names: HashSet<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+async fn remove(admin: &Arc<Admin>, topics: &[Topic]) -> Result<()> {
     for batch in topics.chunks(BATCH) {
         let batch: Vec<&str> = batch.iter().map(|topic| topic.name.as_str()).collect();
         admin.delete_topics(&batch, &options()).await?;
     }
+    until_shown(admin, topics, false).await
+}
+
+/// Waits until the broker shows all of them, or none.
+async fn until_shown(admin: &Arc<Admin>, topics: &[Topic], all: bool) -> Result<()> {
+    let names: HashSet<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
+    let wanted = if all { names.len() } else { 0 };
     loop {
-        let metadata = admin.inner().fetch_metadata(None, CALL)?;
-        if !metadata.topics().iter().any(|topic| names.contains(topic.name())) {
+        let looking = Arc::clone(admin);
+        // It blocks, and the objects are being applied meanwhile.
+        let metadata = spawn_blocking(move || looking.inner().fetch_metadata(None, CALL)).await??;
+        if metadata.topics().iter().filter(|topic| names.contains(topic.name())).count() == wanted {
             return Ok(());
         }
-        sleep(Duration::from_millis(200)).await;
+        sleep(LOOK).await;
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         let stage = Stage::set(&runtime)?;
         runtime.block_on(measure(arguments, &stage, &mut report))
     };
+    report.note(format!("load of the machine after: {}", fs::read_to_string("/proc/loadavg")?.trim()));
     let held = report.print();
     result.map(|()| held)
 }

@@ -1,5 +1,7 @@
 //! The cluster, the broker and the operator that the measurements share.
 
+use std::time::{Duration, Instant};
+
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{Api, DeleteParams, ListParams};
@@ -8,6 +10,7 @@ use kube::{Client, Config};
 use stockwatch_crds::StockWatch;
 use stockwatch_tests::{Broker, Cluster, Namespace, Release};
 use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
 use crate::error::Result;
 use crate::operator::follower::Follower;
@@ -15,6 +18,8 @@ use crate::process::Process;
 
 /// The release, and with it the objects of the operator.
 const RELEASE: &str = "stockwatch";
+/// For an operator to lead.
+const ELECTION: Duration = Duration::from_secs(60);
 /// Deletions at once.
 const AT_ONCE: usize = 16;
 
@@ -67,13 +72,20 @@ impl Stage {
         Follower::of(self.stockwatches())
     }
 
-    /// The process of the operator that leads.
+    /// The process of the operator that leads; after a restart nobody does for a moment.
     pub(super) async fn leader(&self) -> Result<Process> {
         let leases: Api<Lease> = Api::namespaced(self.client.clone(), self.release.namespace());
-        let leases = leases.list(&ListParams::default()).await?;
-        let holder = leases.items.into_iter().find_map(|lease| lease.spec?.holder_identity);
-        let holder = holder.ok_or("nobody leads")?;
-        Process::find("stockwatch-operator", &format!("POD_NAME={holder}"))
+        let begun = Instant::now();
+        loop {
+            let found = leases.list(&ListParams::default()).await?;
+            let holder = found.items.into_iter().find_map(|lease| lease.spec?.holder_identity);
+            let leader =
+                Process::find("stockwatch-operator", &format!("POD_NAME={}", holder.unwrap_or_default()));
+            if leader.is_ok() || begun.elapsed() > ELECTION {
+                return leader;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Has the operators replaced by others.

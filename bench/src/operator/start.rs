@@ -22,8 +22,8 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     let mut writes = Writes::begin(stage);
     let bare = bare::run(stage, count).await?;
     report.note(format!(
-        "plain clients, {count} StockWatches: {:.1} s (objects {:.1} s, topics {:.1} s)",
-        bare.all, bare.objects, bare.topics
+        "plain clients, {count} StockWatches: {:.1} s (objects {:.1} s, topics {:.1} s, shown by the broker {:.1} s)",
+        bare.all, bare.objects, bare.topics, bare.shown
     ));
     // The cluster's own controllers take minutes over what was applied.
     writes.settle_all(LIMIT).await?;
@@ -49,6 +49,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     report.note(format!("operator's writes until then: {}", requests::listed(&counts)));
     report.at_most(&format!("{count} StockWatches applied to Ready, s"), ready, SECONDS);
     report.plain("the same by plain clients, s", bare.all);
+    report.plain("their topics shown by the broker, s", bare.shown);
     report.at_most("applied to Ready against plain clients", ready / bare.all, TIMES_BARE);
     report.plain("the operator's CPU until then, s", cpu);
     report.at_most("the operator's peak memory, MB", leader.peak_memory()?, MEGABYTES);
