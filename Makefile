@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test lint chart build bench bench-edits crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test lint chart build bench bench-edits bench-operator crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,6 +41,10 @@ bench: build need-java ## The worker against Kafka Streams and against librdkafk
 
 bench-edits: build ## Edits of the StockWatch of "make cluster", from the API server to the worker
 	KUBECONFIG=$$(readlink /run/stockwatch-cluster)/kubeconfig target/release/stockwatch-bench edits
+
+bench-operator: build need-java need-go need-root ## The operator with 1,000 StockWatches on a cluster of its own: time, requests, idleness
+	tests/cluster/cluster.sh packages
+	target/release/stockwatch-bench operator
 
 crds: need-rust packages ## crds/stockwatch.yaml, and the chart's copy of it, from the types
 	$(CARGO) build $(BUILD) --bin crdgen

@@ -1,5 +1,5 @@
 //! Benchmarks of the worker against Kafka Streams and against librdkafka alone: one real broker, one run, one
-//! table of figures, and which of the project's bars hold.
+//! table of figures, and which of the project's bars hold. And of the operator, in a cluster of its own.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are what this program is for")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts, for display")]
 
@@ -10,6 +10,8 @@ mod error;
 mod http;
 mod job;
 mod measure;
+mod operator;
+mod process;
 mod program;
 mod quotes;
 mod reader;
@@ -33,7 +35,7 @@ use crate::systems::{Bench, build_peer};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Measures the StockWatch worker against Kafka Streams and against librdkafka alone.
+/// Measures the StockWatch worker against Kafka Streams and librdkafka alone, and the operator against bare clients.
 #[derive(Debug, Parser)]
 struct CommandLine {
     #[command(subcommand)]
@@ -85,6 +87,8 @@ enum Measurement {
     Tolerance,
     /// Edits of a StockWatch in a cluster; not among everything.
     Edits(edits::Arguments),
+    /// The operator with a thousand StockWatches, in a cluster and with a broker that it starts; not among everything.
+    Operator(operator::Arguments),
     /// The floor itself, until it is killed.
     #[command(hide = true)]
     Bare(bare::Arguments),
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
     let result = match measurement.unwrap_or(Measurement::All) {
         Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
         Measurement::Edits(arguments) => edits::run(&arguments),
+        Measurement::Operator(arguments) => operator::run(&arguments),
         measurement => measure(&measurement, &place),
     };
     match result {
@@ -154,6 +159,8 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Windows => windows::run(bench, report),
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
-        Measurement::Edits(_) | Measurement::Bare(_) => Err("it needs no broker of its own".into()),
+        Measurement::Edits(_) | Measurement::Operator(_) | Measurement::Bare(_) => {
+            Err("it needs no broker of its own".into())
+        }
     }
 }

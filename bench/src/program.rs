@@ -1,4 +1,4 @@
-//! A program under measurement: started, asked the kernel for its figures, killed.
+//! A program under measurement: started, looked at, killed.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -6,9 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-
-/// `USER_HZ`: the unit of times in `/proc/PID/stat`, fixed in Linux's interface to user space.
-const TICKS_PER_SECOND: f64 = 100.0;
+use crate::process::Process;
 
 /// A running program; dropping it kills it.
 #[derive(Debug)]
@@ -61,30 +59,9 @@ impl Program {
         Ok(fs::read_to_string(&self.log)?)
     }
 
-    /// User and system time since its start, in seconds.
-    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The second field, the name in parentheses, may hold spaces; utime and stime are the 14th and 15th.
-        let (_, after_name) = stat.rsplit_once(") ").ok_or("an unreadable /proc/PID/stat")?;
-        let ticks: f64 = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS_PER_SECOND)
-    }
-
-    /// The most memory that it ever had resident, in megabytes.
-    pub(crate) fn peak_memory(&self) -> Result<f64> {
-        self.memory("VmHWM:")
-    }
-
-    /// The memory that it has resident, in megabytes.
-    pub(crate) fn resident_memory(&self) -> Result<f64> {
-        self.memory("VmRSS:")
-    }
-
-    fn memory(&self, field: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line =
-            status.lines().find_map(|l| l.strip_prefix(field)).ok_or("no memory in /proc/PID/status")?;
-        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
+    /// What the kernel's books say of it.
+    pub(crate) fn process(&self) -> Process {
+        Process(self.child.id())
     }
 
     /// SIGKILL, and gone when this returns; gives the moment of the signal.

@@ -42,18 +42,29 @@ const COLUMNS: [(Column, &str); 7] = [
     (Column::Restore, "restore s"),
 ];
 
-/// A claim about figures.
+/// A figure, and what is claimed of it.
 #[derive(Debug)]
 struct Bar {
     name: String,
     figure: f64,
-    limit: f64,
-    at_least: bool,
+    claim: Claim,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Claim {
+    None,
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Bar {
+    /// A figure that is none holds no bar.
     fn holds(&self) -> bool {
-        if self.at_least { self.figure >= self.limit } else { self.figure <= self.limit }
+        match self.claim {
+            Claim::None => true,
+            Claim::AtMost(limit) => self.figure <= limit,
+            Claim::AtLeast(limit) => self.figure >= limit,
+        }
     }
 }
 
@@ -79,30 +90,30 @@ impl Report {
 
     /// `figure` must be at most `limit`.
     pub(crate) fn at_most(&mut self, name: &str, figure: f64, limit: f64) {
-        self.bars.push(Bar { name: name.to_owned(), figure, limit, at_least: false });
+        self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::AtMost(limit) });
+    }
+
+    /// A figure among the bars of which nothing is claimed.
+    pub(crate) fn plain(&mut self, name: &str, figure: f64) {
+        self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::None });
     }
 
     /// The worker's figure divided by another program's must be at most `limit`.
     pub(crate) fn ratio_at_most(&mut self, column: Column, row: &'static str, limit: f64) {
-        self.ratio(column, row, limit, false);
+        self.ratio(column, row, Claim::AtMost(limit));
     }
 
     /// The worker's figure divided by another program's must be at least `limit`.
     pub(crate) fn ratio_at_least(&mut self, column: Column, row: &'static str, limit: f64) {
-        self.ratio(column, row, limit, true);
+        self.ratio(column, row, Claim::AtLeast(limit));
     }
 
     /// Nothing without both figures: a measurement may be run for one program alone.
-    fn ratio(&mut self, column: Column, row: &'static str, limit: f64, at_least: bool) {
+    fn ratio(&mut self, column: Column, row: &'static str, claim: Claim) {
         let of = |row| self.figures.get(&(row, column)).copied();
         if let (Some(worker), Some(other)) = (of(WORKER), of(row)) {
             let title = COLUMNS.iter().find(|(c, _)| *c == column).map_or("", |(_, title)| title);
-            self.bars.push(Bar {
-                name: format!("{title} against {row}"),
-                figure: worker / other,
-                limit,
-                at_least,
-            });
+            self.bars.push(Bar { name: format!("{title} against {row}"), figure: worker / other, claim });
         }
     }
 
@@ -115,9 +126,16 @@ impl Report {
         self.notes.iter().for_each(|note| println!("{note}"));
         println!();
         for bar in &self.bars {
+            let (sign, limit) = match bar.claim {
+                Claim::None => {
+                    println!("      {:<62} {:>9}", bar.name, digits(bar.figure));
+                    continue;
+                }
+                Claim::AtMost(limit) => ("<=", limit),
+                Claim::AtLeast(limit) => (">=", limit),
+            };
             let verdict = if bar.holds() { "PASS" } else { "FAIL" };
-            let sign = if bar.at_least { ">=" } else { "<=" };
-            println!("{verdict}  {:<52} {:>9} {sign} {}", bar.name, digits(bar.figure), digits(bar.limit));
+            println!("{verdict}  {:<62} {:>9} {sign} {}", bar.name, digits(bar.figure), digits(limit));
         }
         self.bars.iter().all(Bar::holds)
     }
@@ -146,6 +164,7 @@ fn digits(figure: f64) -> String {
         f if f >= 100.0 => format!("{figure:.0}"),
         f if f >= 10.0 => format!("{figure:.1}"),
         f if f >= 1.0 => format!("{figure:.2}"),
+        0.0 => "0".into(),
         _ => format!("{figure:.3}"),
     }
 }

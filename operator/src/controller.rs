@@ -54,7 +54,7 @@ pub async fn run(
                     settle(&context, &key, outcome);
                 }
             }
-            Some(who) = woken.recv() => context.queue.add(Key::new(who.namespace, who.name)),
+            Some(who) = woken.recv() => context.queue.add_first(Key::new(who.namespace, who.name)),
             Some(key) = context.queue.next(), if active.len() < concurrency => {
                 let context = Arc::clone(&context);
                 let handle = active.spawn({

@@ -1,5 +1,5 @@
 //! Which StockWatches are to be reconciled, and when: each at most once at a time, in the order they came, with a
-//! backoff of its own.
+//! backoff of its own. Whose next step others already wait for comes before those that have not begun.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,11 +25,13 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Key>,
-    // What `ready` holds.
+    // Before those of `ready`.
+    first: VecDeque<Key>,
+    // Which of `ready` and `first` still count.
     waiting: HashSet<Key>,
     active: HashSet<Key>,
-    // Came again while active.
-    again: HashSet<Key>,
+    // Came again while active, and whether it then comes first.
+    again: HashMap<Key, bool>,
     timers: BTreeSet<(Instant, Key)>,
     due: HashMap<Key, Instant>,
     failures: HashMap<Key, u32>,
@@ -39,7 +41,14 @@ struct State {
 impl Queue {
     /// Reconciles it as soon as possible; once more, if that is going on.
     pub fn add(&self, key: Key) {
-        self.lock().add(key);
+        self.lock().add(key, false);
+        self.changed.notify_one();
+    }
+
+    /// The same before those that are only added: what goes on elsewhere (brokers that create its topics) can then go
+    /// on while others begin.
+    pub fn add_first(&self, key: Key) {
+        self.lock().add(key, true);
         self.changed.notify_one();
     }
 
@@ -122,7 +131,7 @@ impl Queue {
 
     /// How many wait to be reconciled at once.
     pub fn len(&self) -> usize {
-        self.lock().ready.len()
+        self.lock().waiting.len()
     }
 
     /// None waits to be reconciled at once.
@@ -136,10 +145,15 @@ impl Queue {
 }
 
 impl State {
-    fn add(&mut self, key: Key) {
+    fn add(&mut self, key: Key, first: bool) {
         if self.active.contains(&key) {
-            self.again.insert(key);
-        } else if self.waiting.insert(key.clone()) {
+            *self.again.entry(key).or_default() |= first;
+            return;
+        }
+        let is_new = self.waiting.insert(key.clone());
+        if first {
+            self.first.push_back(key);
+        } else if is_new {
             self.ready.push_back(key);
         }
     }
@@ -150,21 +164,25 @@ impl State {
         {
             let Some((_, key)) = self.timers.pop_first() else { break };
             self.due.remove(&key);
-            self.add(key);
+            self.add(key, false);
         }
     }
 
     fn take(&mut self) -> Option<Key> {
-        let key = self.ready.pop_front()?;
-        self.waiting.remove(&key);
-        self.active.insert(key.clone());
-        Some(key)
+        loop {
+            let key = self.first.pop_front().or_else(|| self.ready.pop_front())?;
+            // Otherwise it was taken from the other one meanwhile.
+            if self.waiting.remove(&key) {
+                self.active.insert(key.clone());
+                return Some(key);
+            }
+        }
     }
 
     fn release(&mut self, key: &Key) {
         self.active.remove(key);
-        if self.again.remove(key) {
-            self.add(key.clone());
+        if let Some(first) = self.again.remove(key) {
+            self.add(key.clone(), first);
         }
     }
 }
@@ -272,5 +290,22 @@ mod tests {
         let queue = Queue::default();
         let (next, ()) = tokio::join!(queue.next(), async { queue.stop() });
         assert_eq!(next, None);
+    }
+
+    #[tokio::test]
+    async fn whose_next_step_is_due_comes_before_those_that_have_not_begun() {
+        let queue = Queue::default();
+        for name in ["a", "b", "c"] {
+            queue.add(key(name));
+        }
+        queue.add_first(key("c"));
+        assert_eq!(queue.next().await, Some(key("c")));
+        queue.add_first(key("c"));
+        queue.done(&key("c"));
+        assert_eq!((queue.next().await, queue.len()), (Some(key("c")), 2), "it came again while active");
+        queue.done(&key("c"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(queue.next().await, Some(key("b")));
+        assert!(queue.is_empty(), "each is taken once");
     }
 }

@@ -40,13 +40,17 @@ impl Audit {
 
     /// The requests of one user that were answered since the last look.
     pub fn of(&mut self, user: &str) -> Vec<Request> {
+        self.all().into_iter().filter(|request| request.user == user).collect()
+    }
+
+    /// Everyone's requests that were answered since the last look.
+    pub fn all(&mut self) -> Vec<Request> {
         let mut text = String::new();
         self.log.read_to_string(&mut text).unwrap();
         // The last line may be half written: it is for the next look.
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         self.log.seek_relative(i64::try_from(whole).unwrap() - i64::try_from(text.len()).unwrap()).unwrap();
-        let requests = text[..whole].lines().map(|line| request(&serde_json::from_str(line).unwrap()));
-        requests.filter(|request| request.user == user).collect()
+        text[..whole].lines().map(|line| request(&serde_json::from_str(line).unwrap())).collect()
     }
 }
 

@@ -28,13 +28,29 @@ pub struct Login {
     pub client_key: PathBuf,
 }
 
+/// Room for the replicas of ten thousand partitions.
+const WIDE_JVM: &str = "-Xms2g -Xmx2g";
+
+/// How brokers are started.
+#[derive(Debug, Clone)]
+struct Set {
+    host: &'static str,
+    tls: bool,
+    brokers: u16,
+    jvm: Option<&'static str>,
+    disk: Option<&'static str>,
+}
+
+impl Set {
+    const ONE: Self = Self { host: "127.0.0.1", tls: false, brokers: 1, jvm: None, disk: None };
+}
+
 /// A set of running brokers; dropped (or the test process ended), they and their files are gone.
 #[derive(Debug)]
 pub struct Broker {
     dir: TempDir,
-    host: &'static str,
+    set: Set,
     port: u16,
-    tls: bool,
     bootstrap: String,
     holder: Child,
 }
@@ -42,37 +58,41 @@ pub struct Broker {
 impl Broker {
     /// One broker without security.
     pub fn start() -> Self {
-        Self::launch("127.0.0.1", false, 1, None)
+        Self::launch(Set::ONE)
     }
 
     /// One broker that listens with SASL_SSL as well.
     pub fn start_secure() -> Self {
-        Self::launch("127.0.0.1", true, 1, None)
+        Self::launch(Set { tls: true, ..Set::ONE })
     }
 
     /// Three brokers without security; topics are on all of them unless they say otherwise.
     pub fn start_three() -> Self {
-        Self::launch("127.0.0.1", false, 3, None)
+        Self::launch(Set { brokers: 3, ..Set::ONE })
     }
 
     /// The same, each with a disk of `size` (as `mount -t tmpfs` takes it) that [`Self::fill`] fills.
-    pub fn start_three_with_disks(size: &str) -> Self {
-        Self::launch("127.0.0.1", false, 3, Some(size))
+    pub fn start_three_with_disks(size: &'static str) -> Self {
+        Self::launch(Set { brokers: 3, disk: Some(size), ..Set::ONE })
     }
 
     /// One broker that listens where pods reach it, without security and with SASL_SSL.
     pub fn start_for_pods(_: &Cluster) -> Self {
-        Self::launch(Cluster::HOST, true, 1, None)
+        Self::launch(Set { host: Cluster::HOST, tls: true, ..Set::ONE })
     }
 
-    fn launch(host: &'static str, tls: bool, brokers: u16, disk: Option<&str>) -> Self {
+    /// One broker without security that pods reach, for thousands of topics.
+    pub fn start_wide(_: &Cluster) -> Self {
+        Self::launch(Set { host: Cluster::HOST, jvm: Some(WIDE_JVM), ..Set::ONE })
+    }
+
+    fn launch(set: Set) -> Self {
         let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
         // Another set may take the ports between the look and the start: then the next ports are tried.
         for _ in 0..5 {
-            let port = free_ports(host, 3 * brokers);
-            let mut holder = script(dir.path(), host, port, tls)
-                .env("KAFKA_DISK", disk.unwrap_or_default())
-                .args(["hold", &brokers.to_string()])
+            let port = free_ports(set.host, 3 * set.brokers);
+            let mut holder = script(dir.path(), &set, port)
+                .args(["hold", &set.brokers.to_string()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .process_group(0) // Ctrl-C ends the tests; the script ends by the end of its input
@@ -81,7 +101,7 @@ impl Broker {
             let mut bootstrap = String::new();
             BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).unwrap();
             if !bootstrap.trim().is_empty() {
-                return Self { dir, host, port, tls, bootstrap: bootstrap.trim().into(), holder };
+                return Self { dir, set, port, bootstrap: bootstrap.trim().into(), holder };
             }
             holder.wait().unwrap();
         }
@@ -95,10 +115,10 @@ impl Broker {
 
     /// Login data for the TLS listener.
     pub fn login(&self) -> Login {
-        assert!(self.tls, "the broker was started without TLS");
+        assert!(self.set.tls, "the broker was started without TLS");
         let tls = self.dir.path().join("tls");
         Login {
-            bootstrap: format!("{}:{}", self.host, self.port + 2),
+            bootstrap: format!("{}:{}", self.set.host, self.port + 2),
             user: "stockwatch".into(),
             password: "secret".into(),
             ca: tls.join("ca.crt"),
@@ -175,7 +195,7 @@ impl Broker {
     /// Gives the user of the TLS listener another password: the old one opens no new connection.
     pub fn set_password(&self, password: &str) {
         let change = format!("SCRAM-SHA-512=[password={password}]");
-        let status = script(self.dir.path(), self.host, self.port, self.tls)
+        let status = script(self.dir.path(), &self.set, self.port)
             .args(["tool", "kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap])
             .args(["--alter", "--entity-type", "users", "--entity-name", &self.login().user])
             .args(["--add-config", &change])
@@ -190,7 +210,7 @@ impl Broker {
     }
 
     fn tell_one(&self, what: &str, id: u16) {
-        let mut script = script(self.dir.path(), self.host, self.port, self.tls);
+        let mut script = script(self.dir.path(), &self.set, self.port);
         let status = script.args([what, &id.to_string()]).status().unwrap();
         assert!(status.success(), "kafka.sh {what} {id}: {status}");
     }
@@ -203,10 +223,12 @@ impl Drop for Broker {
     }
 }
 
-fn script(dir: &Path, host: &str, port: u16, tls: bool) -> Command {
+fn script(dir: &Path, set: &Set, port: u16) -> Command {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/kafka/kafka.sh"));
-    command.env("KAFKA_DIR", dir).env("KAFKA_HOST", host).env("KAFKA_PORT", port.to_string());
-    command.env("KAFKA_TLS", if tls { "1" } else { "" }).stdin(Stdio::null());
+    command.env("KAFKA_DIR", dir).env("KAFKA_HOST", set.host).env("KAFKA_PORT", port.to_string());
+    command.env("KAFKA_TLS", if set.tls { "1" } else { "" }).stdin(Stdio::null());
+    command.envs(set.jvm.map(|options| ("KAFKA_JVM", options)));
+    command.env("KAFKA_DISK", set.disk.unwrap_or_default());
     command
 }
 

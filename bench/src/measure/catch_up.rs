@@ -33,8 +33,8 @@ impl Figures {
     /// Waits until `program` has committed everything, and takes its figures.
     fn take(&mut self, bench: &Bench, name: &str, mut program: Program, group: &str) -> Result<()> {
         let done = bench.cluster.catch_up(&mut program, group, RAW, LIMIT)?;
-        let cpu = program.cpu_seconds()? / done.records * 1e6;
-        let peak = program.peak_memory()?;
+        let cpu = program.process().cpu_seconds()? / done.records * 1e6;
+        let peak = program.process().peak_memory()?;
         eprintln!(
             "catching up, {name}: {cpu:.2} CPU s/M quotes, {:.0} quotes/s, peak {peak:.0} MB",
             done.rate

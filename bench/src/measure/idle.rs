@@ -30,7 +30,7 @@ spec:
     http::ready(&mut program, HTTP, SETTLED)?;
     std::thread::sleep(SETTLED);
     program.check()?;
-    let (memory, peak) = (program.resident_memory()?, program.peak_memory()?);
+    let (memory, peak) = (program.process().resident_memory()?, program.process().peak_memory()?);
     report.note(format!("idle: {memory:.1} MB resident with six tickers, {peak:.1} MB at most"));
     report.at_most("idle memory, MB", memory, 20.0);
     Ok(())

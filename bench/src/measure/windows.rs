@@ -25,8 +25,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         bench.write_spec(&job, TOLERANCE)?;
         let mut program = bench.start_worker(&job, "a", HTTP)?;
         let done = bench.cluster.catch_up(&mut program, &job.name, &job.raw, LIMIT)?;
-        let cost = program.cpu_seconds()? / done.records * 1e6;
-        let peak = program.peak_memory()?;
+        let cost = program.process().cpu_seconds()? / done.records * 1e6;
+        let peak = program.process().peak_memory()?;
         report.note(format!("windows of {held} quotes: {cost:.2} CPU s/M quotes, peak {peak:.0} MB"));
         costs.push(cost);
     }

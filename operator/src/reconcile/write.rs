@@ -67,7 +67,7 @@ pub(super) async fn status(
         });
     }
     // What is to be done once the status says so.
-    context.queue.add(key.clone());
+    context.queue.add_first(key.clone());
     Ok(None)
 }
 

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::deletion::{Doomed, End};
 use super::observed::{Deleted, Observed, Problem, Reason};
 use super::plan::{Plan, Topics, plan};
-use super::round::Outcome;
+use super::round::{Again, Outcome};
 use super::wanted::{ObjectKey, Wanted};
 
 /// How often everything of a cluster is looked at again.
@@ -229,8 +229,8 @@ impl Board {
         work
     }
 
-    /// What is to be done, now that the cluster and its topics are known. Who asks for something else meanwhile, or
-    /// for nothing any more, is left out.
+    /// What is to be done, now that the cluster and its topics are known. Who asks for something else meanwhile is left
+    /// out and due again, who asks for nothing any more is left out.
     pub(super) fn plan(
         &mut self,
         connection: &Connection,
@@ -238,11 +238,17 @@ impl Board {
         found: &Topics,
         wanted: &[Arc<Wanted>],
     ) -> Vec<Plan> {
-        let Some(cluster) = self.clusters.get(connection) else { return Vec::new() };
-        let is_current = |wanted: &&Arc<Wanted>| {
-            cluster.entries.get(&wanted.who).is_some_and(|entry| Arc::ptr_eq(&entry.wanted, wanted))
+        let Some(cluster) = self.clusters.get_mut(connection) else { return Vec::new() };
+        let now = Instant::now();
+        let mut is_current = |wanted: &&Arc<Wanted>| {
+            let Some(entry) = cluster.entries.get_mut(&wanted.who) else { return false };
+            let same = Arc::ptr_eq(&entry.wanted, wanted);
+            if !same {
+                entry.due.get_or_insert(now);
+            }
+            same
         };
-        let wanted: Vec<Arc<Wanted>> = wanted.iter().filter(is_current).map(Arc::clone).collect();
+        let wanted: Vec<Arc<Wanted>> = wanted.iter().filter(&mut is_current).map(Arc::clone).collect();
         for wanted in &wanted {
             // Where the status names another cluster, nothing is wanted of this one.
             if wanted.cluster_id.as_deref().is_none_or(|known| known == cluster_id) {
@@ -270,11 +276,22 @@ impl Board {
         for Outcome { wanted, observed, again } in outcomes {
             let Some(entry) = cluster.entries.get_mut(&wanted.who) else { continue };
             if entry.wanted != wanted {
+                // The status took over an answer meanwhile: this one is no answer to what is asked now.
+                entry.due.get_or_insert(now);
                 continue;
             }
-            entry.tries = if again { entry.tries + 1 } else { 0 };
-            if again {
-                let at = now + pause(entry.tries);
+            let wait = match again {
+                Again::No => {
+                    entry.tries = 0;
+                    None
+                }
+                Again::Soon => Some(SOON),
+                Again::Later => {
+                    entry.tries += 1;
+                    Some(pause(entry.tries))
+                }
+            };
+            if let Some(at) = wait.map(|wait| now + wait) {
                 entry.due = Some(entry.due.map_or(at, |due| due.min(at)));
             }
             if entry.observed != observed {

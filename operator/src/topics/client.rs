@@ -37,6 +37,8 @@ pub(super) struct Client {
     consumer: BaseConsumer<Ear>,
     // Connects by itself, so only once there is something to do.
     admin: Option<AdminClient<Ear>>,
+    // Topics that exist but are not shown, since when.
+    unseen: HashMap<String, Instant>,
     connection: Connection,
     ear: Ear,
     metrics: Metrics,
@@ -54,8 +56,14 @@ impl Client {
         let ear = Ear::default();
         let consumer: BaseConsumer<Ear> =
             connection.client().create_with_context(ear.clone()).map_err(|e| unusable(&e.to_string()))?;
-        let client =
-            Self { consumer, admin: None, connection: connection.clone(), ear, metrics: metrics.clone() };
+        let client = Self {
+            consumer,
+            admin: None,
+            unseen: HashMap::new(),
+            connection: connection.clone(),
+            ear,
+            metrics: metrics.clone(),
+        };
         let end = Instant::now() + CONNECT_LIMIT;
         while client.cluster_id(CONNECT_STEP).is_none() {
             client.listen();
@@ -96,6 +104,21 @@ impl Client {
         let cluster_id = self.cluster_id(CONNECT_STEP);
         let cluster_id = cluster_id.ok_or_else(|| Failure::new(Reason::KafkaUnreachable, "no cluster id"))?;
         Ok((cluster_id, topics))
+    }
+
+    /// Notes that a topic exists, whether or not it is shown yet.
+    pub(super) fn expect(&mut self, name: &str) {
+        self.unseen.insert(name.to_owned(), Instant::now());
+    }
+
+    /// Notes that these topics are shown.
+    pub(super) fn have_seen(&mut self, found: &Topics) {
+        self.unseen.retain(|name, _| !found.contains_key(name));
+    }
+
+    /// For how long a topic that exists has not been shown; `None`: nothing is known of it.
+    pub(super) fn unseen_for(&self, name: &str) -> Option<Duration> {
+        self.unseen.get(name).map(Instant::elapsed)
     }
 
     /// Creates topics, at most [`BATCH`]. Partitions or replicas of -1 are the broker's default.
@@ -154,6 +177,7 @@ impl Client {
 
     /// Deletes topics, at most [`BATCH`].
     pub(super) fn delete_topics(&mut self, names: &[&str]) -> Result<Answers, Failure> {
+        self.unseen.retain(|name, _| !names.contains(&name.as_str()));
         let result = block_on(self.admin()?.delete_topics(names, &options()));
         self.answers(Call::DeleteTopics, result)
     }

@@ -16,8 +16,13 @@ use super::settings::{Need, Setting, need};
 use super::trouble::Failure;
 use super::wanted::{Wanted, WantedTopic};
 
-/// For created topics to be known, and for altered settings to be in force, at every broker.
+/// For grown topics to be known, and for altered settings to be in force, at every broker.
 const SPREAD_LIMIT: Duration = Duration::from_secs(3);
+/// For created topics: brokers that make thousands of them take longer, and others wait for this round meanwhile.
+const CREATED_LIMIT: Duration = Duration::from_millis(500);
+/// A topic that exists and is not shown for so long is one that the user may not look at: a broker that is busy with
+/// thousands of new ones shows the last of them after more than a minute.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks meanwhile.
 const SPREAD_STEP: Duration = Duration::from_millis(20);
 
@@ -26,14 +31,30 @@ const SPREAD_STEP: Duration = Duration::from_millis(20);
 pub(super) struct Outcome {
     pub(super) wanted: Arc<Wanted>,
     pub(super) observed: Observed,
-    /// Something failed that may succeed soon.
-    pub(super) again: bool,
+    pub(super) again: Again,
+}
+
+/// Whether something is to be tried again though nothing changes. The later one here outweighs the earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Again {
+    /// It is not.
+    No,
+    /// Something failed that may succeed: with growing pauses.
+    Later,
+    /// Something was done that only needs time to be seen.
+    Soon,
 }
 
 /// A plan, and what became of it so far.
 struct Task {
     plan: Plan,
-    again: bool,
+    again: Again,
+}
+
+impl Task {
+    fn again(&mut self, again: Again) {
+        self.again = self.again.max(again);
+    }
 }
 
 /// Names of all topics of some StockWatches.
@@ -49,19 +70,18 @@ pub(super) fn carry_out(
     mut found: Topics,
     plans: Vec<Plan>,
 ) -> Result<Vec<Outcome>, Failure> {
-    let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, again: false }).collect();
+    let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, again: Again::No }).collect();
     let created = create(client, metrics, &mut tasks)?;
     let grown = grow(client, &mut tasks)?;
     if !created.is_empty() || !grown.is_empty() {
         found = spread(client, &tasks, &created, &grown)?;
-        for place in created.iter().filter(|(_, exists)| *exists) {
-            let (task, topic) = place.0;
-            if !found.contains_key(&tasks[task].plan.wanted.topics[topic].name) {
-                let problem = refusal::invisible(&tasks[task].plan.wanted.topics[topic]);
-                tasks[task].plan.problems.push(problem);
-            }
+    }
+    for (place, count) in &grown {
+        if found.get(&topic(&tasks, *place).name).is_none_or(|is| is.partitions < *count) {
+            tasks[place.0].again(Again::Soon);
         }
     }
+    wait_for_unseen(client, &mut tasks, &found);
     configure(client, &mut tasks)?;
     let outcome = |Task { plan, again }: Task| Outcome {
         observed: Observed::Known {
@@ -78,9 +98,10 @@ pub(super) fn carry_out(
 /// A topic of a task.
 type Place = (usize, usize);
 
-/// The topics that are there now, with whether they were there before the call.
-fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<Vec<(Place, bool)>, Failure> {
-    let all = wishes(tasks, |plan| &plan.create);
+/// Creates what is missing, and gives what is new. What was created a moment ago and is not shown yet is left alone.
+fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<Vec<Place>, Failure> {
+    let mut all = wishes(tasks, |plan| &plan.create);
+    all.retain(|(place, _)| client.unseen_for(&topic(tasks, *place).name).is_none_or(|time| time > PATIENCE));
     let mut created = Vec::new();
     for batch in all.chunks(BATCH) {
         let answers = {
@@ -96,10 +117,16 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
                 Ok(()) => {
                     tracing::info!(topic = topic.name, "topic created");
                     metrics.topics_created.inc();
-                    created.push((*place, false));
+                    client.expect(&topic.name);
+                    created.push(*place);
                 }
                 // Its creation was announced, so it was ours that was not heard of.
-                Err(RDKafkaErrorCode::TopicAlreadyExists) => created.push((*place, true)),
+                Err(RDKafkaErrorCode::TopicAlreadyExists) => {
+                    if client.unseen_for(&topic.name).is_none() {
+                        client.expect(&topic.name);
+                        created.push(*place);
+                    }
+                }
                 Err(code) => {
                     let problem = refusal::creation(topic, *count, code);
                     refuse(&mut tasks[place.0], code, problem);
@@ -108,6 +135,21 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
         }
     }
     Ok(created)
+}
+
+/// What exists and is not shown yet is looked for again: brokers learn of new topics one after another.
+fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &Topics) {
+    client.have_seen(found);
+    for (place, _) in wishes(tasks, |plan| &plan.create) {
+        let Some(time) = client.unseen_for(&topic(tasks, place).name) else { continue };
+        if time > PATIENCE {
+            let problem = refusal::invisible(topic(tasks, place));
+            tasks[place.0].plan.problems.push(problem);
+            tasks[place.0].again(Again::Later);
+        } else {
+            tasks[place.0].again(Again::Soon);
+        }
+    }
 }
 
 /// The topics that have so many partitions now.
@@ -140,15 +182,15 @@ fn grow(client: &mut Client, tasks: &mut [Task]) -> Result<Vec<(Place, i32)>, Fa
 fn spread(
     client: &Client,
     tasks: &[Task],
-    created: &[(Place, bool)],
+    created: &[Place],
     grown: &[(Place, i32)],
 ) -> Result<Topics, Failure> {
     let names = names(tasks.iter().map(|task| &*task.plan.wanted));
-    let end = Instant::now() + SPREAD_LIMIT;
+    let end = Instant::now() + if grown.is_empty() { CREATED_LIMIT } else { SPREAD_LIMIT };
     loop {
         let (_, found) = client.look(&names)?;
         let partitions = |place: Place| found.get(&topic(tasks, place).name).map(|is| is.partitions);
-        let known = created.iter().all(|(place, _)| partitions(*place).is_some())
+        let known = created.iter().all(|place| partitions(*place).is_some())
             && grown.iter().all(|(place, count)| partitions(*place) >= Some(*count));
         if known || Instant::now() > end {
             return Ok(found);
@@ -240,7 +282,7 @@ fn answer(answers: &Answers, name: &str) -> Result<(), RDKafkaErrorCode> {
 /// Passing trouble is not told, only tried again.
 fn refuse(task: &mut Task, code: RDKafkaErrorCode, problem: Problem) {
     if refusal::is_passing(code) {
-        task.again = true;
+        task.again(Again::Later);
         return;
     }
     tracing::warn!(%code, "{}", problem.message);

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use stockwatch_crds::v1alpha1::TopicState;
+
 use super::*;
 use crate::topics::fixtures::{stockwatch, topics, wanted};
 
@@ -23,7 +25,7 @@ fn planned(board: &mut Board, connection: &Connection, work: &Work) -> Vec<Outco
             problem: Problem::of(plan.problems),
         },
         wanted: plan.wanted,
-        again: false,
+        again: Again::No,
     };
     board.plan(connection, "c", &found, &work.wanted).into_iter().map(outcome).collect()
 }
@@ -96,4 +98,42 @@ fn a_changed_connection_leaves_the_old_one() {
     assert!(start.is_some());
     assert_eq!(board.next(&old), Next::Gone);
     assert!(matches!(board.next(&new), Next::At(_)));
+}
+
+#[test]
+fn an_answer_that_the_status_takes_over_during_a_look_is_looked_for_again() {
+    let (mut board, kafka, tech) = (Board::default(), connection("kafka:1"), wanted(stockwatch("a", 1)));
+    board.observe(&kafka, tech.clone());
+    round(&mut board, &kafka);
+    let mut taken = tech.clone();
+    taken.cluster_id = Some("c".into());
+    taken.topics.iter_mut().for_each(|topic| topic.state = Some(TopicState::Found));
+    for before_plan in [true, false] {
+        board.clusters.get_mut(&kafka).unwrap().entries.get_mut(&tech.who).unwrap().due =
+            Some(Instant::now());
+        board.observe(&kafka, tech.clone());
+        let work = board.take(&kafka);
+        let early = before_plan.then(|| board.observe(&kafka, taken.clone()));
+        let outcomes = planned(&mut board, &kafka, &work);
+        assert_eq!(outcomes.is_empty(), early.is_some());
+        board.observe(&kafka, taken.clone());
+        assert!(board.publish(&kafka, outcomes, Vec::new()).is_empty());
+        assert_eq!(board.take(&kafka).wanted.len(), 1, "it is due again");
+        round(&mut board, &kafka);
+    }
+}
+
+#[test]
+fn what_only_needs_time_is_looked_for_soon_and_without_growing_pauses() {
+    let (mut board, kafka, tech) = (Board::default(), connection("kafka:1"), wanted(stockwatch("a", 1)));
+    board.observe(&kafka, tech.clone());
+    for _ in 0..5 {
+        let work = board.take(&kafka);
+        let mut outcomes = planned(&mut board, &kafka, &work);
+        outcomes[0].again = Again::Soon;
+        board.publish(&kafka, outcomes, Vec::new());
+        let entry = board.clusters.get_mut(&kafka).unwrap().entries.get_mut(&tech.who).unwrap();
+        assert!(entry.due.unwrap() <= Instant::now() + SOON);
+        entry.due = Some(Instant::now());
+    }
 }

@@ -1,0 +1,72 @@
+//! A tolerance is edited among many other StockWatches: from the API server's answer to the status that says so.
+
+use std::time::{Duration, Instant};
+
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::error::Result;
+use crate::operator::crowd;
+use crate::operator::follower::{Follower, States};
+use crate::operator::stage::Stage;
+use crate::report::{Report, percentile};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const MILLIS: f64 = 1000.0;
+
+/// Edits so many of the crowd, one after another.
+pub(super) async fn run(
+    stage: &Stage,
+    follower: &Follower,
+    among: &str,
+    edits: usize,
+    report: &mut Report,
+) -> Result<()> {
+    let api = stage.stockwatches();
+    let mut millis = Vec::new();
+    for edit in 0..edits {
+        // Not in step with anything that ticks.
+        sleep(Duration::from_millis(100 + edit as u64 * 37 % 100)).await;
+        let name = crowd::name(edit);
+        let before = follower.state(&name).ok_or("there are fewer StockWatches than edits")?;
+        let generation = before.generation + 1;
+        let patch = Patch::Merge(json!({"spec": {"windows": [
+            {"duration": "5m", "tolerance": format!("0.{generation:04}%")},
+        ]}}));
+        let edited = api.patch(&name, &PatchParams::default(), &patch).await?;
+        let answered = Instant::now();
+        if edited.metadata.generation != Some(generation) {
+            return Err("somebody else edits it as well".into());
+        }
+        let taken = |states: &States| {
+            states.get(&name).is_some_and(|s| s.observed >= generation && s.applied >= generation)
+        };
+        follower.until("an edit is taken in", LIMIT, taken).await?;
+        let at = follower.state(&name).map_or(answered, |state| state.at);
+        millis.push(at.saturating_duration_since(answered).as_secs_f64() * 1e3);
+    }
+    let (p50, most) = (percentile(&mut millis, 50), percentile(&mut millis, 100));
+    report.plain(&format!("edit among {among} to the status, p50 ms"), p50);
+    report.at_most(&format!("edit among {among} to the status, slowest ms"), most, MILLIS);
+    Ok(())
+}
+
+/// StockWatches whose brokers are dead, as many of them; gives their names once all say so. Every second one has an
+/// address that nobody has, the others one that refuses.
+pub(super) async fn dead(stage: &Stage, follower: &Follower, count: usize) -> Result<Vec<String>> {
+    let name = |n: usize| format!("dead-{n:03}");
+    let body = |n: usize| {
+        // Next to the cluster's own address; nobody listens on the lowest ports of the host.
+        let silent = format!("10.200.0.{}:9092", 3 + n % 250);
+        let refusing = format!("{}:{}", stockwatch_tests::Cluster::HOST, 1 + n);
+        crowd::stockwatch(stage.home(), &name(n), if n.is_multiple_of(2) { &silent } else { &refusing })
+    };
+    crowd::apply(&stage.stockwatches(), (0..count).map(body).collect()).await?;
+    let names: Vec<String> = (0..count).map(name).collect();
+    let down = |states: &States| {
+        names.iter().all(|name| states.get(name).is_some_and(|state| state.ready.0 == "False"))
+    };
+    follower.until("the dead brokers are said to be", LIMIT, down).await?;
+    Ok(names)
+}

@@ -1,0 +1,123 @@
+//! Nothing happens: what the operator writes and how much it computes meanwhile. After trouble begins, what is said of it
+//! is written once; the window begins when nothing was written for ten seconds.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::error::Result;
+use crate::operator::crowd;
+use crate::operator::follower::{Follower, States};
+use crate::operator::requests::{self, Writes};
+use crate::operator::stage::Stage;
+use crate::operator::start::is_ready;
+use crate::report::Report;
+
+const LIMIT: Duration = Duration::from_secs(300);
+/// Breaks a rule that the API server does not know.
+const INVALID: &str = "invalid";
+/// Wants of a topic what no broker gives.
+const REFUSED: &str = "refused";
+/// Applied while Kafka is down: the operator asks Kafka at once, and not when it looks at everything again.
+const LATE: &str = "late";
+
+/// What is the matter meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Window {
+    /// Nothing.
+    Calm,
+    /// One StockWatch breaks a rule, and the broker refuses a topic of another.
+    Refused,
+    /// The operators were restarted just before: not one write is legitimate.
+    Restarted,
+    /// The broker is stopped.
+    KafkaDown,
+}
+
+impl Window {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Calm => "idle",
+            Self::Refused => "with refused StockWatches",
+            Self::Restarted => "after a restart",
+            Self::KafkaDown => "with Kafka down",
+        }
+    }
+}
+
+pub(super) async fn run(
+    stage: &Stage,
+    follower: &Follower,
+    window: Window,
+    length: Duration,
+    report: &mut Report,
+) -> Result<()> {
+    let mut writes = Writes::begin(stage);
+    begin(stage, follower, window).await?;
+    let title = window.title();
+    if window != Window::Restarted {
+        let transition = writes.settle(LIMIT).await?;
+        report.note(format!("{title}: written before: {}", requests::listed(&transition)));
+    }
+    let leader = stage.leader().await?;
+    let cpu = leader.cpu_seconds()?;
+    sleep(length).await;
+    let cpu = leader.cpu_seconds()? - cpu;
+    let counts = writes.taken();
+    if requests::sum(&counts) > 0 {
+        report.note(format!("{title}: written: {}", requests::listed(&counts)));
+    }
+    let minutes = length.as_secs_f64() / 60.0;
+    report.at_most(&format!("{minutes:.1} min {title}: writes"), requests::sum(&counts) as f64, 0.0);
+    report.plain(&format!("{minutes:.1} min {title}: the operator's CPU, s"), cpu);
+    if window == Window::Restarted {
+        report.plain("the operator's peak memory after a restart, MB", leader.peak_memory()?);
+    }
+    end(stage, follower, window).await
+}
+
+async fn begin(stage: &Stage, follower: &Follower, window: Window) -> Result<()> {
+    let (home, brokers, api) = (stage.home(), stage.broker.bootstrap(), stage.stockwatches());
+    match window {
+        Window::Calm => {}
+        Window::Refused => {
+            let mut invalid = crowd::stockwatch(home, INVALID, brokers);
+            invalid["spec"]["tickers"][1]["name"] = json!("meta");
+            let mut refused = crowd::stockwatch(home, REFUSED, brokers);
+            refused["spec"]["kafka"]["topics"] = json!({"deadLetter": {"config": {"retention.ms": "never"}}});
+            crowd::apply(&api, vec![invalid, refused]).await?;
+            let said = |states: &States| [INVALID, REFUSED].iter().all(|name| is_refused(states, name));
+            follower.until("the refused ones are said to be", LIMIT, said).await?;
+        }
+        Window::Restarted => stage.restart(),
+        Window::KafkaDown => {
+            stage.broker.stop();
+            crowd::apply(&api, vec![crowd::stockwatch(home, LATE, brokers)]).await?;
+            let all = |states: &States| {
+                states.contains_key(LATE) && states.keys().all(|name| is_refused(states, name))
+            };
+            follower.until("Kafka is said to be down", LIMIT, all).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_refused(states: &States, name: &str) -> bool {
+    states.get(name).is_some_and(|state| state.ready.0 == "False")
+}
+
+async fn end(stage: &Stage, follower: &Follower, window: Window) -> Result<()> {
+    match window {
+        Window::Calm | Window::Restarted => {}
+        Window::Refused => {
+            stage.delete(&[INVALID, REFUSED].map(String::from)).await?;
+            follower.until("all are Ready", LIMIT, |states| is_ready(states, 1)).await?;
+        }
+        Window::KafkaDown => {
+            stage.broker.restart();
+            follower.until("all are Ready again", LIMIT, |states| is_ready(states, 1)).await?;
+        }
+    }
+    Ok(())
+}

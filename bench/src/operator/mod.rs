@@ -1,0 +1,82 @@
+//! The operator with a thousand StockWatches on a real API server and a real broker: how long until all are Ready,
+//! beside plain clients that do the same work; how still it is then; how fast an edit is among all the others.
+
+mod bare;
+mod crowd;
+mod edits;
+mod follower;
+mod idle;
+mod requests;
+mod stage;
+mod start;
+
+use std::fs;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::error::Result;
+use crate::operator::idle::Window;
+use crate::operator::stage::Stage;
+use crate::report::Report;
+
+/// How much of it.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How many StockWatches.
+    #[arg(long, default_value_t = 1000)]
+    stockwatches: usize,
+    /// How long nothing happens, in minutes.
+    #[arg(long, default_value_t = 10.0)]
+    idle_minutes: f64,
+    /// The same with a refused StockWatch, after a restart of the operator and with Kafka down.
+    #[arg(long, default_value_t = 3.0)]
+    trouble_minutes: f64,
+    /// How many StockWatches have dead brokers.
+    #[arg(long, default_value_t = 100)]
+    dead: usize,
+    /// How many edits.
+    #[arg(long, default_value_t = 20)]
+    edits: usize,
+}
+
+/// Measures; true if every bar holds. What it starts ends with it, however it ends.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut report = Report::default();
+    let load = fs::read_to_string("/proc/loadavg")?;
+    report.note(format!("load of the machine before: {}", load.trim()));
+    let result = {
+        let _guard = runtime.enter();
+        let stage = Stage::set(&runtime)?;
+        runtime.block_on(measure(arguments, &stage, &mut report))
+    };
+    report.note(format!("load of the machine after: {}", fs::read_to_string("/proc/loadavg")?.trim()));
+    let held = report.print();
+    result.map(|()| held)
+}
+
+async fn measure(arguments: &Arguments, stage: &Stage, report: &mut Report) -> Result<()> {
+    let (idle, trouble) = (minutes(arguments.idle_minutes), minutes(arguments.trouble_minutes));
+    let follower = stage.follow();
+    start::run(stage, &follower, arguments.stockwatches, report).await?;
+    idle::run(stage, &follower, Window::Calm, idle, report).await?;
+    edits::run(
+        stage,
+        &follower,
+        &format!("{} StockWatches", arguments.stockwatches),
+        arguments.edits,
+        report,
+    )
+    .await?;
+    idle::run(stage, &follower, Window::Refused, trouble, report).await?;
+    idle::run(stage, &follower, Window::Restarted, trouble, report).await?;
+    let dead = edits::dead(stage, &follower, arguments.dead).await?;
+    edits::run(stage, &follower, &format!("{} on dead brokers", dead.len()), arguments.edits, report).await?;
+    stage.delete(&dead).await?;
+    idle::run(stage, &follower, Window::KafkaDown, trouble, report).await
+}
+
+fn minutes(minutes: f64) -> Duration {
+    Duration::from_secs_f64(minutes * 60.0)
+}

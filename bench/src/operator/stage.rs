@@ -1,0 +1,117 @@
+//! The cluster, the broker and the operator that the measurements share.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::{Api, DeleteParams, ListParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use stockwatch_crds::StockWatch;
+use stockwatch_tests::{Broker, Cluster, Namespace, Release};
+use tokio::runtime::Runtime;
+use tokio::time::sleep;
+
+use crate::error::Result;
+use crate::operator::follower::Follower;
+use crate::process::Process;
+
+/// The release, and with it the objects of the operator.
+const RELEASE: &str = "stockwatch";
+/// For an operator to lead.
+const ELECTION: Duration = Duration::from_secs(60);
+/// Deletions at once.
+const AT_ONCE: usize = 16;
+
+/// Everything that runs. Fields are dropped in this order: the operator first, the broker last.
+pub(super) struct Stage {
+    release: Release,
+    home: Namespace,
+    beside: Namespace,
+    _system: Namespace,
+    pub(super) broker: Broker,
+    pub(super) cluster: &'static Cluster,
+    pub(super) client: Client,
+}
+
+impl Stage {
+    /// Starts it all. The operator looks after one namespace, so that plain clients can do the same in another one.
+    pub(super) fn set(runtime: &Runtime) -> Result<Self> {
+        let cluster = Cluster::shared();
+        let broker = Broker::start_wide(cluster);
+        let [system, home, beside] =
+            ["system", "scale", "bare"].map(|purpose| Namespace::create(cluster, purpose));
+        let only = format!("namespaces={{{}}}", home.name());
+        let release = Release::install(cluster, system.name(), RELEASE, &[&only]);
+        let client = runtime.block_on(client(cluster))?;
+        Ok(Self { release, home, beside, _system: system, broker, cluster, client })
+    }
+
+    /// The namespace that the operator looks after.
+    pub(super) fn home(&self) -> &str {
+        self.home.name()
+    }
+
+    /// The namespace of the plain clients.
+    pub(super) fn beside(&self) -> &str {
+        self.beside.name()
+    }
+
+    /// The StockWatches that the operator looks after.
+    pub(super) fn stockwatches(&self) -> Api<StockWatch> {
+        Api::namespaced(self.client.clone(), self.home())
+    }
+
+    /// Who the operator is to the API server.
+    pub(super) fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{RELEASE}", self.release.namespace())
+    }
+
+    /// Sees what becomes of the StockWatches from now on.
+    pub(super) fn follow(&self) -> Follower {
+        Follower::of(self.stockwatches())
+    }
+
+    /// The process of the operator that leads; after a restart nobody does for a moment.
+    pub(super) async fn leader(&self) -> Result<Process> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), self.release.namespace());
+        let begun = Instant::now();
+        loop {
+            let found = leases.list(&ListParams::default()).await?;
+            let holder = found.items.into_iter().find_map(|lease| lease.spec?.holder_identity);
+            let leader =
+                Process::find("stockwatch-operator", &format!("POD_NAME={}", holder.unwrap_or_default()));
+            if leader.is_ok() || begun.elapsed() > ELECTION {
+                return leader;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Has the operators replaced by others.
+    pub(super) fn restart(&self) {
+        let here = ["-n", self.release.namespace(), "rollout"];
+        self.cluster.kubectl(&[&here[..], &["restart", "deployment"]].concat());
+        self.cluster.kubectl(&[&here[..], &["status", "deployment", "--timeout=120s"]].concat());
+    }
+
+    /// Deletes StockWatches.
+    pub(super) async fn delete(&self, names: &[String]) -> Result<()> {
+        let api = self.stockwatches();
+        let delete = |name: &String| {
+            let (api, name) = (api.clone(), name.clone());
+            async move { api.delete(&name, &DeleteParams::default()).await }
+        };
+        Ok(stream::iter(names.iter().map(delete))
+            .buffer_unordered(AT_ONCE)
+            .try_for_each(|_| async { Ok(()) })
+            .await?)
+    }
+}
+
+/// The administrator's client, told of this cluster alone.
+async fn client(cluster: &Cluster) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(cluster.directory().join("kubeconfig"))?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}

@@ -1,0 +1,66 @@
+//! All StockWatches applied at once, until the last is Ready; beside plain clients that do the same work.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::operator::follower::Follower;
+use crate::operator::requests::{self, Writes};
+use crate::operator::stage::Stage;
+use crate::operator::{bare, crowd};
+use crate::report::Report;
+
+/// What a StockWatch owns.
+const OWNED: usize = 7;
+/// That it is being taken up, and that it is Ready.
+const STATUSES: usize = 2;
+const SECONDS: f64 = 60.0;
+const TIMES_BARE: f64 = 2.0;
+const MEGABYTES: f64 = 100.0;
+const LIMIT: Duration = Duration::from_secs(600);
+
+pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report: &mut Report) -> Result<()> {
+    let mut writes = Writes::begin(stage);
+    let bare = bare::run(stage, count).await?;
+    report.note(format!(
+        "plain clients, {count} StockWatches: {:.1} s (objects {:.1} s, topics {:.1} s, shown by the broker {:.1} s)",
+        bare.all, bare.objects, bare.topics, bare.shown
+    ));
+    // The cluster's own controllers take minutes over what was applied.
+    writes.settle_all(LIMIT).await?;
+
+    let leader = stage.leader().await?;
+    let (cpu, reads) = (leader.cpu_seconds()?, requests::reads(stage.cluster));
+    writes.taken();
+    let brokers = stage.broker.bootstrap();
+    let all = (0..count).map(|n| crowd::stockwatch(stage.home(), &crowd::name(n), brokers)).collect();
+    let begun = Instant::now();
+    crowd::apply(&stage.stockwatches(), all).await?;
+    let applied = begun.elapsed().as_secs_f64();
+    let all_ready = |states: &_| is_ready(states, count);
+    let ready = follower.until("all are Ready", LIMIT, all_ready).await? - begun;
+    let ready = ready.as_secs_f64();
+    let (cpu, reads) = (leader.cpu_seconds()? - cpu, requests::reads(stage.cluster) - reads);
+    let counts = writes.settle(LIMIT).await?;
+    writes.settle_all(LIMIT).await?;
+
+    let each = |n: usize| n as f64 / count as f64;
+    report
+        .note(format!("operator: applied by the client after {applied:.1} s, all Ready after {ready:.1} s"));
+    report.note(format!("operator's writes until then: {}", requests::listed(&counts)));
+    report.at_most(&format!("{count} StockWatches applied to Ready, s"), ready, SECONDS);
+    report.plain("the same by plain clients, s", bare.all);
+    report.plain("their topics shown by the broker, s", bare.shown);
+    report.at_most("applied to Ready against plain clients", ready / bare.all, TIMES_BARE);
+    report.plain("the operator's CPU until then, s", cpu);
+    report.at_most("the operator's peak memory, MB", leader.peak_memory()?, MEGABYTES);
+    let most = (OWNED + STATUSES) as f64;
+    report.at_most("writes for each StockWatch", each(requests::sum(&counts)), most);
+    report.plain("reads for each StockWatch, everyone's", reads / count as f64);
+    report.at_most("events", requests::of_resource(&counts, "events") as f64, 0.0);
+    Ok(())
+}
+
+/// So many there are, and all of them are Ready.
+pub(super) fn is_ready(states: &super::follower::States, count: usize) -> bool {
+    states.len() >= count && states.values().all(super::follower::State::is_ready)
+}

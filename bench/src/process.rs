@@ -1,0 +1,58 @@
+//! What the kernel's books say of a process.
+
+use std::fs;
+
+use crate::error::Result;
+
+/// `USER_HZ`: the unit of times in `/proc/PID/stat`, fixed in Linux's interface to user space.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A process, by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process(pub(crate) u32);
+
+impl Process {
+    /// The process of this program that has this in its environment, whichever namespaces it is in.
+    pub(crate) fn find(program: &str, variable: &str) -> Result<Self> {
+        for entry in fs::read_dir("/proc")? {
+            let Ok(pid) = entry?.file_name().to_string_lossy().parse() else { continue };
+            // It may have ended meanwhile.
+            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let command = read("cmdline");
+            let first = command.split(|byte| *byte == 0).next().unwrap_or_default();
+            let environment = read("environ");
+            if first.ends_with(program.as_bytes())
+                && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+            {
+                return Ok(Self(pid));
+            }
+        }
+        Err(format!("no process {program} with {variable}").into())
+    }
+
+    /// User and system time since its start, in seconds.
+    pub(crate) fn cpu_seconds(self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
+        // The second field, the name in parentheses, may hold spaces; utime and stime are the 14th and 15th.
+        let (_, after_name) = stat.rsplit_once(") ").ok_or("an unreadable /proc/PID/stat")?;
+        let ticks: f64 = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+        Ok(ticks / TICKS_PER_SECOND)
+    }
+
+    /// The most memory that it ever had resident, in megabytes.
+    pub(crate) fn peak_memory(self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that it has resident, in megabytes.
+    pub(crate) fn resident_memory(self) -> Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(self, field: &str) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0))?;
+        let line =
+            status.lines().find_map(|l| l.strip_prefix(field)).ok_or("no memory in /proc/PID/status")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
+    }
+}
