@@ -94,7 +94,7 @@ impl Audit {
         let mut requests = Vec::new();
         wait_for(90, what, || {
             requests.extend(self.of(user));
-            soon(enough(&requests), &requests)
+            soon(enough(&requests), (requests.len(), requests.last()))
         });
         requests
     }
