@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test lint chart build bench bench-edits bench-operator crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-edits bench-operator crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,10 @@ cluster-down: need-root ## Ends what "make cluster" started, and removes all of 
 test: build need-java need-go need-root ## Every test, those against a real Kafka and a real Kubernetes included
 	tests/cluster/cluster.sh packages
 	$(CARGO) test $(BUILD) -- --test-threads=2
+
+test-faults: build need-java need-go need-root ## Faults in a real cluster at length (half an hour), and how long recovery from them takes
+	tests/cluster/cluster.sh packages
+	STOCKWATCH_FAULTS=long $(CARGO) test $(BUILD) --test 'faults_*' -- --test-threads=1 --nocapture --include-ignored
 
 lint: need-rust packages chart ## Formatting, lints and the chart
 	$(CARGO) fmt --all --check

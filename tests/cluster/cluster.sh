@@ -8,6 +8,8 @@
 #                                      down what it started, or run the commands that it read; waits for another hold
 #   cluster.sh load TAR...             import images (docker-archive)
 #   cluster.sh stop|kill|start|pause|resume COMPONENT
+#   cluster.sh cut ADDRESS             drop what the API server and the pod of that address send each other
+#   cluster.sh join                    drop nothing any more
 #   cluster.sh tools                   print the directory of kubectl, helm and kubeconform
 #   cluster.sh down                    end it and remove all that it left
 # CLUSTER_DIR holds kubeconfig, data, logs/ and audit.log (/tmp/stockwatch-cluster; not below /run or /var/log).
@@ -63,6 +65,13 @@ up() {
   echo "$KUBECONFIG"
 }
 
+cut() { # ADDRESS
+  inside nft "table ip cut {
+    chain from { type filter hook input priority -10; ip saddr $1 tcp dport 6443 drop; }
+    chain to { type filter hook output priority -10; ip daddr $1 tcp sport 6443 drop; }
+  }"
+}
+
 lock() { # against another that starts; a held cluster keeps it to its end
   [ "$(id -u)" = 0 ] || { say "needs root, for namespaces, mounts and containers"; exit 1; }
   exec 9>$running.lock
@@ -111,6 +120,8 @@ case ${1:-} in
   kill) finish "$2" KILL ;;
   pause) signal "$2" STOP ;;
   resume) signal "$2" CONT ;;
+  cut) cut "$2" ;;
+  join) inside nft delete table ip cut ;;
   down) down ;;
-  *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

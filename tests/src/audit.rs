@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::wait::{soon, wait_for};
 
 /// A request that changed something, or read a Secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,40 @@ pub struct Request {
     pub name: String,
     /// The answer's status.
     pub status: u64,
+    /// The pod whose token it carried; empty for who is no pod.
+    pub pod: String,
+    /// When the server received it, and when it had answered: RFC 3339, comparable as text.
+    pub time: (String, String),
+}
+
+impl Request {
+    /// Whether it took, kept or released a Lease.
+    pub fn leases(&self) -> bool {
+        self.resource == "leases" && self.succeeded()
+    }
+
+    /// Whether it did what it asked for.
+    pub fn succeeded(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+}
+
+/// Panics where another of the pods that made these requests acted than the one that held the Lease.
+///
+/// Who holds the Lease makes requests until another one takes it: after another pod's, the first request of a pod must
+/// be one that took the Lease. That a Lease could not be had is no act.
+pub fn assert_one_leads(requests: &[Request]) {
+    let acts: Vec<&Request> =
+        requests.iter().filter(|request| request.resource != "leases" || request.leases()).collect();
+    for pair in acts.windows(2) {
+        let [before, after] = pair else { continue };
+        assert!(
+            before.pod == after.pod || after.leases(),
+            "{} acted while {} led:\n{after:#?}\nafter\n{before:#?}",
+            after.pod,
+            before.pod
+        );
+    }
 }
 
 /// The requests since a moment.
@@ -52,6 +87,21 @@ impl Audit {
         self.log.seek_relative(i64::try_from(whole).unwrap() - i64::try_from(text.len()).unwrap()).unwrap();
         text[..whole].lines().map(|line| request(&serde_json::from_str(line).unwrap())).collect()
     }
+
+    /// The requests of one user since the last look, once they are as `enough` says.
+    pub fn await_of(
+        &mut self,
+        user: &str,
+        what: &str,
+        mut enough: impl FnMut(&[Request]) -> bool,
+    ) -> Vec<Request> {
+        let mut requests = Vec::new();
+        wait_for(90, what, || {
+            requests.extend(self.of(user));
+            soon(enough(&requests), (requests.len(), requests.last()))
+        });
+        requests
+    }
 }
 
 fn request(event: &Value) -> Request {
@@ -65,5 +115,49 @@ fn request(event: &Value) -> Request {
         namespace: text(&object["namespace"]),
         name: text(&object["name"]),
         status: event["responseStatus"]["code"].as_u64().unwrap_or_default(),
+        pod: text(&event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0]),
+        time: (text(&event["requestReceivedTimestamp"]), text(&event["stageTimestamp"])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requests(made: &[(&str, &str, u64)]) -> Vec<Request> {
+        let request = |(pod, resource, status): &(&str, &str, u64)| Request {
+            user: String::new(),
+            verb: "patch".into(),
+            resource: (*resource).into(),
+            namespace: String::new(),
+            name: String::new(),
+            status: *status,
+            pod: (*pod).into(),
+            time: (String::new(), String::new()),
+        };
+        made.iter().map(request).collect()
+    }
+
+    #[test]
+    fn leaders_one_after_another_are_right_and_a_lease_that_one_could_not_have_is_no_act() {
+        assert_one_leads(&requests(&[
+            ("a", "leases", 201),
+            ("a", "deployments", 200),
+            ("b", "leases", 200),
+            ("a", "leases", 409),
+            ("b", "stockwatches/status", 409),
+            ("a", "leases", 200),
+            ("a", "events", 201),
+        ]));
+    }
+
+    #[test]
+    #[should_panic(expected = "a acted while b led")]
+    fn a_request_of_a_former_leader_is_wrong_even_if_it_was_refused() {
+        assert_one_leads(&requests(&[
+            ("a", "leases", 200),
+            ("b", "leases", 200),
+            ("a", "stockwatches/status", 409),
+        ]));
     }
 }

@@ -10,7 +10,11 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use crate::container::Container;
 use crate::endpoint::Endpoint;
+use crate::wait::wait_for;
+
+const API_SERVER: &str = "kube-apiserver";
 
 static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 
@@ -22,6 +26,11 @@ pub struct Cluster {
     /// Ends what was started for this process at the end of its input.
     holder: Child,
 }
+
+/// A cluster whose API server is down.
+#[derive(Debug)]
+#[must_use]
+pub struct Down<'c>(&'c Cluster);
 
 impl Cluster {
     /// Where pods reach what this process, or a broker of its, listens with.
@@ -63,8 +72,12 @@ impl Cluster {
 
     /// Imports images, as docker-archives.
     pub fn load<'a>(&self, archives: impl IntoIterator<Item = &'a str>) {
-        output(script("cluster.sh").env("CLUSTER_DIR", self.directory()).arg("load").args(archives), "")
-            .unwrap();
+        self.script(&[&["load"], &*archives.into_iter().collect::<Vec<_>>()].concat());
+    }
+
+    /// Runs a command of `cluster.sh` on it.
+    pub(crate) fn script(&self, arguments: &[&str]) {
+        output(script("cluster.sh").env("CLUSTER_DIR", self.directory()).args(arguments), "").unwrap();
     }
 
     /// Its directory, with `kubeconfig`, `audit.log` and `logs/`.
@@ -86,7 +99,13 @@ impl Cluster {
 
     /// Does something to one of its components: `stop`, `kill`, `start`, `pause` or `resume` to `kube-apiserver`, …
     pub fn component(&self, what: &str, name: &str) {
-        output(script("cluster.sh").env("CLUSTER_DIR", self.directory()).args([what, name]), "").unwrap();
+        self.script(&[what, name]);
+    }
+
+    /// Kills its API server, which is started again when what this gives is dropped.
+    pub fn without_api_server(&self) -> Down<'_> {
+        self.component("kill", API_SERVER);
+        Down(self)
     }
 
     /// A command of the cluster's tools (`kubectl`, `helm`), told of this cluster alone.
@@ -118,15 +137,37 @@ impl Cluster {
             .unwrap_or_else(|error| panic!("kubectl get {arguments:?}: {error}: {text}"))
     }
 
-    /// The HTTP servers of a namespace's pods with these labels, by the pods' names; only of pods that have an address.
-    pub(crate) fn endpoints(&self, namespace: &str, labels: &str) -> BTreeMap<String, Endpoint> {
+    /// A namespace's pods with these labels: by name, their UIDs and how often their container was restarted.
+    pub(crate) fn pods(&self, namespace: &str, labels: &str) -> BTreeMap<String, (String, u64)> {
+        let pods = self.get(&["-n", namespace, "pods", "-l", labels]);
+        let pod = |pod: &Value| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
+            (text(&pod["metadata"]["name"]), (text(&pod["metadata"]["uid"]), restarts))
+        };
+        pods["items"].as_array().into_iter().flatten().map(pod).collect()
+    }
+
+    /// The containers of a namespace's pods with these labels that run.
+    pub(crate) fn containers(&self, namespace: &str, labels: &str) -> Vec<Container> {
         let pods =
             self.get(&["-n", namespace, "pods", "-l", labels, "--field-selector=status.phase=Running"]);
-        let endpoint = |pod: &Value| {
-            let address = format!("{}:8080", pod["status"]["podIP"].as_str()?);
-            Some((pod["metadata"]["name"].as_str()?.to_owned(), Endpoint::new(address)))
-        };
-        pods["items"].as_array().into_iter().flatten().filter_map(endpoint).collect()
+        pods["items"].as_array().into_iter().flatten().filter_map(Container::of).collect()
+    }
+
+    /// Has a pod's process end at once, and not start again: another pod may take its place.
+    pub(crate) fn kill_pod(&self, namespace: &str, container: &Container) {
+        // Frozen, it does not hear that it shall end in order.
+        container.pause();
+        let delete = ["-n", namespace, "delete", "pod", &container.pod];
+        self.kubectl(&[&delete[..], &["--grace-period=0", "--force", "--wait=false"]].concat());
+        container.end();
+    }
+
+    /// The HTTP servers of a namespace's pods with these labels, by the pods' names; only of pods that have an address.
+    pub(crate) fn endpoints(&self, namespace: &str, labels: &str) -> BTreeMap<String, Endpoint> {
+        let containers = self.containers(namespace, labels).into_iter();
+        containers.map(|container| (container.pod.clone(), container.http())).collect()
     }
 
     /// Whether an account may do something, as `kubectl auth can-i` says.
@@ -139,6 +180,13 @@ impl Cluster {
             "no" => false,
             other => panic!("can-i {question:?}: {other}: {}", String::from_utf8_lossy(&answer.stderr)),
         }
+    }
+}
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.0.component("start", API_SERVER);
+        wait_for(60, "the API server", || self.0.try_kubectl(&["get", "--raw", "/readyz"]));
     }
 }
 

@@ -1,11 +1,14 @@
 //! Releases of the chart.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use crate::cluster::{Cluster, output};
+use crate::container::Container;
 use crate::namespace::Namespace;
+use crate::wait::wait_for;
 
 /// The chart's directory.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/stockwatch");
@@ -108,6 +111,51 @@ impl Release {
     /// The labels of the operators' pods.
     pub fn pods(&self) -> String {
         format!("app.kubernetes.io/name=stockwatch-operator,app.kubernetes.io/instance={}", self.name)
+    }
+
+    /// Who the operators are to the API server.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
+
+    /// The operators' pods: by name, their UIDs and how often their container was restarted.
+    pub fn operators(&self) -> BTreeMap<String, (String, u64)> {
+        self.cluster.pods(&self.namespace, &self.pods())
+    }
+
+    /// Has an operator's pod end at once: another one takes its place.
+    pub fn kill_pod(&self, operator: &Container) {
+        self.cluster.kill_pod(&self.namespace, operator);
+    }
+
+    /// Deletes an operator's pod in order.
+    pub fn delete_pod(&self, operator: &Container) {
+        self.cluster.kubectl(&["-n", &self.namespace, "delete", "pod", &operator.pod, "--wait=false"]);
+    }
+
+    /// The operators' containers that run.
+    pub fn containers(&self) -> Vec<Container> {
+        self.cluster.containers(&self.namespace, &self.pods())
+    }
+
+    /// The pod that holds the Lease; empty when none does.
+    pub fn leader(&self) -> String {
+        let lease = ["-n", &self.namespace, "get", "lease", &self.name];
+        self.cluster.kubectl(&[&lease[..], &["-o", "jsonpath={.spec.holderIdentity}"]].concat())
+    }
+
+    /// Waits until an operator leads and all of them are ready, and gives the leader's container first.
+    pub fn await_operators(&self) -> Vec<Container> {
+        let deployment = format!("deployment/{}", self.name);
+        let rollout = ["-n", &self.namespace, "rollout", "status", &deployment, "--timeout=90s"];
+        self.cluster.kubectl(&rollout);
+        wait_for(60, "a leader", || {
+            let (leader, mut containers) = (self.leader(), self.containers());
+            containers.sort_by_key(|container| container.pod != leader);
+            let leads =
+                containers.first().is_some_and(|first| first.http().metric("operator_leading", "") > 0.0);
+            if leads { Ok(containers) } else { Err(format!("{leader} of {containers:?}")) }
+        })
     }
 
     /// The sum of a metric's samples over all operators, named without what they all begin with; only those whose labels

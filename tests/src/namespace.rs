@@ -1,12 +1,17 @@
 //! A namespace of a test, gone with the value that stands for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::ManuallyDrop;
 
 use serde_json::Value;
 
 use crate::cluster::{Cluster, output};
+use crate::container::Container;
 use crate::endpoint::Endpoint;
+
+/// The kinds that operators make.
+const OWNED: &str = "deployments,services,configmaps,serviceaccounts,roles.rbac.authorization.k8s.io,\
+    rolebindings.rbac.authorization.k8s.io,poddisruptionbudgets";
 
 /// A namespace that enforces the Pod Security Standard `restricted`.
 #[derive(Debug)]
@@ -76,13 +81,23 @@ impl Namespace {
 
     /// The pods with these labels: by name, their UIDs and how often their container was restarted.
     pub fn pods(&self, labels: &str) -> BTreeMap<String, (String, u64)> {
-        let pods = self.get(&["pods", "-l", labels]);
-        let pod = |pod: &Value| {
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
-            (text(&pod["metadata"]["name"]), (text(&pod["metadata"]["uid"]), restarts))
-        };
-        pods["items"].as_array().into_iter().flatten().map(pod).collect()
+        self.cluster.pods(&self.name, labels)
+    }
+
+    /// What operators made of StockWatches here, as `deployment.apps/tech-stockwatch`.
+    pub fn owned(&self) -> BTreeSet<String> {
+        let names = self.kubectl(&["get", OWNED, "-l", "stockwatch.dev/name", "-o", "name"]);
+        names.lines().map(str::to_owned).collect()
+    }
+
+    /// The containers of the pods with these labels that run.
+    pub fn containers(&self, labels: &str) -> Vec<Container> {
+        self.cluster.containers(&self.name, labels)
+    }
+
+    /// Has a pod's process end at once, and not start again.
+    pub fn kill_pod(&self, container: &Container) {
+        self.cluster.kill_pod(&self.name, container);
     }
 
     /// The HTTP servers of the pods with these labels, by the pods' names; only of pods that have an address.

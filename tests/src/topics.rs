@@ -133,6 +133,12 @@ impl Topics {
         });
     }
 
+    /// The names of all topics.
+    pub fn names(&self) -> BTreeSet<String> {
+        let all = self.admin.inner().fetch_metadata(None, TIMEOUT).unwrap();
+        all.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
     /// The names of all consumer groups.
     pub fn groups(&self) -> BTreeSet<String> {
         let list = self.admin.inner().fetch_group_list(None, TIMEOUT).unwrap();

@@ -8,9 +8,6 @@ use stockwatch_tests::{Broker, Cluster, Namespace, Release, Topic, Topics, Watch
 
 static BROKER: LazyLock<Broker> = LazyLock::new(|| Broker::start_for_pods(Cluster::shared()));
 
-const OWNED: &str = "deployments,services,configmaps,serviceaccounts,roles.rbac.authorization.k8s.io,\
-    rolebindings.rbac.authorization.k8s.io,poddisruptionbudgets";
-
 /// A StockWatch whose worker makes quotes up, with a deletion policy.
 fn watch(broker: &Broker, home: &Namespace, name: &str, policy: Option<&str>) -> Watch {
     let mut watch = Watch::new(name, broker.bootstrap());
@@ -75,7 +72,7 @@ fn the_policy_at_deletion_decides_over_what_was_created_and_what_was_found_stays
 
     home.kubectl(&["delete", "stockwatches", "--all", "--timeout=90s"]);
     wait_for(60, "owned objects collected", || {
-        let seen = home.kubectl(&["get", OWNED, "-l", "stockwatch.dev/name", "-o", "name"]);
+        let seen = home.owned();
         soon(seen.is_empty(), seen)
     });
     for (watch, expected) in

@@ -4,7 +4,6 @@
 
 use std::sync::LazyLock;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, Topic, soon, wait_for};
 
@@ -14,27 +13,8 @@ static BROKER: LazyLock<Broker> = LazyLock::new(|| Broker::start_for_pods(Cluste
 const WATCH: &str = "stockwatch/tech";
 const PODS: &str = "stockwatch.dev/name=tech";
 
-/// It runs with so many workers.
-fn running(home: &Namespace, replicas: u32) -> Scene<'static> {
-    let mut scene = Scene::apply(&BROKER, home, "tech", |_| {});
-    home.kubectl(&["scale", WATCH, &format!("--replicas={replicas}")]);
-    scene.applied_again(&home.get(&[WATCH]));
-    home.wait(120, WATCH, "condition=Ready");
-    scene
-}
-
 fn market() -> Market {
     Market::new(11, &["a", "b", "c", "d"])
-}
-
-fn tolerance(tolerance: &str) -> Value {
-    let windows = ["5m", "10m", "15m"].map(|window| json!({"duration": window, "tolerance": tolerance}));
-    json!({"spec": {"windows": windows}})
-}
-
-fn await_applied(home: &Namespace, scene: &Scene<'_>) {
-    home.wait(90, WATCH, &format!("jsonpath={{.status.appliedGeneration}}={}", scene.generation()));
-    home.wait(90, WATCH, "condition=Ready");
 }
 
 /// The reason of its condition Ready.
@@ -42,47 +22,17 @@ fn reason(home: &Namespace) -> Value {
     home.get(&[WATCH])["status"]["conditions"][0]["reason"].clone()
 }
 
-/// Waits until there are so many workers, and none besides.
-fn await_workers(home: &Namespace, replicas: usize) {
-    home.wait(90, WATCH, &format!("jsonpath={{.status.replicas}}={replicas}"));
-    home.wait(90, WATCH, "condition=Ready");
-    wait_for(60, &format!("{replicas} workers"), || {
-        let pods = home.pods(PODS);
-        soon(pods.len() == replicas, pods)
-    });
-}
-
-/// Waits until the workers have come so many raw records further.
-fn await_progress(scene: &Scene<'_>, records: i64) {
-    let now: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-    scene.await_committed(now + records);
-}
-
-/// Ends the worker's process at once (SIGKILL), as the kernel would that is out of memory.
-fn kill_worker(home: &Namespace) {
-    let watch = format!("{}/tech", home.name());
-    let is_worker = |pid: &i32| {
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0).any(|argument| argument == watch.as_bytes())
-    };
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let workers: Vec<i32> = pids.filter(is_worker).collect();
-    assert_eq!(workers.len(), 1, "one worker's process: {workers:?}");
-    kill_process(Pid::from_raw(workers[0]).unwrap(), Signal::KILL).unwrap();
-}
-
 #[test]
 fn kubectl_scale_under_load_moves_partitions_and_loses_nothing() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "scale");
-    let mut scene = running(&home, 1);
+    let mut scene = Scene::running(&BROKER, &home, "tech", 1);
     let feeder = scene.feed(market(), 300);
     let path = format!("/apis/stockwatch.dev/v1alpha1/namespaces/{}/stockwatches/tech/scale", home.name());
     for replicas in [3, 0, 1] {
         home.kubectl(&["scale", WATCH, &format!("--replicas={replicas}")]);
         scene.applied_again(&home.get(&[WATCH]));
-        await_workers(&home, replicas);
+        scene.await_workers(&home, replicas);
         let scale: Value = serde_json::from_str(&home.kubectl(&["get", "--raw", &path])).unwrap();
         // A zero is left out.
         let counts = ["spec", "status"].map(|part| scale[part]["replicas"].as_u64().unwrap_or(0));
@@ -98,7 +48,7 @@ fn kubectl_scale_under_load_moves_partitions_and_loses_nothing() {
             let owned: Vec<f64> = workers.values().map(|w| w.metric("partitions_owned", "")).collect();
             soon(owned == vec![if replicas == 3 { 1.0 } else { 3.0 }; replicas], owned)
         });
-        await_progress(&scene, 300);
+        scene.await_progress(300);
     }
     feeder.stop();
     scene.assert_right();
@@ -108,19 +58,19 @@ fn kubectl_scale_under_load_moves_partitions_and_loses_nothing() {
 fn a_cold_edit_replaces_the_workers_a_hot_one_does_not_and_neither_loses_a_quote() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "roll");
-    let mut scene = running(&home, 2);
+    let mut scene = Scene::running(&BROKER, &home, "tech", 2);
     let before = home.pods(PODS);
     let feeder = scene.feed(market(), 300);
     let cold = json!({"labels": {"team": "quotes"}, "nodeSelector": {"kubernetes.io/os": "linux"}});
-    scene.applied_again(&home.patch(WATCH, &json!({"spec": {"worker": cold}})));
-    await_applied(&home, &scene);
-    await_workers(&home, 2);
+    scene.patch(&home, &json!({"worker": cold}));
+    scene.await_applied(&home);
+    scene.await_workers(&home, 2);
     let replaced = home.pods("team=quotes");
     assert!(replaced.len() == 2 && before.keys().all(|pod| !replaced.contains_key(pod)), "{replaced:?}");
-    await_progress(&scene, 300);
-    scene.applied_again(&home.patch(WATCH, &tolerance("0.02%")));
-    await_applied(&home, &scene);
-    await_progress(&scene, 300);
+    scene.await_progress(300);
+    scene.retune(&home, "0.02%");
+    scene.await_applied(&home);
+    scene.await_progress(300);
     feeder.stop();
     scene.assert_right();
     assert_eq!(home.pods(PODS), replaced, "no pod was replaced or restarted by what is hot");
@@ -130,8 +80,9 @@ fn a_cold_edit_replaces_the_workers_a_hot_one_does_not_and_neither_loses_a_quote
 fn edits_that_overtake_each_other_lose_nothing_and_end_as_the_last_one_says() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "hurry");
-    let mut scene = running(&home, 1);
+    let mut scene = Scene::running(&BROKER, &home, "tech", 1);
     let feeder = scene.feed(market(), 300);
+    let windows = ["5m", "10m", "15m"].map(|window| json!({"duration": window, "tolerance": "0.01%"}));
     let worker = |count: u32, team: &str| json!({"worker": {"replicas": count, "labels": {"team": team}}});
     for spec in [
         worker(3, "a"),
@@ -139,19 +90,19 @@ fn edits_that_overtake_each_other_lose_nothing_and_end_as_the_last_one_says() {
         json!({"suspend": true}),
         json!({"suspend": false}),
         worker(3, "b"),
-        tolerance("0.01%")["spec"].clone(),
+        json!({"windows": windows}),
         worker(1, "c"),
         worker(2, "d"),
     ] {
-        scene.applied_again(&home.patch(WATCH, &json!({"spec": spec})));
+        scene.patch(&home, &spec);
         if scene.generation() % 2 == 1 {
-            await_progress(&scene, 100);
+            scene.await_progress(100);
         }
     }
-    await_applied(&home, &scene);
-    await_workers(&home, 2);
+    scene.await_applied(&home);
+    scene.await_workers(&home, 2);
     assert_eq!(home.pods("team=d"), home.pods(PODS));
-    await_progress(&scene, 300);
+    scene.await_progress(300);
     feeder.stop();
     scene.assert_right();
 }
@@ -160,13 +111,13 @@ fn edits_that_overtake_each_other_lose_nothing_and_end_as_the_last_one_says() {
 fn suspended_it_is_ready_without_workers_and_resumed_it_computes_what_came_meanwhile() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "suspend");
-    let (mut scene, mut market) = (running(&home, 2), market());
+    let (mut scene, mut market) = (Scene::running(&BROKER, &home, "tech", 2), market());
     scene.send_market(&mut market, 300);
     scene.settle();
-    scene.applied_again(&home.patch(WATCH, &json!({"spec": {"suspend": true}})));
-    await_applied(&home, &scene);
+    scene.patch(&home, &json!({"suspend": true}));
+    scene.await_applied(&home);
     assert_eq!(reason(&home), "Suspended");
-    await_workers(&home, 0);
+    scene.await_workers(&home, 0);
     let before = scene.committed();
     scene.send_market(&mut market, 300);
     for topic in Topic::ALL {
@@ -174,9 +125,9 @@ fn suspended_it_is_ready_without_workers_and_resumed_it_computes_what_came_meanw
     }
     assert_eq!(scene.committed(), before, "nobody reads");
 
-    scene.applied_again(&home.patch(WATCH, &json!({"spec": {"suspend": false}})));
-    await_applied(&home, &scene);
-    await_workers(&home, 2);
+    scene.patch(&home, &json!({"suspend": false}));
+    scene.await_applied(&home);
+    scene.await_workers(&home, 2);
     assert_eq!(reason(&home), "Working");
     scene.assert_right();
 }
@@ -185,29 +136,29 @@ fn suspended_it_is_ready_without_workers_and_resumed_it_computes_what_came_meanw
 fn the_replacement_of_a_killed_worker_judges_by_the_newest_tolerance() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "kill");
-    let mut scene = running(&home, 1);
+    let mut scene = Scene::running(&BROKER, &home, "tech", 1);
     let feeder = scene.feed(market(), 300);
-    await_progress(&scene, 300);
+    scene.await_progress(300);
     let before = home.pods(PODS);
 
-    scene.applied_again(&home.patch(WATCH, &tolerance("0.02%")));
-    kill_worker(&home);
+    scene.retune(&home, "0.02%");
+    home.containers(PODS)[0].kill();
     wait_for(60, "its container is restarted", || {
         let pods = home.pods(PODS);
         soon(pods.keys().eq(before.keys()) && pods.values().all(|(_, restarts)| *restarts == 1), pods)
     });
-    await_applied(&home, &scene);
-    await_progress(&scene, 300);
+    scene.await_applied(&home);
+    scene.await_progress(300);
 
-    scene.applied_again(&home.patch(WATCH, &tolerance("0.01%")));
+    scene.retune(&home, "0.01%");
     let pod = before.keys().next().unwrap();
     home.kubectl(&["delete", "pod", pod, "--grace-period=0", "--force", "--wait=false"]);
     wait_for(60, "another pod takes its place", || {
         let pods = home.pods(PODS);
         soon(pods.len() == 1 && !pods.contains_key(pod), pods)
     });
-    await_applied(&home, &scene);
-    await_progress(&scene, 300);
+    scene.await_applied(&home);
+    scene.await_progress(300);
     feeder.stop();
     scene.assert_right();
     let last = scene.read(Topic::Alarms).into_iter().filter_map(|alarms| Some(alarms.last()?.json()));
@@ -222,7 +173,7 @@ fn the_replacement_of_a_killed_worker_judges_by_the_newest_tolerance() {
 fn a_spec_that_only_the_operator_finds_wrong_is_said_to_be_and_workers_old_and_new_keep_the_last_good_one() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "wrong");
-    let mut scene = running(&home, 1);
+    let mut scene = Scene::running(&BROKER, &home, "tech", 1);
     let feeder = scene.feed(market(), 300);
     let tickers =
         |d: Value| json!({"spec": {"tickers": [{"symbol": "a"}, {"symbol": "b"}, {"symbol": "c"}, d]}});
@@ -237,7 +188,7 @@ fn a_spec_that_only_the_operator_finds_wrong_is_said_to_be_and_workers_old_and_n
         let events = home.get(&chosen);
         soon(events["items"][0]["message"] == ready["message"], &events["items"])
     });
-    await_progress(&scene, 300);
+    scene.await_progress(300);
 
     let before = home.pods(PODS);
     home.kubectl(&["delete", "pods", "-l", PODS, "--wait=false"]);
@@ -245,12 +196,12 @@ fn a_spec_that_only_the_operator_finds_wrong_is_said_to_be_and_workers_old_and_n
         let pods = home.pods(PODS);
         soon(pods.len() == 1 && pods.keys().ne(before.keys()), pods)
     });
-    await_progress(&scene, 600);
+    scene.await_progress(600);
     assert_eq!(home.get(&chosen)["items"].as_array().unwrap().len(), 1, "said once");
 
     scene.applied_again(&home.patch(WATCH, &tickers(json!({"symbol": "d"}))));
-    await_applied(&home, &scene);
-    await_progress(&scene, 300);
+    scene.await_applied(&home);
+    scene.await_progress(300);
     feeder.stop();
     scene.assert_right();
 }

@@ -2,18 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::process::Command;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Broker, CHART, Cluster, Market, Namespace, Release, Scene, Watch, soon, wait_for};
+use stockwatch_tests::{
+    Broker, CHART, Cluster, Market, Namespace, Release, Scene, Watch, soon, turn, wait_for,
+};
 
 static BROKER: LazyLock<Broker> = LazyLock::new(|| Broker::start_for_pods(Cluster::shared()));
-
-/// One test after another: each of them installs the one definition of the cluster.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The chart's value with which a release looks after one namespace alone.
 fn only(home: &Namespace) -> String {

@@ -1,0 +1,67 @@
+//! A scene whose workers run in the cluster.
+
+use serde_json::{Value, json};
+
+use crate::broker::Broker;
+use crate::namespace::Namespace;
+use crate::scene::Scene;
+use crate::wait::{soon, wait_for};
+
+impl<'b> Scene<'b> {
+    /// Applied as by [`Scene::apply`] and scaled to so many workers; awaited until it is ready.
+    pub fn running(broker: &'b Broker, home: &Namespace, name: &str, replicas: usize) -> Self {
+        let mut scene = Self::apply(broker, home, name, |_| {});
+        let object = scene.object();
+        home.kubectl(&["scale", &object, &format!("--replicas={replicas}")]);
+        scene.applied_again(&home.get(&[&object]));
+        scene.await_workers(home, replicas);
+        scene
+    }
+
+    /// As `kubectl` names it.
+    pub fn object(&self) -> String {
+        format!("stockwatch/{}", self.watch.name)
+    }
+
+    /// The labels of its workers' pods.
+    pub fn pods(&self) -> String {
+        format!("stockwatch.dev/name={}", self.watch.name)
+    }
+
+    /// Merges something into its spec, as its next generation.
+    pub fn patch(&mut self, home: &Namespace, spec: &Value) {
+        let object = home.patch(&self.object(), &json!({"spec": spec}));
+        self.applied_again(&object);
+    }
+
+    /// Gives all its windows another tolerance, as its next generation.
+    pub fn retune(&mut self, home: &Namespace, tolerance: &str) {
+        let window =
+            |(minutes, _): &(u32, String)| json!({"duration": format!("{minutes}m"), "tolerance": tolerance});
+        let windows: Value = self.watch.windows.iter().map(window).collect();
+        self.patch(home, &json!({"windows": windows}));
+    }
+
+    /// Waits until the status says that it works by its last generation.
+    pub fn await_applied(&self, home: &Namespace) {
+        let applied = format!("jsonpath={{.status.appliedGeneration}}={}", self.generation());
+        home.wait(90, &self.object(), &applied);
+        home.wait(90, &self.object(), "condition=Ready");
+    }
+
+    /// Waits until there are so many workers, and none besides.
+    pub fn await_workers(&self, home: &Namespace, replicas: usize) {
+        home.wait(120, &self.object(), &format!("jsonpath={{.status.replicas}}={replicas}"));
+        home.wait(120, &self.object(), "condition=Ready");
+        wait_for(60, &format!("{replicas} workers"), || {
+            let pods = home.pods(&self.pods());
+            soon(pods.len() == replicas, pods)
+        });
+    }
+
+    /// Waits until the workers have come so many raw records further.
+    pub fn await_progress(&self, records: i64) {
+        let now: i64 = self.committed().values().map(|(offset, _)| offset).sum();
+        self.await_committed(now + records);
+    }
+}
