@@ -37,7 +37,7 @@ pub(super) struct Client {
     consumer: BaseConsumer<Ear>,
     // Connects by itself, so only once there is something to do.
     admin: Option<AdminClient<Ear>>,
-    // Topics that exist but are not shown, since when.
+    // Topics that exist but are not shown, and until when that is no trouble.
     unseen: HashMap<String, Instant>,
     connection: Connection,
     ear: Ear,
@@ -106,9 +106,9 @@ impl Client {
         Ok((cluster_id, topics))
     }
 
-    /// Notes that a topic exists, whether or not it is shown yet.
-    pub(super) fn expect(&mut self, name: &str) {
-        self.unseen.insert(name.to_owned(), Instant::now());
+    /// Notes that a topic exists and is to be shown within `patience`.
+    pub(super) fn expect(&mut self, name: &str, patience: Duration) {
+        self.unseen.insert(name.to_owned(), Instant::now() + patience);
     }
 
     /// Notes that these topics are shown.
@@ -116,9 +116,9 @@ impl Client {
         self.unseen.retain(|name, _| !found.contains_key(name));
     }
 
-    /// For how long a topic that exists has not been shown; `None`: nothing is known of it.
-    pub(super) fn unseen_for(&self, name: &str) -> Option<Duration> {
-        self.unseen.get(name).map(Instant::elapsed)
+    /// Whether a topic that exists and is not shown may still be; `None`: nothing is known of it.
+    pub(super) fn may_appear(&self, name: &str) -> Option<bool> {
+        self.unseen.get(name).map(|end| Instant::now() < *end)
     }
 
     /// Creates topics, at most [`BATCH`]. Partitions or replicas of -1 are the broker's default.

@@ -20,9 +20,11 @@ use super::wanted::{Wanted, WantedTopic};
 const SPREAD_LIMIT: Duration = Duration::from_secs(3);
 /// For created topics: brokers that make thousands of them take longer, and others wait for this round meanwhile.
 const CREATED_LIMIT: Duration = Duration::from_millis(500);
-/// A topic that exists and is not shown for so long is one that the user may not look at: a broker that is busy with
-/// thousands of new ones shows the last of them after more than a minute.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// A topic that exists and is not shown for so long is one that the user may not look at.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same of one that was created: a broker that is busy with thousands of new ones shows the last of them after more
+/// than a minute.
+const CREATED_PATIENCE: Duration = Duration::from_secs(300);
 /// Between two looks meanwhile.
 const SPREAD_STEP: Duration = Duration::from_millis(20);
 
@@ -101,7 +103,7 @@ type Place = (usize, usize);
 /// Creates what is missing, and gives what is new. What was created a moment ago and is not shown yet is left alone.
 fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<Vec<Place>, Failure> {
     let mut all = wishes(tasks, |plan| &plan.create);
-    all.retain(|(place, _)| client.unseen_for(&topic(tasks, *place).name).is_none_or(|time| time > PATIENCE));
+    all.retain(|(place, _)| client.may_appear(&topic(tasks, *place).name) != Some(true));
     let mut created = Vec::new();
     for batch in all.chunks(BATCH) {
         let answers = {
@@ -117,13 +119,13 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
                 Ok(()) => {
                     tracing::info!(topic = topic.name, "topic created");
                     metrics.topics_created.inc();
-                    client.expect(&topic.name);
+                    client.expect(&topic.name, CREATED_PATIENCE);
                     created.push(*place);
                 }
                 // Its creation was announced, so it was ours that was not heard of.
                 Err(RDKafkaErrorCode::TopicAlreadyExists) => {
-                    if client.unseen_for(&topic.name).is_none() {
-                        client.expect(&topic.name);
+                    if client.may_appear(&topic.name).is_none() {
+                        client.expect(&topic.name, PATIENCE);
                         created.push(*place);
                     }
                 }
@@ -141,13 +143,14 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
 fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &Topics) {
     client.have_seen(found);
     for (place, _) in wishes(tasks, |plan| &plan.create) {
-        let Some(time) = client.unseen_for(&topic(tasks, place).name) else { continue };
-        if time > PATIENCE {
-            let problem = refusal::invisible(topic(tasks, place));
-            tasks[place.0].plan.problems.push(problem);
-            tasks[place.0].again(Again::Later);
-        } else {
-            tasks[place.0].again(Again::Soon);
+        match client.may_appear(&topic(tasks, place).name) {
+            Some(true) => tasks[place.0].again(Again::Soon),
+            Some(false) => {
+                let problem = refusal::invisible(topic(tasks, place));
+                tasks[place.0].plan.problems.push(problem);
+                tasks[place.0].again(Again::Later);
+            }
+            None => {}
         }
     }
 }
