@@ -19,7 +19,7 @@ async fn a_topic_is_announced_before_it_is_created() {
     assert_eq!(kafka::states(&first), [Creating; 6]);
     assert!(topics("announced.").is_empty(), "nothing is created that the status does not know of");
     taken(&mut tech, &first);
-    let second = operator.answer(&plain(), &tech).await;
+    let second = operator.settled(&plain(), &tech).await;
     assert_eq!(kafka::states(&second), [Created; 6]);
     assert_eq!(problem(&second), None);
     assert_eq!(kafka::partitions(&second), [3; 6], "the outputs follow the raw topic");
@@ -36,7 +36,7 @@ async fn fifty_stockwatches_share_the_calls() {
         assert_eq!(operator.kafka.observe(&plain(), tech.clone()), Observed::Pending);
     }
     for tech in &all {
-        assert_eq!(kafka::states(&operator.answer(&plain(), tech).await), [Created; 6]);
+        assert_eq!(kafka::states(&operator.settled(&plain(), tech).await), [Created; 6]);
     }
     assert_eq!(topics("fifty-").len(), 300);
     assert_eq!(operator.calls(Call::Create), 3, "a hundred topics a call");
@@ -80,7 +80,9 @@ async fn more_replicas_than_brokers_are_refused_with_the_field() {
     let mut tech = wanted("brokers", 1);
     tech.topics.iter_mut().for_each(|topic| topic.state = Some(Creating));
     tech.topics[4].replication_factor = Some(3);
-    let observed = operator.answer(&plain(), &tech).await;
+    let others_are_there =
+        |seen: &Observed| kafka::states(seen).iter().filter(|state| **state == Created).count() == 5;
+    let observed = operator.until(&plain(), &tech, others_are_there).await;
     assert_eq!(problem(&observed), Some(Reason::TopicRefused));
     assert!(kafka::message(&observed).contains("deviationAlarm.replicationFactor"), "{observed:?}");
     assert_eq!(topics("brokers.").len(), 5, "the others are created");

@@ -132,6 +132,12 @@ impl Operator {
         self.until(connection, wanted, |observed| *observed != Observed::Pending).await
     }
 
+    /// The first answer with trouble or without a topic that is still to be seen.
+    pub(crate) async fn settled(&mut self, connection: &Connection, wanted: &Wanted) -> Observed {
+        let is = |seen: &Observed| problem(seen).is_some() || !states(seen).contains(&TopicState::Creating);
+        self.until(connection, wanted, is).await
+    }
+
     /// The first such answer.
     pub(crate) async fn until(
         &mut self,
@@ -154,11 +160,12 @@ impl Operator {
     }
 
     pub(crate) async fn create_at(&mut self, connection: &Connection, wanted: &mut Wanted) {
-        for _ in 0..2 {
-            let observed = self.answer(connection, wanted).await;
-            assert_eq!(problem(&observed), None, "{}", message(&observed));
-            taken(wanted, &observed);
-        }
+        let announced = self.answer(connection, wanted).await;
+        assert_eq!(problem(&announced), None, "{}", message(&announced));
+        taken(wanted, &announced);
+        let created = self.settled(connection, wanted).await;
+        assert_eq!(problem(&created), None, "{}", message(&created));
+        taken(wanted, &created);
     }
 
     /// The first such state of a deletion.
