@@ -19,7 +19,9 @@ use lease::{Candidate, Next, held, released};
 const RENEW_WITHIN: Duration = Duration::from_secs(6);
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// Between two attempts, of a candidate and of a leader whose renewal failed.
+/// Between two looks of a candidate: what a Lease released in order is missed for at most.
+const LOOK: Duration = Duration::from_millis(500);
+/// Between two attempts of a leader whose renewal failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// For one request.
 const REQUEST: Duration = Duration::from_secs(2);
@@ -77,7 +79,7 @@ impl Leader {
                     }
                 }
             }
-            sleep(RETRY).await;
+            sleep(LOOK).await;
         }
     }
 
