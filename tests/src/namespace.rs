@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::cluster::{Cluster, output};
 use crate::container::Container;
 use crate::endpoint::Endpoint;
+use crate::wait::PATIENCE;
 
 /// The kinds that operators make.
 const OWNED: &str = "deployments,services,configmaps,serviceaccounts,roles.rbac.authorization.k8s.io,\
@@ -108,6 +109,7 @@ impl Namespace {
     /// Waits, as `kubectl wait` does, until `object` is as `condition` says: `condition=Ready`,
     /// `jsonpath={.status.tickers}=2`, `delete`.
     pub fn wait(&self, seconds: u64, object: &str, condition: &str) {
+        let seconds = PATIENCE * seconds;
         let arguments = ["wait", &format!("--for={condition}"), object, &format!("--timeout={seconds}s")];
         if let Err(message) = self.try_kubectl(&arguments) {
             let seen = self.try_kubectl(&["get", object, "-o", "yaml"]).unwrap_or_else(|message| message);

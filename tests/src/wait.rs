@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 
 /// A machine that does other things as well gets so many times longer.
-const PATIENCE: u64 = 3;
+pub(crate) const PATIENCE: u64 = 3;
 
 /// Waits until `look` gives a value, and panics with `what` and the last thing seen instead when it has not come within
 /// `seconds`, as it would on a quiet machine.

@@ -2,7 +2,7 @@
 //! there before.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 use stockwatch_tests::{
@@ -10,6 +10,9 @@ use stockwatch_tests::{
 };
 
 static BROKER: LazyLock<Broker> = LazyLock::new(|| Broker::start_for_pods(Cluster::shared()));
+
+/// Taken whole by a test that counts the operators' calls.
+static ALONE: RwLock<()> = RwLock::new(());
 
 const PODS: &str = "stockwatch.dev/name=tech";
 
@@ -53,6 +56,7 @@ fn calls(release: &Release, kind: &str) -> f64 {
 
 #[test]
 fn output_topics_grow_as_the_spec_says_while_the_worker_goes_on() {
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "grow");
     let mut scene = Scene::apply(&BROKER, &home, "tech", |_| {});
@@ -85,6 +89,7 @@ fn output_topics_grow_as_the_spec_says_while_the_worker_goes_on() {
 
 #[test]
 fn a_partition_count_that_cannot_be_is_refused_without_a_call_and_the_worker_goes_on() {
+    let _alone = ALONE.write().unwrap_or_else(PoisonError::into_inner);
     let release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "shrink");
     let mut scene = Scene::apply(&BROKER, &home, "tech", |_| {});
@@ -124,6 +129,7 @@ fn a_partition_count_that_cannot_be_is_refused_without_a_call_and_the_worker_goe
 
 #[test]
 fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker() {
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "conflict");
     let (topic, group) = (format!("{}.shared", home.name()), format!("{}.everyone", home.name()));
@@ -168,6 +174,7 @@ fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker()
 
 #[test]
 fn of_two_that_want_one_topic_at_once_one_gets_it_and_the_other_follows() {
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "race");
     let topic = json!({"name": format!("{}.shared", home.name())});
@@ -195,6 +202,7 @@ fn of_two_that_want_one_topic_at_once_one_gets_it_and_the_other_follows() {
 
 #[test]
 fn a_topic_that_was_there_before_keeps_its_settings_but_those_that_the_spec_names_and_is_never_deleted() {
+    let _beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "found");
     let kafka = Topics::new(BROKER.client());
