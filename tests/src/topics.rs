@@ -179,18 +179,6 @@ impl Topics {
         Ok(self.admin.inner().fetch_watermarks(topic, partition, TIMEOUT)?.1)
     }
 
-    /// Whether a transaction with records in this topic is open. One that was just committed may seem to be.
-    pub fn has_open_transaction(&self, topic: &str) -> bool {
-        let mut config = self.config.clone();
-        let reader: BaseConsumer = config.set("isolation.level", "read_committed").create().unwrap();
-        (0..self.partitions(topic)).any(|partition| {
-            let readable = asked(&format!("the readable end of {topic}-{partition}"), || {
-                reader.fetch_watermarks(topic, partition, TIMEOUT)
-            });
-            readable.1 < self.end(topic, partition)
-        })
-    }
-
     /// What a group has committed for a topic, with the commit's metadata, by partition.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, (i64, String)> {
         let consumer: BaseConsumer = self
