@@ -4,8 +4,8 @@
 //! transaction: after any failure the state of every partition is thrown away and restored from the log.
 //!
 //! `session` makes the clients; `group` is the membership, `restore` brings partitions to their committed offsets beside
-//! the loop, `owned` is what the loop holds of them, `transaction` the producers, `rules` which spec counts; `run` hears
-//! and decides, `work` fills, commits and gives up transactions.
+//! the loop, `owned` is what the loop holds of them, `transaction` the producers, whose calls `caller` can leave behind,
+//! `rules` which spec counts; `run` hears and decides, `work` fills, commits and gives up transactions.
 
 mod attempt;
 mod caller;
