@@ -58,10 +58,4 @@ impl<'b> Scene<'b> {
             soon(pods.len() == replicas, pods)
         });
     }
-
-    /// Waits until the workers have come so many raw records further.
-    pub fn await_progress(&self, records: i64) {
-        let now: i64 = self.committed().values().map(|(offset, _)| offset).sum();
-        self.await_committed(now + records);
-    }
 }

@@ -199,10 +199,20 @@ impl<'b> Scene<'b> {
         self.topics.committed(&self.watch.group(), &self.watch.topic(Topic::Raw))
     }
 
+    /// How many raw records, over all partitions, are committed.
+    pub fn progress(&self) -> i64 {
+        self.committed().values().map(|(offset, _)| offset).sum()
+    }
+
+    /// Waits until the workers have come so many raw records further.
+    pub fn await_progress(&self, records: i64) {
+        self.await_committed(self.progress() + records);
+    }
+
     /// Waits until so many raw records, over all partitions, are committed.
     pub fn await_committed(&self, least: i64) {
         wait_for(60, &format!("{least} raw records committed"), || {
-            let seen = self.committed().values().map(|(offset, _)| offset).sum::<i64>();
+            let seen = self.progress();
             let raw = self.watch.topic(Topic::Raw);
             let written = || (0..self.topics.partitions(&raw)).map(|p| self.topics.end(&raw, p)).sum::<i64>();
             if seen >= least { Ok(()) } else { Err(format!("{seen} of {} written", written())) }

@@ -76,7 +76,8 @@ pub struct Topics {
 impl Topics {
     /// Connects with the given client settings.
     pub fn new(config: ClientConfig) -> Self {
-        let admin = config.create().unwrap();
+        // Any client's offsets are those of committed records unless it says otherwise.
+        let admin = config.clone().set("isolation.level", "read_uncommitted").create().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { config, admin, runtime }
     }
@@ -175,8 +176,19 @@ impl Topics {
     }
 
     fn try_end(&self, topic: &str, partition: i32) -> Result<i64, KafkaError> {
-        // The admin client is a producer without isolation: its high watermark is the log's end.
         Ok(self.admin.inner().fetch_watermarks(topic, partition, TIMEOUT)?.1)
+    }
+
+    /// Whether a transaction with records in this topic is open. One that was just committed may seem to be.
+    pub fn has_open_transaction(&self, topic: &str) -> bool {
+        let mut config = self.config.clone();
+        let reader: BaseConsumer = config.set("isolation.level", "read_committed").create().unwrap();
+        (0..self.partitions(topic)).any(|partition| {
+            let readable = asked(&format!("the readable end of {topic}-{partition}"), || {
+                reader.fetch_watermarks(topic, partition, TIMEOUT)
+            });
+            readable.1 < self.end(topic, partition)
+        })
     }
 
     /// What a group has committed for a topic, with the commit's metadata, by partition.

@@ -1,35 +1,25 @@
 //! Three brokers, each topic on all of them: whatever happens to one of them costs nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::sync::{Mutex, PoisonError};
-
-use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage};
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage, turn};
 
 const ENTITIES: [&str; 4] = ["a", "b", "c", "d"];
-
-/// Six brokers at once are too many for a small machine.
-static TURN: Mutex<()> = Mutex::new(());
 
 fn watch(watch: &mut Watch) {
     watch.tickers = ENTITIES.map(Ticker::of).to_vec();
     watch.windows = vec![(5, "0".into()), (15, "0.05%".into())];
 }
 
-/// Waits until the group went on by some records.
-fn flow(scene: &Scene) {
-    let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-    scene.await_committed(done + 500);
-}
-
 /// Two workers go on while something happens to the brokers.
 fn outlive(name: &str, start: impl FnOnce() -> Broker, happens: impl FnOnce(&Broker, &Scene)) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Six brokers at once are too many for a small machine.
+    let _turn = turn();
     let brokers = start();
     let scene = Scene::new(&brokers, name, watch);
     let mut workers = [scene.worker("a"), scene.worker("b")];
     let feeder = scene.feed(Market::new(30, &ENTITIES), 300);
     happens(&brokers, &scene);
-    flow(&scene);
+    scene.await_progress(500);
     feeder.stop();
     scene.assert_right();
     assert!(workers.iter_mut().all(|worker| worker.runs()), "no worker gave up");
@@ -40,7 +30,7 @@ fn bounce_all(brokers: &Broker, scene: &Scene, at_once: bool) {
     for id in 1..=3 {
         brokers.bounce(id, at_once);
         scene.topics.await_in_sync(3);
-        flow(scene);
+        scene.await_progress(500);
     }
 }
 
@@ -57,9 +47,9 @@ fn brokers_killed_one_after_another_cost_nothing() {
 #[test]
 fn a_broker_that_never_comes_back_costs_nothing() {
     outlive("for-good", Broker::start_three, |brokers, scene| {
-        flow(scene);
+        scene.await_progress(500);
         brokers.kill_one(1);
-        flow(scene);
+        scene.await_progress(500);
     });
 }
 
@@ -67,7 +57,7 @@ fn a_broker_that_never_comes_back_costs_nothing() {
 fn a_broker_that_stands_still_for_twenty_seconds_costs_nothing() {
     outlive("frozen", Broker::start_three, |brokers, scene| {
         for id in [1, 2] {
-            flow(scene);
+            scene.await_progress(500);
             brokers.pause_one(id);
             outage(20);
             brokers.resume_one(id);
@@ -82,9 +72,9 @@ fn a_broker_whose_disk_is_full_costs_nothing() {
         "full-disk",
         || Broker::start_three_with_disks("300m"),
         |brokers, scene| {
-            flow(scene);
+            scene.await_progress(500);
             brokers.fill(2);
-            flow(scene);
+            scene.await_progress(500);
             brokers.recover_from_full_disk(2);
             scene.topics.await_in_sync(3);
         },

@@ -48,8 +48,7 @@ fn a_new_password_and_a_new_authority_roll_the_workers_without_a_lost_or_double_
     home.wait(60, "stockwatch/secured", "jsonpath={.status.readyReplicas}=2");
     home.wait(60, "stockwatch/secured", "condition=Ready");
     let rolled = home.pods("stockwatch.dev/name=secured");
-    let committed = scene.committed().values().map(|(offset, _)| offset).sum::<i64>();
-    scene.await_committed(committed + 200);
+    scene.await_progress(200);
     feeder.stop();
     scene.assert_right();
     assert!(scene.read(Topic::Alarms).iter().flatten().count() > 0);

@@ -41,8 +41,7 @@ fn twenty_kills_at_random_points_lose_nothing_and_write_nothing_twice() {
         }
         worker.kill();
     }
-    let committed: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-    assert!(committed > 0, "the kills left the workers no time to commit anything");
+    assert!(scene.progress() > 0, "the kills left the workers no time to commit anything");
     feeder.stop();
     let _worker = scene.worker("last");
     scene.assert_right();

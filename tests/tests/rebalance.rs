@@ -24,28 +24,22 @@ fn await_shared(workers: &[&Worker]) {
     });
 }
 
-/// Waits until the group went on by so many records.
-fn flow(scene: &Scene, records: i64) {
-    let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-    scene.await_committed(done + records);
-}
-
 #[test]
 fn one_to_three_workers_and_back_lose_nothing_and_write_nothing_twice() {
     let scene = scene("grow");
     let feeder = scene.feed(Market::new(1, &ENTITIES), 1_000);
     let first = scene.worker("first");
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     let second = scene.worker("second");
     let third = scene.worker("third");
     await_shared(&[&first, &second, &third]);
-    flow(&scene, 2_000);
+    scene.await_progress(2_000);
     first.terminate();
     await_shared(&[&second, &third]);
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     third.terminate();
     await_shared(&[&second]);
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     feeder.stop();
     scene.assert_right();
 }
@@ -59,7 +53,7 @@ fn three_workers_that_start_at_once_share_the_partitions() {
         worker.await_ready();
     }
     await_shared(&workers.iter().collect::<Vec<_>>());
-    flow(&scene, 2_000);
+    scene.await_progress(2_000);
     feeder.stop();
     scene.assert_right();
 }
@@ -71,10 +65,10 @@ fn a_killed_workers_partitions_go_on_at_another() {
     let first = scene.worker("first");
     let second = scene.worker("second");
     await_shared(&[&first, &second]);
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     first.kill();
     await_shared(&[&second]);
-    flow(&scene, 2_000);
+    scene.await_progress(2_000);
     feeder.stop();
     scene.assert_right();
 }

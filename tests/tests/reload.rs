@@ -16,11 +16,6 @@ fn windows(list: &[(u32, &str)]) -> Vec<(u32, String)> {
     list.iter().map(|(minutes, tolerance)| (*minutes, (*tolerance).to_owned())).collect()
 }
 
-fn flow(scene: &Scene, records: i64) {
-    let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-    scene.await_committed(done + records);
-}
-
 fn await_error(worker: &Worker, words: &[&str]) {
     wait_for(30, &format!("/config names {words:?}"), || {
         let config = worker.config();
@@ -42,7 +37,7 @@ fn every_alarm_is_judged_by_the_tolerance_that_it_names_and_generations_never_go
             watch.tickers[2].tolerances = windows(&[(10, tolerance)]);
         });
         worker.await_applied(scene.generation());
-        flow(&scene, 400);
+        scene.await_progress(400);
     }
     feeder.stop();
     scene.assert_right();
@@ -69,11 +64,11 @@ fn windows_and_tickers_edited_again_and_again_give_what_the_oracle_says() {
         |watch| watch.tickers = ["a", "b", "c", "d", "e", "f"].map(Ticker::of).to_vec(), // a returns
     ];
     for edit in edits {
-        flow(&scene, 500);
+        scene.await_progress(500);
         scene.edit(edit);
         worker.await_applied(scene.generation());
     }
-    flow(&scene, 500);
+    scene.await_progress(500);
     feeder.stop();
     scene.assert_right();
 }
@@ -291,18 +286,18 @@ fn two_workers_that_take_an_edit_at_different_times_are_each_right() {
         scene.change(edit);
         scene.write("one.yaml");
         one.await_applied(scene.generation());
-        flow(&scene, 500);
+        scene.await_progress(500);
         scene.write("two.yaml");
         two.await_applied(scene.generation());
-        flow(&scene, 500);
+        scene.await_progress(500);
     }
     // An edit that only one has, then its partitions go to the other, which has the older copy.
     scene.change(|watch| watch.windows = windows(&[(7, "0")]));
     scene.write("one.yaml");
     one.await_applied(scene.generation());
-    flow(&scene, 300);
+    scene.await_progress(300);
     one.kill();
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     scene.write("two.yaml");
     two.await_applied(scene.generation());
     feeder.stop();

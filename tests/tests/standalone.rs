@@ -159,7 +159,7 @@ fn sigterm_commits_what_was_begun_and_leaves_the_group_at_once() {
         scene.await_committed(1_000);
         worker.terminate();
         // Nothing is left open: a reader of committed records reaches the end without a successor.
-        let committed: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
+        let committed = scene.progress();
         let fates: usize = [Topic::Deduplicated, Topic::DeadLetter]
             .map(|t| scene.read(t).iter().map(Vec::len).sum())
             .iter()

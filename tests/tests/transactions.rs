@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, Producer};
-use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage, soon, wait_for};
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Topic, Watch, Worker, outage, soon, wait_for};
 
 /// For tests that leave the broker alone.
 static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start);
@@ -23,11 +23,6 @@ fn other(watch: &mut Watch) {
     watch.windows = vec![(5, "0.1".into()), (10, "0".into()), (30, "0.05%".into())];
 }
 
-fn flow(scene: &Scene, records: i64) {
-    let done: i64 = scene.committed().values().map(|(offset, _)| offset).sum();
-    scene.await_committed(done + records);
-}
-
 /// What befalls the broker for 15 s, then an edit in the middle if asked; at last the outputs are right.
 fn outlives(name: &str, edited: bool, fall: fn(&Broker), rise: fn(&Broker)) {
     let broker = Broker::start();
@@ -43,10 +38,10 @@ fn outlives(name: &str, edited: bool, fall: fn(&Broker), rise: fn(&Broker)) {
     outage(7);
     rise(&broker);
     worker.await_ready();
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     if edited {
         worker.await_applied(2);
-        flow(&scene, 500);
+        scene.await_progress(500);
     }
     feeder.stop();
     assert!(worker.metric("restores") > 3.0, "the outage cost the state of three partitions");
@@ -79,14 +74,27 @@ fn a_broker_frozen_for_fifteen_seconds_and_an_edit_meanwhile_cost_nothing() {
     outlives("frozen-edit", true, Broker::pause, Broker::resume);
 }
 
+/// Freezes a worker in the middle of a transaction.
+fn pause_amidst(scene: &Scene, worker: &Worker) {
+    let output = scene.watch.topic(Topic::Deduplicated);
+    wait_for(60, "a transaction that stays open while the worker is frozen", || {
+        worker.pause();
+        // One that is being committed is over by the last look.
+        if (0..10).all(|_| scene.topics.has_open_transaction(&output)) {
+            return Ok(());
+        }
+        worker.resume();
+        Err("none open".into())
+    });
+}
+
 /// A worker frozen for so long, alone or beside another, then let go on.
-/// A worker is frozen until the coordinator gave its transaction up: the one that it nearly always has open.
 fn thaws(name: &str, seconds: u64, beside: bool, edited: bool) {
     let mut scene = Scene::new(&BROKER, name, listed);
     let mut worker = scene.worker("w");
     let feeder = scene.feed(Market::new(8, &ENTITIES), 1_000);
     scene.await_committed(1_000);
-    worker.pause();
+    pause_amidst(&scene, &worker);
     let second = beside.then(|| scene.worker("second"));
     outage(seconds);
     if edited {
@@ -94,13 +102,14 @@ fn thaws(name: &str, seconds: u64, beside: bool, edited: bool) {
     }
     worker.resume();
     worker.await_ready();
-    flow(&scene, 2_000);
+    scene.await_progress(2_000);
     if edited {
         let workers = [Some(&worker), second.as_ref()];
         workers.into_iter().flatten().for_each(|worker| worker.await_applied(2));
-        flow(&scene, 500);
+        scene.await_progress(500);
     }
     feeder.stop();
+    assert!(worker.metric("transactions_aborted") > 0.0, "the frozen worker lost a transaction");
     scene.assert_right();
     assert!(worker.runs(), "being timed out does not end a worker");
 }
@@ -149,7 +158,7 @@ fn a_fenced_worker_exits_naming_its_id_and_started_again_all_is_right() {
             scene.edit(other);
         }
         let _again = scene.worker("twin");
-        flow(&scene, 500);
+        scene.await_progress(500);
         feeder.stop();
         scene.assert_right();
     }
@@ -168,7 +177,7 @@ fn a_worker_that_is_fenced_after_an_outage_was_taken_for_dead_and_goes_on() {
     broker.restart();
     worker.await_ready();
     usurp(&scene, &format!("{}.w.0", scene.watch.group()));
-    flow(&scene, 1_000);
+    scene.await_progress(1_000);
     feeder.stop();
     scene.assert_right();
     assert!(worker.runs(), "{}", worker.log());
@@ -183,7 +192,7 @@ fn two_workers_of_one_id_do_not_both_go_on() {
     wait_for(60, "one of the two gives up", || {
         soon(workers.iter_mut().any(|worker| !worker.runs()), "both run")
     });
-    flow(&scene, 500);
+    scene.await_progress(500);
     feeder.stop();
     scene.assert_right();
 }

@@ -32,9 +32,10 @@ impl Writes {
     /// The operator's since the last look, by verb and resource.
     pub(super) fn taken(&mut self) -> Counts {
         let mut counts = Counts::new();
-        for request in self.of_all().into_iter().filter(|request| request.user == self.user) {
-            *counts.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
-        }
+        let all = self.of_all();
+        all.iter()
+            .filter(|request| request.user == self.user)
+            .for_each(|request| count(&mut counts, request));
         counts
     }
 
@@ -59,7 +60,7 @@ impl Writes {
             sleep(STEP).await;
             for request in self.of_all().into_iter().filter(&whose) {
                 last = Instant::now();
-                *counts.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
+                count(&mut counts, &request);
             }
         }
         Ok(counts)
@@ -71,6 +72,10 @@ impl Writes {
         all.filter(|request| request.resource != "leases" && request.resource != "serviceaccounts/token")
             .collect()
     }
+}
+
+fn count(counts: &mut Counts, request: &Request) {
+    *counts.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
 }
 
 /// How many there are.

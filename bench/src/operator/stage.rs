@@ -13,6 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use crate::error::Result;
+use crate::operator::crowd;
 use crate::operator::follower::Follower;
 use crate::process::Process;
 
@@ -20,8 +21,6 @@ use crate::process::Process;
 const RELEASE: &str = "stockwatch";
 /// For an operator to lead.
 const ELECTION: Duration = Duration::from_secs(60);
-/// Deletions at once.
-const AT_ONCE: usize = 16;
 
 /// Everything that runs. Fields are dropped in this order: the operator first, the broker last.
 pub(super) struct Stage {
@@ -64,7 +63,7 @@ impl Stage {
 
     /// Who the operator is to the API server.
     pub(super) fn user(&self) -> String {
-        format!("system:serviceaccount:{}:{RELEASE}", self.release.namespace())
+        self.release.user()
     }
 
     /// Sees what becomes of the StockWatches from now on.
@@ -103,7 +102,7 @@ impl Stage {
             async move { api.delete(&name, &DeleteParams::default()).await }
         };
         Ok(stream::iter(names.iter().map(delete))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(crowd::AT_ONCE)
             .try_for_each(|_| async { Ok(()) })
             .await?)
     }
