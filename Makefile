@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-edits bench-operator crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,10 @@ bench-edits: build ## Edits of the StockWatch of "make cluster", from the API se
 bench-operator: build need-java need-go need-root ## The operator with 1,000 StockWatches on a cluster of its own: time, requests, idleness
 	tests/cluster/cluster.sh packages
 	target/release/stockwatch-bench operator
+
+soak: build need-java need-go need-root ## MINUTES (30) of all kinds of faults at random with 50 StockWatches at work, by SEED (1)
+	tests/cluster/cluster.sh packages
+	target/release/stockwatch-bench soak --minutes $${MINUTES:-30} --seed $${SEED:-1}
 
 crds: need-rust packages ## crds/stockwatch.yaml, and the chart's copy of it, from the types
 	$(CARGO) build $(BUILD) --bin crdgen

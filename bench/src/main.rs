@@ -17,6 +17,7 @@ mod quotes;
 mod reader;
 mod report;
 mod shape;
+mod soak;
 mod systems;
 
 use std::path::{Path, PathBuf};
@@ -89,6 +90,8 @@ enum Measurement {
     Edits(edits::Arguments),
     /// The operator with a thousand StockWatches, in a cluster and with a broker that it starts; not among everything.
     Operator(operator::Arguments),
+    /// Many StockWatches at work while what happens to clusters happens to them; not among everything.
+    Soak(soak::Arguments),
     /// The floor itself, until it is killed.
     #[command(hide = true)]
     Bare(bare::Arguments),
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
         Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
         Measurement::Edits(arguments) => edits::run(&arguments),
         Measurement::Operator(arguments) => operator::run(&arguments),
+        Measurement::Soak(arguments) => soak::run(&arguments),
         measurement => measure(&measurement, &place),
     };
     match result {
@@ -159,7 +163,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Windows => windows::run(bench, report),
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
-        Measurement::Edits(_) | Measurement::Operator(_) | Measurement::Bare(_) => {
+        Measurement::Edits(_) | Measurement::Operator(_) | Measurement::Soak(_) | Measurement::Bare(_) => {
             Err("it needs no broker of its own".into())
         }
     }

@@ -8,26 +8,36 @@ use crate::error::Result;
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A process, by its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Process(pub(crate) u32);
 
 impl Process {
     /// The process of this program that has this in its environment, whichever namespaces it is in.
     pub(crate) fn find(program: &str, variable: &str) -> Result<Self> {
+        let has = |process: &Self| {
+            process.read("environ").split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
+        };
+        let found = Self::all(program)?.into_iter().find(has);
+        found.ok_or_else(|| format!("no process {program} with {variable}").into())
+    }
+
+    /// All processes of this program, whichever namespaces they are in.
+    pub(crate) fn all(program: &str) -> Result<Vec<Self>> {
+        let is = |process: &Self| {
+            let command = process.read("cmdline");
+            command.split(|byte| *byte == 0).next().unwrap_or_default().ends_with(program.as_bytes())
+        };
+        let mut all = Vec::new();
         for entry in fs::read_dir("/proc")? {
             let Ok(pid) = entry?.file_name().to_string_lossy().parse() else { continue };
-            // It may have ended meanwhile.
-            let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            let command = read("cmdline");
-            let first = command.split(|byte| *byte == 0).next().unwrap_or_default();
-            let environment = read("environ");
-            if first.ends_with(program.as_bytes())
-                && environment.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())
-            {
-                return Ok(Self(pid));
-            }
+            all.extend(Some(Self(pid)).filter(is));
         }
-        Err(format!("no process {program} with {variable}").into())
+        Ok(all)
+    }
+
+    /// A file of `/proc/PID`; empty if the process has ended.
+    fn read(self, file: &str) -> Vec<u8> {
+        fs::read(format!("/proc/{}/{file}", self.0)).unwrap_or_default()
     }
 
     /// User and system time since its start, in seconds.
@@ -47,6 +57,16 @@ impl Process {
     /// The memory that it has resident, in megabytes.
     pub(crate) fn resident_memory(self) -> Result<f64> {
         self.memory("VmRSS:")
+    }
+
+    /// The memory that it has resident and that no file backs, in megabytes.
+    pub(crate) fn own_memory(self) -> Result<f64> {
+        self.memory("RssAnon:")
+    }
+
+    /// How many files it has open, sockets included.
+    pub(crate) fn open_files(self) -> Result<f64> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.0))?.count() as f64)
     }
 
     fn memory(self, field: &str) -> Result<f64> {

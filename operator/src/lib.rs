@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod cache;
+pub mod client;
 pub mod context;
 pub mod controller;
 pub mod credentials;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -14,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, Run};
+use crate::client::{ClientError, client};
 use crate::context::{Context, Settings};
 use crate::controller;
 use crate::credentials::SecretAccess;
@@ -26,11 +26,6 @@ use crate::queue::Queue;
 use crate::store::Store;
 use crate::watch::{Synced, Watches};
 
-/// To reach the API server.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Longer than a watch lasts, which may have nothing to say.
-const SILENCE: Duration = Duration::from_secs(75);
-
 /// Why the operator ended although nobody stopped it.
 #[derive(Debug, thiserror::Error)]
 enum RunError {
@@ -38,10 +33,8 @@ enum RunError {
     Start(#[from] io::Error),
     #[error("--http {address}: cannot listen: {source}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("no API server is known: {0}")]
-    Config(#[from] kube::config::InferConfigError),
-    #[error("no client of the API server can be made: {0}")]
-    Client(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     #[error("this process leads no more: {0}")]
     Lost(#[from] Lost),
     #[error("a watch crashed: please report what it printed")]
@@ -77,16 +70,6 @@ fn start(arguments: &Run) -> Result<(), RunError> {
     // A call to Kafka may still block a thread; nothing waits for it.
     runtime.shutdown_background();
     result
-}
-
-async fn client() -> Result<Client, RunError> {
-    let mut config = Config::infer().await?;
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
-    config.reset_reader_on_write = true;
-    // A failed call is tried again by whoever knows whether it still matters.
-    config.default_retry = false;
-    Client::try_from(config).map_err(|error| RunError::Client(Box::new(error)))
 }
 
 async fn serve(arguments: &Run) -> Result<(), RunError> {

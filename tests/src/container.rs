@@ -42,7 +42,7 @@ impl Container {
     }
 
     /// Ends its process at once, if it has not ended by itself.
-    pub(crate) fn end(&self) {
+    pub fn end(&self) {
         let Some(pid) = self.process() else { return };
         let _ = kill_process(pid, Signal::KILL);
         wait_for(10, &format!("the end of the process in {}", self.pod), || {

@@ -19,6 +19,8 @@ impl Feeder {
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let start = Instant::now();
+            // Slow feeders are many, and do not wake for nothing.
+            let step = Duration::from_millis(u64::from(1_000 / rate).clamp(5, 250));
             let mut sent = 0_u64;
             loop {
                 let due = u64::try_from(start.elapsed().as_millis()).unwrap() * u64::from(rate) / 1_000;
@@ -27,7 +29,7 @@ impl Feeder {
                     producer.send(&topic, None, raw.key.as_deref(), raw.value.as_deref());
                     sent += 1;
                 }
-                match stopped.recv_timeout(Duration::from_millis(5)) {
+                match stopped.recv_timeout(step) {
                     Err(RecvTimeoutError::Timeout) => {}
                     _ => break,
                 }

@@ -26,6 +26,11 @@ impl CommitMetadata {
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+
+    /// Whether a worker of this group wrote it: nobody who may commit for the group can name a stranger to be fenced.
+    pub fn is_of(&self, group: &str) -> bool {
+        self.owner.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
+    }
 }
 
 /// What the group committed for a partition: the offset, and the metadata if it is one of ours.
@@ -196,6 +201,13 @@ mod tests {
                 assert!(goal.replay <= goal.offset && goal.offset <= 60, "{goal:?}");
             }
         }
+    }
+
+    #[test]
+    fn only_workers_of_a_group_are_its_owners() {
+        let of = |group| ours(0, 1).1.unwrap().is_of(group);
+        assert!(of("g"));
+        assert!(!of("") && !of("h") && !of("g.w-0") && !of("g.w"));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl Session<'_> {
     }
 
     fn was_left(&self, last: &CommitMetadata) -> bool {
-        !last.released && last.owner != self.context.owner
+        !last.released && last.owner != self.context.owner && last.is_of(&self.context.group)
     }
 
     /// Readers of the outputs wait for a transaction that a dead process left open, so it is ended now.

@@ -1,0 +1,183 @@
+//! What happens to a cluster, by seed.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+use stockwatch_tests::{Broker, Cluster, Container, Namespace, Release, Scene, outage};
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Retuned,
+    Reshaped,
+    Scaled,
+    WorkerKilled,
+    WorkerPodKilled,
+    OperatorKilled,
+    OperatorPodKilled,
+    BrokerKilled,
+    BrokerRestarted,
+    BrokerFrozen,
+    ApiServerKilled,
+}
+
+/// How often each happens, of a hundred times.
+const CHANCES: [(Event, u32); 11] = [
+    (Event::Retuned, 34),
+    (Event::Reshaped, 12),
+    (Event::Scaled, 14),
+    (Event::WorkerKilled, 14),
+    (Event::WorkerPodKilled, 10),
+    (Event::OperatorKilled, 4),
+    (Event::OperatorPodKilled, 3),
+    (Event::BrokerKilled, 2),
+    (Event::BrokerRestarted, 2),
+    (Event::BrokerFrozen, 2),
+    (Event::ApiServerKilled, 3),
+];
+
+/// Everything that something can happen to.
+pub(super) struct Fates<'a> {
+    cluster: &'static Cluster,
+    broker: &'a Broker,
+    release: &'a Release,
+    home: &'a Namespace,
+    scenes: Vec<Scene<'a>>,
+    random: Rng,
+    happened: BTreeMap<Event, u32>,
+}
+
+impl<'a> Fates<'a> {
+    /// Nothing has happened yet.
+    pub(super) fn new(
+        cluster: &'static Cluster,
+        broker: &'a Broker,
+        release: &'a Release,
+        home: &'a Namespace,
+        scenes: Vec<Scene<'a>>,
+        seed: u64,
+    ) -> Self {
+        let (random, happened) = (Rng::with_seed(seed), BTreeMap::new());
+        Self { cluster, broker, release, home, scenes, random, happened }
+    }
+
+    /// Something happens, to operators only if they `may` be hit.
+    pub(super) fn strike(&mut self, operators: bool) {
+        let all: u32 = CHANCES.iter().map(|(_, chance)| chance).sum();
+        let mut drawn = self.random.u32(0..all);
+        let event = CHANCES.iter().find_map(|(event, chance)| match drawn.checked_sub(*chance) {
+            Some(left) => {
+                drawn = left;
+                None
+            }
+            None => Some(*event),
+        });
+        let Some(event) = event else { return };
+        if operators || !matches!(event, Event::OperatorKilled | Event::OperatorPodKilled) {
+            self.happen(event);
+        }
+    }
+
+    /// For how many seconds nothing happens.
+    pub(super) fn pause(&mut self) -> u64 {
+        self.random.u64(1..=6)
+    }
+
+    /// What has happened so far.
+    pub(super) fn happened(&self) -> String {
+        let each: Vec<String> =
+            self.happened.iter().map(|(event, times)| format!("{event:?} {times}")).collect();
+        each.join(", ")
+    }
+
+    /// Nothing happens any more.
+    pub(super) fn end(self) -> Vec<Scene<'a>> {
+        self.scenes
+    }
+
+    fn happen(&mut self, event: Event) {
+        *self.happened.entry(event).or_default() += 1;
+        match event {
+            Event::Retuned => {
+                let tolerance = self.tolerance();
+                let home = self.home;
+                self.scene().retune(home, &tolerance);
+            }
+            Event::Reshaped => {
+                let windows = self.windows();
+                let home = self.home;
+                self.scene().patch(home, &json!({"windows": windows}));
+            }
+            Event::Scaled => self.scale(),
+            Event::WorkerKilled => self.worker().iter().for_each(Container::end),
+            Event::WorkerPodKilled => {
+                let home = self.home;
+                self.worker().iter().for_each(|worker| home.kill_pod(worker));
+            }
+            Event::OperatorKilled => self.operator().iter().for_each(Container::end),
+            Event::OperatorPodKilled => {
+                let release = self.release;
+                self.operator().iter().for_each(|operator| release.kill_pod(operator));
+            }
+            Event::BrokerKilled => self.without(Broker::kill, Broker::restart),
+            Event::BrokerRestarted => self.without(Broker::stop, Broker::restart),
+            Event::BrokerFrozen => self.without(Broker::pause, Broker::resume),
+            Event::ApiServerKilled => {
+                let victim = self.worker();
+                let down = self.cluster.without_api_server();
+                victim.iter().for_each(Container::end);
+                outage(self.random.u64(2..=20));
+                drop(down);
+            }
+        }
+    }
+
+    /// The broker is away for a while, in which one worker is killed and one StockWatch edited.
+    fn without(&mut self, strike: fn(&Broker), mend: fn(&Broker)) {
+        strike(self.broker);
+        for event in [Event::Retuned, Event::WorkerKilled] {
+            outage(self.random.u64(1..=8));
+            self.happen(event);
+        }
+        mend(self.broker);
+    }
+
+    fn scale(&mut self) {
+        let replicas = if self.random.u8(0..4) == 0 { 2 } else { 1 };
+        let home = self.home;
+        let scene = self.scene();
+        let object = scene.object();
+        home.kubectl(&["scale", &object, &format!("--replicas={replicas}")]);
+        scene.applied_again(&home.get(&[&object]));
+    }
+
+    fn scene(&mut self) -> &mut Scene<'a> {
+        let one = self.random.usize(0..self.scenes.len());
+        &mut self.scenes[one]
+    }
+
+    /// A worker of one StockWatch; none if it has none that runs at the moment.
+    fn worker(&mut self) -> Option<Container> {
+        let pods = self.scene().pods();
+        let workers = self.home.containers(&pods);
+        self.random.choice(workers)
+    }
+
+    fn operator(&mut self) -> Option<Container> {
+        self.random.choice(self.release.containers())
+    }
+
+    fn tolerance(&mut self) -> String {
+        format!("0.0{}%", self.random.u8(1..=9))
+    }
+
+    /// One to four windows with a tolerance each.
+    fn windows(&mut self) -> Vec<Value> {
+        let count = self.random.usize(1..=4);
+        let mut minutes = self.random.choose_multiple([5, 7, 10, 15], count);
+        minutes.sort_unstable();
+        let window = |minutes: i32| json!({"duration": format!("{minutes}m"), "tolerance": self.tolerance()});
+        minutes.into_iter().map(window).collect()
+    }
+}

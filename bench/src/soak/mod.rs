@@ -1,0 +1,121 @@
+//! Many StockWatches at work while what happens to clusters happens to them, by seed. In the end all outputs are those
+//! of the oracle, and neither an operator nor a worker has grown.
+
+mod fates;
+mod growth;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, outage};
+
+use crate::error::Result;
+use crate::report::Report;
+use crate::soak::fates::Fates;
+use crate::soak::growth::{Grown, Growth};
+
+/// Between two looks at the processes.
+const LOOK: Duration = Duration::from_secs(10);
+/// A program's memory in the last quarter of the looks against the first; allocators breathe.
+const MEMORY: f64 = 1.2;
+/// And its open files: sockets come and go with brokers.
+const FILES: f64 = 8.0;
+
+/// How long, how much, and which fate.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How long things happen, in minutes.
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
+    /// How many StockWatches.
+    #[arg(long, default_value_t = 50)]
+    stockwatches: usize,
+    /// Quotes a second for each of them.
+    #[arg(long, default_value_t = 2)]
+    rate: u32,
+    /// Decides what happens, and in which order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Lets it all happen; true if every bar holds. What it starts ends with it, however it ends.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let cluster = Cluster::shared();
+    let broker = Broker::start_wide(cluster);
+    let system = Namespace::create(cluster, "system");
+    let release = Release::install(cluster, system.name(), "stockwatch", &[]);
+    let home = Namespace::create(cluster, "soak");
+    let mut report = Report::default();
+    report.note(format!(
+        "{} StockWatches, {} quotes/s each, {} minutes, seed {}",
+        arguments.stockwatches, arguments.rate, arguments.minutes, arguments.seed
+    ));
+
+    let scenes: Vec<Scene<'_>> = (0..arguments.stockwatches)
+        .map(|n| Scene::apply(&broker, &home, &format!("soak-{n:02}"), |_| {}))
+        .collect();
+    scenes.iter().for_each(|scene| scene.await_applied(&home));
+    let market = |n| Market::new(arguments.seed.wrapping_mul(1_000).wrapping_add(n), &["a", "b", "c", "d"]);
+    let feeders: Vec<_> =
+        (0..).zip(&scenes).map(|(n, scene)| scene.feed(market(n), arguments.rate)).collect();
+    eprintln!("all {} are at work", scenes.len());
+
+    let half = Duration::from_secs_f64(arguments.minutes * 30.0);
+    let mut fates = Fates::new(cluster, &broker, &release, &home, scenes, arguments.seed);
+    let begun = Instant::now();
+    while begun.elapsed() < half {
+        fates.strike(true);
+        outage(fates.pause());
+    }
+    release.await_operators();
+    let mut growth = Growth::default();
+    let mut looked = Instant::now();
+    while begun.elapsed() < 2 * half {
+        // Operators live through this half, to be looked at; workers are enough for some to be spared.
+        fates.strike(false);
+        outage(fates.pause());
+        if looked.elapsed() > LOOK {
+            looked = Instant::now();
+            growth.look()?;
+        }
+    }
+    report.note(format!("it happened: {}", fates.happened()));
+
+    release.await_operators();
+    let scenes = fates.end();
+    scenes.iter().for_each(|scene| scene.await_applied(&home));
+    let written: u64 = feeders.into_iter().map(|feeder| feeder.stop()).sum();
+    // A comparison that fails says what is wrong by itself; the others go on.
+    let accepted: Vec<Option<usize>> = scenes.iter().map(compared).collect();
+    report.plain("raw records written", written as f64);
+    report.plain("quotes judged", accepted.iter().flatten().sum::<usize>() as f64);
+    report.at_most(
+        "StockWatches whose outputs are not the oracle's",
+        accepted.iter().filter(|accepted| accepted.is_none()).count() as f64,
+        0.0,
+    );
+    for program in ["operator", "worker"] {
+        let grown = growth.of(&format!("stockwatch-{program}"));
+        let worst = |of: fn(&Grown) -> f64| grown.iter().map(of).fold(f64::NAN, f64::max);
+        report.plain(&format!("{program}s that lived through the second half"), grown.len() as f64);
+        report.plain(&format!("the largest {program}'s memory, MB"), worst(|grown| grown.megabytes));
+        report.at_most(
+            &format!("the worst {program}'s memory, end against begin"),
+            worst(Grown::memory),
+            MEMORY,
+        );
+        report.at_most(
+            &format!("the worst {program}'s open files, end less begin"),
+            worst(Grown::files),
+            FILES,
+        );
+    }
+    Ok(report.print())
+}
+
+/// How many quotes of a StockWatch were judged; `None` if an output is wrong.
+fn compared(scene: &Scene<'_>) -> Option<usize> {
+    let outputs = catch_unwind(AssertUnwindSafe(|| scene.assert_right())).ok()?;
+    Some(outputs.iter().map(|outputs| outputs.accepted.len()).sum())
+}
