@@ -62,7 +62,6 @@ up() {
   wait_for kubelet "a Ready node" "$bin/kubectl" wait --for=condition=Ready node/node --timeout=1s
   wait_for kube-controller-manager "the default account" "$bin/kubectl" get serviceaccount default
   trap - EXIT
-  echo "$KUBECONFIG"
 }
 
 cut() { # ADDRESS
@@ -103,7 +102,8 @@ case ${1:-} in
   up)
     lock -n || { say "a test holds one"; exit 1; }
     if other=$(another); then say "one runs already: KUBECONFIG=$other"; exit 1; fi
-    up ;;
+    up
+    echo "$KUBECONFIG" ;;
   hold)
     lock
     if another; then
@@ -111,7 +111,8 @@ case ${1:-} in
       bash -c "$commands" >/dev/null
     else
       up
-      trap down EXIT
+      trap down EXIT # also where nobody is there any more to read what follows
+      echo "$KUBECONFIG"
       cat >/dev/null
     fi ;;
   load) for tar in "${@:2}"; do load "$tar"; done ;;
