@@ -203,7 +203,8 @@ async fn apply(
     plan: &Plan,
 ) -> Result<Vec<ObjectProblem>, ReconcileError> {
     let surroundings = surroundings(owner, stockwatch)?;
-    let mut problems = context.applier.all(&context.store, owner, &surroundings).await?;
+    let fresh = stockwatch.status.is_none();
+    let mut problems = context.applier.all(&context.store, owner, &surroundings, fresh).await?;
     let existing = context.store.owned_of(key, Kind::Deployment);
     // Its first pods would run with someone else's account or files.
     let may_create = problems.is_empty() || existing.is_some();
@@ -213,7 +214,7 @@ async fn apply(
         let desired =
             build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
         if let Some(desired) = desired {
-            problems.extend(context.applier.one(&context.store, owner, &desired).await?);
+            problems.extend(context.applier.one(&context.store, owner, &desired, fresh).await?);
         }
     }
     Ok(problems)

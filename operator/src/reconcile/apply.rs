@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
-use kube::api::{Api, DynamicObject, GetParams, ObjectMeta};
+use kube::api::{Api, DynamicObject, GetParams};
 use kube::{Client, Error};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -22,6 +22,9 @@ use crate::writes::{WriteError, Writes};
 const READ: Duration = Duration::from_secs(3);
 /// Of the API server's own words.
 const WORDS: usize = 512;
+/// A version that no object has. An apply that names it creates what is not there, and is a conflict where anything is:
+/// the version is compared with an existing object's alone (`Store.Update` of k8s.io/apiserver).
+const ABSENT: &str = "1";
 
 /// An object that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,17 +88,20 @@ impl Applier {
     }
 
     /// All at once, but for the RoleBinding: nobody may bind a role that is not there, or not ours.
+    ///
+    /// `fresh`: nothing was ever applied for this StockWatch, as far as its status tells.
     pub async fn all(
         &self,
         store: &Store,
         owner: &Owner,
         desired: &[Desired],
+        fresh: bool,
     ) -> Result<Vec<ObjectProblem>, ApplyError> {
         let (bindings, others): (Vec<_>, Vec<_>) =
             desired.iter().partition(|desired| desired.kind == Kind::RoleBinding);
-        let mut problems = self.together(store, owner, others).await?;
+        let mut problems = self.together(store, owner, others, fresh).await?;
         if problems.iter().all(|problem| problem.kind != Kind::Role) {
-            problems.extend(self.together(store, owner, bindings).await?);
+            problems.extend(self.together(store, owner, bindings, fresh).await?);
         }
         Ok(problems)
     }
@@ -105,8 +111,9 @@ impl Applier {
         store: &Store,
         owner: &Owner,
         desired: Vec<&Desired>,
+        fresh: bool,
     ) -> Result<Vec<ObjectProblem>, ApplyError> {
-        let each = desired.into_iter().map(|desired| self.one(store, owner, desired));
+        let each = desired.into_iter().map(|desired| self.one(store, owner, desired, fresh));
         let mut problems = Vec::new();
         for ended in join_all(each).await {
             problems.extend(ended?);
@@ -120,37 +127,59 @@ impl Applier {
         store: &Store,
         owner: &Owner,
         desired: &Desired,
+        fresh: bool,
     ) -> Result<Option<ObjectProblem>, ApplyError> {
         let kind = desired.kind;
         let key = Key::new(&owner.namespace, &owner.name);
         let found = match store.owned_of(&key, kind) {
             Some(found) => Some(found),
+            // Most likely not there: creating it tells. Otherwise a look comes first, since a write that is bound to
+            // fail would be repeated by every operator that starts.
+            None if fresh => match self.write(store, &key, desired, None).await {
+                Err(ApplyError::Write { source: WriteError::Conflict, .. }) => self.look(&key, kind).await?,
+                done => return done,
+            },
             // Not there, or without our labels.
-            None => self.read(&key, kind).await?.map(|metadata| Owned::of(&metadata, None, None)),
+            None => self.look(&key, kind).await?,
         };
-        let mut body = desired.body.clone();
-        let problem = |trouble| Some(ObjectProblem { kind, name: names::owned(&key.name), trouble });
         if let Some(found) = &found {
+            let problem = |trouble| Ok(Some(problem(&key, kind, trouble)));
             match found.whose(&owner.name, &owner.uid) {
-                Whose::Foreign => return Ok(problem(Trouble::Foreign)),
-                Whose::Older => return Ok(problem(Trouble::Older)),
-                Whose::Ours if found.deleting => return Ok(problem(Trouble::Older)),
+                Whose::Foreign => return problem(Trouble::Foreign),
+                Whose::Older => return problem(Trouble::Older),
+                Whose::Ours if found.deleting => return problem(Trouble::Older),
                 Whose::Ours if self.is_as_wanted(&key, desired, found) => return Ok(None),
-                // Whatever is there by then under this name, it is written only if it is still this one.
-                Whose::Ours => body["metadata"]["uid"] = Value::String(found.uid.clone()),
+                Whose::Ours => {}
             }
         }
-        match self.writes.apply(&key, kind, &body, found.is_some()).await {
+        self.write(store, &key, desired, found.as_ref()).await
+    }
+
+    /// Whatever is there by then under this name, it is written only if it is still what was `found`.
+    async fn write(
+        &self,
+        store: &Store,
+        key: &Key,
+        desired: &Desired,
+        found: Option<&Owned>,
+    ) -> Result<Option<ObjectProblem>, ApplyError> {
+        let kind = desired.kind;
+        let mut body = desired.body.clone();
+        match found {
+            Some(found) => body["metadata"]["uid"] = Value::String(found.uid.clone()),
+            None => body["metadata"]["resourceVersion"] = Value::String(ABSENT.to_owned()),
+        }
+        match self.writes.apply(key, kind, &body, found.is_some()).await {
             Ok(object) => {
                 tracing::info!(stockwatch = %key, %kind, created = found.is_none(), "applied");
                 if let Some(owned) = store.learn_owned(kind, object) {
-                    self.settle(&key, desired, &owned);
+                    self.settle(key, desired, &owned);
                 }
                 Ok(None)
             }
             Err(WriteError::Invalid(words)) => {
                 tracing::warn!(stockwatch = %key, %kind, error = words, "the API server refuses an object");
-                Ok(problem(Trouble::Refused(words.chars().take(WORDS).collect())))
+                Ok(Some(problem(key, kind, Trouble::Refused(words.chars().take(WORDS).collect()))))
             }
             Err(source) => Err(ApplyError::Write { kind, source }),
         }
@@ -183,7 +212,7 @@ impl Applier {
         }
     }
 
-    async fn read(&self, key: &Key, kind: Kind) -> Result<Option<ObjectMeta>, ApplyError> {
+    async fn look(&self, key: &Key, kind: Kind) -> Result<Option<Owned>, ApplyError> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
         let name = names::owned(&key.name);
@@ -192,10 +221,14 @@ impl Applier {
         let call = api.get_metadata_opt_with(&name, &any);
         let failed = |why: String| ApplyError::Read { kind, why };
         match timeout(READ, call).await {
-            Ok(Ok(found)) => Ok(found.map(|object| object.metadata)),
+            Ok(Ok(found)) => Ok(found.map(|object| Owned::of(&object.metadata, None, None))),
             Ok(Err(Error::Api(status))) => Err(failed(status.to_string())),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed(format!("no answer within {READ:?}"))),
         }
     }
+}
+
+fn problem(key: &Key, kind: Kind, trouble: Trouble) -> ObjectProblem {
+    ObjectProblem { kind, name: names::owned(&key.name), trouble }
 }
