@@ -66,6 +66,11 @@ impl Stage {
         self.release.user()
     }
 
+    /// How many calls to Kafka the operators have made.
+    pub(super) fn kafka_calls(&self) -> f64 {
+        self.release.metric("kafka_calls", "")
+    }
+
     /// Sees what becomes of the StockWatches from now on.
     pub(super) fn follow(&self) -> Follower {
         Follower::of(self.stockwatches())

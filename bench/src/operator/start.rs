@@ -30,6 +30,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
 
     let leader = stage.leader().await?;
     let (cpu, reads) = (leader.cpu_seconds()?, requests::reads(stage.cluster));
+    let calls = stage.kafka_calls();
     writes.taken();
     let brokers = stage.broker.bootstrap();
     let all = (0..count).map(|n| crowd::stockwatch(stage.home(), &crowd::name(n), brokers)).collect();
@@ -40,6 +41,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     let ready = follower.until("all are Ready", LIMIT, all_ready).await? - begun;
     let ready = ready.as_secs_f64();
     let (cpu, reads) = (leader.cpu_seconds()? - cpu, requests::reads(stage.cluster) - reads);
+    let calls = stage.kafka_calls() - calls;
     let counts = writes.settle(LIMIT).await?;
     writes.settle_all(LIMIT).await?;
 
@@ -52,6 +54,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     report.plain("their topics shown by the broker, s", bare.shown);
     report.at_most("applied to Ready against plain clients", ready / bare.all, TIMES_BARE);
     report.plain("the operator's CPU until then, s", cpu);
+    report.plain("its calls to Kafka until then", calls);
     report.at_most("the operator's peak memory, MB", leader.peak_memory()?, MEGABYTES);
     let most = (OWNED + STATUSES) as f64;
     report.at_most("writes for each StockWatch", each(requests::sum(&counts)), most);

@@ -25,8 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The same of one that was created: a broker that is busy with thousands of new ones shows the last of them after more
 /// than a minute.
 const CREATED_PATIENCE: Duration = Duration::from_secs(300);
-/// Between two looks meanwhile.
+/// Between two looks meanwhile, at least.
 const SPREAD_STEP: Duration = Duration::from_millis(20);
+/// And at least so many times what a look takes: among thousands of topics it is work for brokers that are busy enough.
+const SPREAD_REST: u32 = 4;
 
 /// What a round says of one StockWatch.
 #[derive(Debug)]
@@ -191,14 +193,16 @@ fn spread(
     let names = names(tasks.iter().map(|task| &*task.plan.wanted));
     let end = Instant::now() + if grown.is_empty() { CREATED_LIMIT } else { SPREAD_LIMIT };
     loop {
+        let looked = Instant::now();
         let (_, found) = client.look(&names)?;
+        let took = looked.elapsed();
         let partitions = |place: Place| found.get(&topic(tasks, place).name).map(|is| is.partitions);
         let known = created.iter().all(|place| partitions(*place).is_some())
             && grown.iter().all(|(place, count)| partitions(*place) >= Some(*count));
         if known || Instant::now() > end {
             return Ok(found);
         }
-        thread::sleep(SPREAD_STEP);
+        thread::sleep(SPREAD_STEP.max(SPREAD_REST * took));
     }
 }
 
