@@ -1,4 +1,5 @@
-//! Plain clients that do the same work: every object applied, every topic created, and nobody thinks about it.
+//! Plain clients that do the same work with the same rights: every object applied, every topic created, and nobody
+//! thinks about it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -104,7 +105,7 @@ fn owned(stockwatch: &StockWatch) -> Result<Vec<Desired>> {
 
 async fn apply_owned(stage: &Stage, stockwatch: &StockWatch, desired: &Desired) -> Result<()> {
     let api: Api<DynamicObject> =
-        Api::namespaced_with(stage.client.clone(), stage.beside(), &desired.kind.resource());
+        Api::namespaced_with(stage.as_operator.clone(), stage.beside(), &desired.kind.resource());
     let name = names::owned(stockwatch.metadata.name.as_deref().unwrap_or_default());
     api.patch_metadata(&name, &PatchParams::apply(crowd::MANAGER), &Patch::Apply(&desired.body)).await?;
     Ok(())

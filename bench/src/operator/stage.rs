@@ -31,19 +31,21 @@ pub(super) struct Stage {
     pub(super) broker: Broker,
     pub(super) cluster: &'static Cluster,
     pub(super) client: Client,
+    /// The same API server, asked with the operator's rights alone.
+    pub(super) as_operator: Client,
 }
 
 impl Stage {
-    /// Starts it all. The operator looks after one namespace, so that plain clients can do the same in another one.
+    /// Starts it all, the operator as the chart installs it: for all namespaces.
     pub(super) fn set(runtime: &Runtime) -> Result<Self> {
         let cluster = Cluster::shared();
         let broker = Broker::start_wide(cluster);
         let [system, home, beside] =
             ["system", "scale", "bare"].map(|purpose| Namespace::create(cluster, purpose));
-        let only = format!("namespaces={{{}}}", home.name());
-        let release = Release::install(cluster, system.name(), RELEASE, &[&only]);
-        let client = runtime.block_on(client(cluster))?;
-        Ok(Self { release, home, beside, _system: system, broker, cluster, client })
+        let release = Release::install(cluster, system.name(), RELEASE, &[]);
+        let as_operator = runtime.block_on(client(cluster, Some(release.user())))?;
+        let client = runtime.block_on(client(cluster, None))?;
+        Ok(Self { release, home, beside, _system: system, broker, cluster, client, as_operator })
     }
 
     /// The namespace that the operator looks after.
@@ -99,6 +101,24 @@ impl Stage {
         self.cluster.kubectl(&[&here[..], &["status", "deployment", "--timeout=120s"]].concat());
     }
 
+    /// Ends all operators, or starts so many and waits until they are ready.
+    pub(super) fn scale(&self, operators: usize) {
+        let here = ["-n", self.release.namespace()];
+        let replicas = format!("--replicas={operators}");
+        self.cluster.kubectl(&[&here[..], &["scale", "deployment", RELEASE, &replicas]].concat());
+        let gone = ["wait", "pod", "--for=delete", "-l", &self.release.pods(), "--timeout=120s"];
+        if operators == 0 {
+            self.cluster.kubectl(&[&here[..], &gone].concat());
+        } else {
+            self.release.await_operators();
+        }
+    }
+
+    /// Deletes what the plain clients applied.
+    pub(super) fn clear_beside(&self) {
+        self.cluster.kubectl(&["delete", "namespace", self.beside(), "--timeout=600s"]);
+    }
+
     /// Deletes StockWatches.
     pub(super) async fn delete(&self, names: &[String]) -> Result<()> {
         let api = self.stockwatches();
@@ -113,9 +133,10 @@ impl Stage {
     }
 }
 
-/// The administrator's client, told of this cluster alone.
-async fn client(cluster: &Cluster) -> Result<Client> {
+/// A client told of this cluster alone: the administrator's, or one with the rights of a user.
+async fn client(cluster: &Cluster, user: Option<String>) -> Result<Client> {
     let kubeconfig = Kubeconfig::read_from(cluster.directory().join("kubeconfig"))?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    config.auth_info.impersonate = user;
     Ok(Client::try_from(config)?)
 }

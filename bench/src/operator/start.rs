@@ -13,6 +13,8 @@ use crate::report::Report;
 const OWNED: usize = 7;
 /// That it is being taken up, and that it is Ready.
 const STATUSES: usize = 2;
+/// As the chart has it.
+const OPERATORS: usize = 2;
 const SECONDS: f64 = 60.0;
 const TIMES_BARE: f64 = 2.0;
 const MEGABYTES: f64 = 100.0;
@@ -20,12 +22,14 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report: &mut Report) -> Result<()> {
     let mut writes = Writes::begin(stage);
+    stage.scale(0);
     let bare = bare::run(stage, count).await?;
     report.note(format!(
         "plain clients, {count} StockWatches: {:.1} s (objects {:.1} s, topics {:.1} s, shown by the broker {:.1} s)",
         bare.all, bare.objects, bare.topics, bare.shown
     ));
-    // The cluster's own controllers take minutes over what was applied.
+    stage.clear_beside();
+    stage.scale(OPERATORS);
     writes.settle_all(LIMIT).await?;
 
     let leader = stage.leader().await?;

@@ -18,8 +18,10 @@ use super::probe::probe;
 use super::round::{carry_out, names};
 use super::trouble::Failure;
 
-/// What is asked within this time of each other shares a round.
+/// What is asked within this time of each other shares a round, or within half the time that the last round took: who has
+/// much to do makes few rounds of it.
 const GATHER: Duration = Duration::from_millis(20);
+const MOST_GATHER: Duration = Duration::from_secs(1);
 /// A client that is not needed for longer is closed.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,7 @@ impl Actor {
     async fn work(&mut self) {
         let mut rest_until = Instant::now();
         let mut idle_at = Instant::now();
+        let mut gather = GATHER;
         loop {
             let Next::At(at) = self.shared.board().next(&self.connection) else { return };
             tokio::select! {
@@ -67,8 +70,11 @@ impl Actor {
                     continue;
                 }
             }
-            sleep(GATHER).await;
-            match self.round().await {
+            sleep(gather).await;
+            let began = Instant::now();
+            let ended = self.round().await;
+            gather = GATHER.max(began.elapsed() / 2).min(MOST_GATHER);
+            match ended {
                 Ok(()) => self.recovered(),
                 Err(failure) => {
                     self.close().await;
