@@ -14,7 +14,7 @@ use serde_json::Value;
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Spec, StockWatch, Topic};
 use stockwatch_operator::names;
-use stockwatch_operator::resources::{Desired, Owner, Worker, surroundings, workers};
+use stockwatch_operator::resources::{Desired, Kind, Owner, Worker, surroundings, workers};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -74,8 +74,12 @@ async fn apply(stage: &Stage, all: Vec<Value>) -> Result<()> {
         let api = &api;
         async move {
             let stockwatch = crowd::apply_one(api, &body).await?;
-            let owned = owned(&stockwatch)?;
-            try_join_all(owned.iter().map(|desired| apply_owned(stage, &stockwatch, desired))).await?;
+            // Nobody but an administrator may bind a role that is not there.
+            let (bindings, others): (Vec<_>, Vec<_>) =
+                owned(&stockwatch)?.into_iter().partition(|desired| desired.kind == Kind::RoleBinding);
+            for together in [others, bindings] {
+                try_join_all(together.iter().map(|desired| apply_owned(stage, &stockwatch, desired))).await?;
+            }
             Result::Ok(())
         }
     };
