@@ -11,11 +11,16 @@ impl<'b> Scene<'b> {
     /// Applied as by [`Scene::apply`] and scaled to so many workers; awaited until it is ready.
     pub fn running(broker: &'b Broker, home: &Namespace, name: &str, replicas: usize) -> Self {
         let mut scene = Self::apply(broker, home, name, |_| {});
-        let object = scene.object();
-        home.kubectl(&["scale", &object, &format!("--replicas={replicas}")]);
-        scene.applied_again(&home.get(&[&object]));
+        scene.scale(home, replicas);
         scene.await_workers(home, replicas);
         scene
+    }
+
+    /// Asks for so many workers (`kubectl scale`), as its next generation.
+    pub fn scale(&mut self, home: &Namespace, replicas: usize) {
+        let object = self.object();
+        home.kubectl(&["scale", &object, &format!("--replicas={replicas}")]);
+        self.applied_again(&home.get(&[&object]));
     }
 
     /// As `kubectl` names it.

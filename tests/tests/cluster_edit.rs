@@ -17,8 +17,7 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     Scene::without_topics(&broker, "raw", |other| *other = watch.clone()).create_topic(Topic::Raw, 3, &[]);
     home.apply(&watch.text()).unwrap();
     let mut scene = Scene::applied(&broker, &home.get(&["stockwatch", "tuned"]));
-    home.kubectl(&["scale", "stockwatch/tuned", "--replicas=2"]);
-    scene.applied_again(&home.get(&["stockwatch", "tuned"]));
+    scene.scale(&home, 2);
     home.wait(120, "stockwatch/tuned", "condition=Ready");
     home.wait(60, "stockwatch/tuned", "jsonpath={.status.readyReplicas}=2");
     let workers = home.pods("stockwatch.dev/name=tuned");

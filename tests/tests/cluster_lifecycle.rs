@@ -30,8 +30,7 @@ fn kubectl_scale_under_load_moves_partitions_and_loses_nothing() {
     let feeder = scene.feed(market(), 300);
     let path = format!("/apis/stockwatch.dev/v1alpha1/namespaces/{}/stockwatches/tech/scale", home.name());
     for replicas in [3, 0, 1] {
-        home.kubectl(&["scale", WATCH, &format!("--replicas={replicas}")]);
-        scene.applied_again(&home.get(&[WATCH]));
+        scene.scale(&home, replicas);
         scene.await_workers(&home, replicas);
         let scale: Value = serde_json::from_str(&home.kubectl(&["get", "--raw", &path])).unwrap();
         // A zero is left out.

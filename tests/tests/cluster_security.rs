@@ -27,8 +27,7 @@ fn a_new_password_and_a_new_authority_roll_the_workers_without_a_lost_or_double_
     home.let_read_secrets(&release);
     home.log_in(&broker.login());
     let mut scene = Scene::apply(&broker, &home, "secured", |watch| watch.secure(&broker.login()));
-    home.kubectl(&["scale", "stockwatch/secured", "--replicas=2"]);
-    scene.applied_again(&home.get(&["stockwatch", "secured"]));
+    scene.scale(&home, 2);
     home.wait(120, "stockwatch/secured", "jsonpath={.status.readyReplicas}=2");
     home.wait(60, "stockwatch/secured", "condition=Ready");
     let before = home.pods("stockwatch.dev/name=secured");

@@ -62,7 +62,7 @@ impl<'a> Fates<'a> {
         Self { cluster, broker, release, home, scenes, random, happened }
     }
 
-    /// Something happens, to operators only if they `may` be hit.
+    /// Something happens; what would hit `operators` does only where they may be.
     pub(super) fn strike(&mut self, operators: bool) {
         let all: u32 = CHANCES.iter().map(|(_, chance)| chance).sum();
         let mut drawn = self.random.u32(0..all);
@@ -98,26 +98,24 @@ impl<'a> Fates<'a> {
 
     fn happen(&mut self, event: Event) {
         *self.happened.entry(event).or_default() += 1;
+        let (home, release) = (self.home, self.release);
         match event {
             Event::Retuned => {
                 let tolerance = self.tolerance();
-                let home = self.home;
                 self.scene().retune(home, &tolerance);
             }
             Event::Reshaped => {
                 let windows = self.windows();
-                let home = self.home;
                 self.scene().patch(home, &json!({"windows": windows}));
             }
-            Event::Scaled => self.scale(),
-            Event::WorkerKilled => self.worker().iter().for_each(Container::end),
-            Event::WorkerPodKilled => {
-                let home = self.home;
-                self.worker().iter().for_each(|worker| home.kill_pod(worker));
+            Event::Scaled => {
+                let replicas = if self.random.u8(0..4) == 0 { 2 } else { 1 };
+                self.scene().scale(home, replicas);
             }
+            Event::WorkerKilled => self.worker().iter().for_each(Container::end),
+            Event::WorkerPodKilled => self.worker().iter().for_each(|worker| home.kill_pod(worker)),
             Event::OperatorKilled => self.operator().iter().for_each(Container::end),
             Event::OperatorPodKilled => {
-                let release = self.release;
                 self.operator().iter().for_each(|operator| release.kill_pod(operator));
             }
             Event::BrokerKilled => self.without(Broker::kill, Broker::restart),
@@ -141,15 +139,6 @@ impl<'a> Fates<'a> {
             self.happen(event);
         }
         mend(self.broker);
-    }
-
-    fn scale(&mut self) {
-        let replicas = if self.random.u8(0..4) == 0 { 2 } else { 1 };
-        let home = self.home;
-        let scene = self.scene();
-        let object = scene.object();
-        home.kubectl(&["scale", &object, &format!("--replicas={replicas}")]);
-        scene.applied_again(&home.get(&[&object]));
     }
 
     fn scene(&mut self) -> &mut Scene<'a> {

@@ -21,6 +21,7 @@ use super::trouble::Failure;
 /// What is asked within this time of each other shares a round, or within half the time that the last round took: who has
 /// much to do makes few rounds of it.
 const GATHER: Duration = Duration::from_millis(20);
+/// But never for longer.
 const MOST_GATHER: Duration = Duration::from_secs(1);
 /// A client that is not needed for longer is closed.
 const IDLE: Duration = Duration::from_secs(10);
