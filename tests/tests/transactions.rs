@@ -185,6 +185,26 @@ fn a_worker_that_is_fenced_after_an_outage_was_taken_for_dead_and_goes_on() {
 }
 
 #[test]
+fn a_worker_that_is_fenced_again_after_its_transaction_timed_out_goes_on() {
+    let scene = Scene::new(&BROKER, "fenced-again", listed);
+    let mut worker = scene.worker("w");
+    let feeder = scene.feed(Market::new(12, &ENTITIES), 500);
+    scene.await_committed(500);
+    worker.pause();
+    outage(25);
+    worker.resume();
+    worker.await_ready();
+    scene.await_progress(500);
+    // A peer that took it for dead may be told to ask again, after the worker did.
+    usurp(&scene, &format!("{}.w.0", scene.watch.group()));
+    usurp(&scene, &format!("{}.w.1", scene.watch.group()));
+    scene.await_progress(1_000);
+    feeder.stop();
+    scene.assert_right();
+    assert!(worker.runs(), "{}", worker.log());
+}
+
+#[test]
 fn two_workers_of_one_id_do_not_both_go_on() {
     let scene = Scene::new(&BROKER, "same-id", listed);
     let feeder = scene.feed(Market::new(10, &ENTITIES), 500);

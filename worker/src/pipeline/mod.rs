@@ -20,6 +20,7 @@ mod topology;
 mod transaction;
 mod work;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -38,8 +39,8 @@ use crate::topics::{RawPartitions, TopicsError};
 const RETRY: [Duration; 4] =
     [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 
-/// So long after a session with trouble, a peer that took its process for dead may still fence the next one: its restore
-/// waits for open transactions, and for the coordinator.
+/// So long after trouble, a peer that took this process for dead may still fence its new producers: the peer's restore
+/// waits for open transactions, and for the coordinator, which may have it ask twice.
 const FENCED_LATE: Duration = Duration::from_secs(60);
 
 /// What the pipeline works with.
@@ -106,30 +107,48 @@ enum SessionError {
     Because(Box<SessionError>, String),
 }
 
+/// What outlives a session.
+struct Past {
+    /// Whether missing topics may be created: only by the first session that connects.
+    may_create: Cell<bool>,
+    /// When peers last had a reason to take this process for dead.
+    trouble: Cell<Option<Instant>>,
+}
+
+impl Past {
+    fn note_trouble(&self) {
+        self.trouble.set(Some(Instant::now()));
+    }
+
+    /// Whether a peer, not a second process of the same identity, may be who fences.
+    fn may_be_taken_for_dead(&self) -> bool {
+        self.trouble.get().is_some_and(|at| at.elapsed() <= FENCED_LATE)
+    }
+}
+
 /// Computes until told to stop. Blocking: runs on a thread of its own.
 ///
 /// # Errors
 /// What only people can mend; everything else is retried, with the reason in [`Health`].
 pub fn run(settings: Settings) -> Result<(), Error> {
     let mut failures = 0;
-    let mut last_trouble: Option<Instant> = None;
-    let mut may_create = settings.create_topics;
+    let past = Past { may_create: Cell::new(settings.create_topics), trouble: Cell::new(None) };
     while !settings.stop.load(Ordering::Relaxed) {
         settings.health.beat();
         let began = Instant::now();
-        match session::session(&settings, &mut may_create) {
+        match session::session(&settings, &past) {
             Ok(()) => break,
             Err(SessionError::Created(RawPartitions(partitions))) => {
                 tracing::info!(partitions, "missing topics were created");
-                may_create = false;
+                past.may_create.set(false);
             }
             Err(SessionError::Final(error)) => return Err(error),
-            Err(SessionError::Fenced { id }) if last_trouble.is_none_or(|at| at.elapsed() > FENCED_LATE) => {
+            Err(SessionError::Fenced { id }) if !past.may_be_taken_for_dead() => {
                 return Err(Error::Fenced { id });
             }
             Err(error) => {
                 if !matches!(error, SessionError::Fenced { .. }) {
-                    last_trouble = Some(Instant::now());
+                    past.note_trouble();
                 }
                 tracing::warn!(%error, "the session with the brokers ended, beginning another");
                 settings.health.set_not_ready(Some(error.to_string()));

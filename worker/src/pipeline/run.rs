@@ -13,7 +13,7 @@ use super::restore::{Done, Job, Restorer};
 use super::rules::{Change, Rules};
 use super::topology::Topology;
 use super::transaction::{Failure, Producers};
-use super::{Error, SessionError, Settings};
+use super::{Error, Past, SessionError, Settings};
 use crate::config::SpecReceiver;
 use crate::kafka::KafkaContext;
 use crate::partition::Owned;
@@ -52,6 +52,7 @@ pub(super) struct Doubt {
 /// The loop's state.
 pub(super) struct Loop<'a> {
     pub(super) settings: &'a Settings,
+    pub(super) past: &'a Past,
     pub(super) kafka: KafkaContext,
     pub(super) owner: String,
     pub(super) raw: String,

@@ -13,17 +13,17 @@ use super::rules::Rules;
 use super::run::{Loop, Open};
 use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
 use super::transaction::Producers;
-use super::{Error, SessionError, Settings, group, restore};
+use super::{Error, Past, SessionError, Settings, group, restore};
 use crate::kafka::KafkaContext;
 use crate::process::Encoder;
 use crate::topics;
 
 /// Connects, and computes until told to stop or until the session fails. The first one that connects creates
 /// missing topics if it may: one that goes later takes offsets and state with it, and is an error.
-pub(super) fn session(settings: &Settings, may_create: &mut bool) -> Result<(), SessionError> {
+pub(super) fn session(settings: &Settings, past: &Past) -> Result<(), SessionError> {
     let kafka = KafkaContext::default();
-    let ended = connect(settings, &kafka, *may_create).and_then(|mut running| {
-        *may_create = false;
+    let ended = connect(settings, &kafka, past).and_then(|mut running| {
+        past.may_create.set(false);
         let consumer = running.consumer.clone();
         let ended = running.run(&consumer);
         group::close(&consumer, &running.raw);
@@ -41,7 +41,7 @@ pub(super) fn session(settings: &Settings, may_create: &mut bool) -> Result<(), 
 fn connect<'a>(
     settings: &'a Settings,
     kafka: &KafkaContext,
-    may_create: bool,
+    past: &'a Past,
 ) -> Result<Loop<'a>, SessionError> {
     let mut receiver = settings.spec.clone();
     let spec = receiver.borrow_and_update().clone();
@@ -65,12 +65,13 @@ fn connect<'a>(
         least_ticket: least_ticket.clone(),
     })
     .map_err(Error::Thread)?;
-    let (topology, producers) = discover_and_open(settings, kafka, &owner, topics, may_create)
+    let (topology, producers) = discover_and_open(settings, kafka, &owner, topics, past.may_create.get())
         .inspect_err(|_| group::close(&consumer, &topics.raw_input.name))?;
     kafka.clear_error();
     let now = Instant::now();
     Ok(Loop {
         settings,
+        past,
         kafka: kafka.clone(),
         owner,
         raw: topics.raw_input.name.clone(),
