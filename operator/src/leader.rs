@@ -3,13 +3,15 @@
 
 mod lease;
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ObjectMeta, PostParams};
-use kube::{Client, Error};
+use kube::api::{Api, ObjectMeta, PostParams, WatchEvent, WatchParams};
+use kube::{Client, Error, ResourceExt};
 use tokio::time::{sleep, timeout};
 
 use crate::fence::{Fence, boot_time};
@@ -19,8 +21,10 @@ use lease::{Candidate, Next, held, released};
 const RENEW_WITHIN: Duration = Duration::from_secs(6);
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
-/// Between two looks of a candidate: what a Lease released in order is missed for at most.
-const LOOK: Duration = Duration::from_millis(500);
+/// Between two looks of a candidate at most: a watch tells it at once what changes.
+const LOOK: Duration = Duration::from_secs(2);
+/// Between two attempts to take a Lease that may be free.
+const ATTEMPT: Duration = Duration::from_millis(500);
 /// Between two attempts of a leader whose renewal failed.
 const RETRY: Duration = Duration::from_secs(1);
 /// For one request.
@@ -53,6 +57,13 @@ pub struct Leader {
     fence: Fence,
 }
 
+/// What became of an attempt to take the Lease.
+enum Attempt {
+    Taken(Box<Held>),
+    /// Another one holds it, at this version or a later one.
+    Held(String),
+}
+
 /// The Lease as it was last written by this process.
 #[derive(Debug)]
 pub struct Held(Lease);
@@ -69,29 +80,48 @@ impl Leader {
         let mut said = None;
         loop {
             match self.attempt(&mut candidate).await {
-                Ok(Some(held)) => return held,
-                Ok(None) => said = None,
+                Ok(Attempt::Taken(held)) => return *held,
+                Ok(Attempt::Held(version)) => {
+                    said = None;
+                    self.change(&version, candidate.patience(boot_time()).clamp(ATTEMPT, LOOK)).await;
+                }
                 Err(error) => {
                     let text = error.to_string();
                     if said.as_ref() != Some(&text) {
                         tracing::warn!(lease = self.name, error = text, "the Lease cannot be taken");
                         said = Some(text);
                     }
+                    sleep(ATTEMPT).await;
                 }
             }
-            sleep(LOOK).await;
         }
     }
 
-    async fn attempt(&self, candidate: &mut Candidate) -> Result<Option<Held>, RequestError> {
+    /// Waits until the Lease is another than at this version; for `most`, whatever becomes of the watch.
+    async fn change(&self, version: &str, most: Duration) {
+        let only = WatchParams::default().fields(&format!("metadata.name={}", self.name)).disable_bookmarks();
+        let changed = async {
+            if let Ok(events) = self.api.watch(&only, version).await
+                && let Some(Ok(WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_))) =
+                    pin!(events).next().await
+            {
+                return;
+            }
+            pending().await
+        };
+        let _ = timeout(most, changed).await;
+    }
+
+    async fn attempt(&self, candidate: &mut Candidate) -> Result<Attempt, RequestError> {
         let found = bounded(self.api.get_opt(&self.name)).await?;
         let lease = found.clone().unwrap_or_else(|| Lease {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             ..Lease::default()
         });
+        let version = lease.resource_version().unwrap_or_default();
         let now = boot_time();
         let Next::Take(spec) = candidate.look(&self.me, &lease, now, Timestamp::now()) else {
-            return Ok(None);
+            return Ok(Attempt::Held(version));
         };
         let taken = Lease { spec: Some(spec), ..lease };
         let params = PostParams::default();
@@ -102,10 +132,10 @@ impl Leader {
         match written {
             Ok(lease) => {
                 self.fence.open_until(now + RENEW_WITHIN);
-                Ok(Some(Held(lease)))
+                Ok(Attempt::Taken(Box::new(Held(lease))))
             }
             // Another candidate was faster.
-            Err(RequestError::Api(Error::Api(status))) if status.code == 409 => Ok(None),
+            Err(RequestError::Api(Error::Api(status))) if status.code == 409 => Ok(Attempt::Held(version)),
             Err(error) => Err(error),
         }
     }

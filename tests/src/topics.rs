@@ -336,8 +336,13 @@ impl Producer {
         });
     }
 
-    /// Waits until all that was queued is in Kafka.
+    /// Waits until all that was queued is in Kafka. librdkafka itself gives a record up after five minutes.
     pub fn flush(&self) {
-        self.0.flush(Duration::from_secs(120)).unwrap();
+        wait_for(120, "what was written is in Kafka", || {
+            self.0.flush(Duration::from_secs(1)).map_err(|error| {
+                let fatal = self.0.client().fatal_error();
+                format!("{error}: {} records wait, fatal error: {fatal:?}", self.0.in_flight_count())
+            })
+        });
     }
 }

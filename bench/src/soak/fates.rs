@@ -1,6 +1,7 @@
 //! What happens to a cluster, by seed.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -46,6 +47,7 @@ pub(super) struct Fates<'a> {
     scenes: Vec<Scene<'a>>,
     random: Rng,
     happened: BTreeMap<Event, u32>,
+    begun: Instant,
 }
 
 impl<'a> Fates<'a> {
@@ -58,8 +60,8 @@ impl<'a> Fates<'a> {
         scenes: Vec<Scene<'a>>,
         seed: u64,
     ) -> Self {
-        let (random, happened) = (Rng::with_seed(seed), BTreeMap::new());
-        Self { cluster, broker, release, home, scenes, random, happened }
+        let (random, happened, begun) = (Rng::with_seed(seed), BTreeMap::new(), Instant::now());
+        Self { cluster, broker, release, home, scenes, random, happened, begun }
     }
 
     /// Something happens; what would hit `operators` does only where they may be.
@@ -98,6 +100,7 @@ impl<'a> Fates<'a> {
 
     fn happen(&mut self, event: Event) {
         *self.happened.entry(event).or_default() += 1;
+        eprintln!("{:>6.1} s  {event:?}", self.begun.elapsed().as_secs_f64());
         let (home, release) = (self.home, self.release);
         match event {
             Event::Retuned => {

@@ -12,12 +12,16 @@ use k8s_openapi::jiff::Timestamp;
 /// A holder that has not renewed for so long holds nothing any more.
 const DURATION: Duration = Duration::from_secs(10);
 const DURATION_SECONDS: i32 = 10;
+/// A leader gives its last write up by the end of that time; so much later nothing of it is under way.
+const MARGIN: Duration = Duration::from_millis(500);
 
 /// What a candidate has seen of a Lease.
 #[derive(Debug, Default)]
 pub(super) struct Candidate {
     /// Its holder and last renewal, and when this process first saw them.
     seen: Option<(Option<String>, Option<MicroTime>, Duration)>,
+    /// When the holder's time is over, and that of its last write.
+    until: Option<Duration>,
 }
 
 /// What a candidate does now.
@@ -61,10 +65,16 @@ impl Candidate {
         }
         let length = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
         let length = length.map_or(DURATION, Duration::from_secs);
-        match &self.seen {
-            Some((_, _, since)) if now.saturating_sub(*since) >= length => Next::Take(taken(spec)),
+        self.until = self.seen.as_ref().map(|(_, _, since)| *since + length + MARGIN);
+        match self.until {
+            Some(until) if now >= until => Next::Take(taken(spec)),
             _ => Next::Wait,
         }
+    }
+
+    /// How long the Lease may be another's still, if nothing becomes of it; without end before the first look.
+    pub(super) fn patience(&self, now: Duration) -> Duration {
+        self.until.map_or(Duration::MAX, |until| until.saturating_sub(now))
     }
 }
 
@@ -135,8 +145,9 @@ mod tests {
         let mut candidate = Candidate::default();
         let silent = lease("operator-b", 7);
         assert_eq!(look(&mut candidate, &silent, 50), Next::Wait);
-        assert_eq!(look(&mut candidate, &silent, 59), Next::Wait);
-        assert_eq!(transitions(&look(&mut candidate, &silent, 60)), Some(4));
+        assert_eq!(look(&mut candidate, &silent, 60), Next::Wait);
+        assert_eq!(candidate.patience(Duration::from_secs(60)), MARGIN);
+        assert_eq!(transitions(&look(&mut candidate, &silent, 61)), Some(4));
     }
 
     #[test]
