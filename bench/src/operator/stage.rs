@@ -48,7 +48,7 @@ impl Stage {
         Ok(Self { release, home, beside, _system: system, broker, cluster, client, as_operator })
     }
 
-    /// The namespace that the operator looks after.
+    /// The namespace of the StockWatches that the operator is measured with.
     pub(super) fn home(&self) -> &str {
         self.home.name()
     }
