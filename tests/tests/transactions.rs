@@ -74,17 +74,17 @@ fn a_broker_frozen_for_fifteen_seconds_and_an_edit_meanwhile_cost_nothing() {
     outlives("frozen-edit", true, Broker::pause, Broker::resume);
 }
 
-/// Freezes a worker in the middle of a transaction.
-fn pause_amidst(scene: &Scene, worker: &Worker) {
+/// Freezes a worker in the middle of a transaction, or between two.
+fn pause_while(scene: &Scene, worker: &Worker, open: bool) {
     let output = scene.watch.topic(Topic::Deduplicated);
-    wait_for(60, "a transaction that stays open while the worker is frozen", || {
+    wait_for(60, "a worker frozen at the moment that is wanted", || {
         worker.pause();
-        // One that is being committed is over by the last look.
-        if (0..10).all(|_| scene.topics.has_open_transaction(&output)) {
+        // A transaction that is being committed is over by the last look.
+        if (0..10).all(|_| scene.topics.has_open_transaction(&output) == open) {
             return Ok(());
         }
         worker.resume();
-        Err("none open".into())
+        Err(format!("a transaction was open: {}", !open))
     });
 }
 
@@ -94,7 +94,7 @@ fn thaws(name: &str, seconds: u64, beside: bool, edited: bool) {
     let mut worker = scene.worker("w");
     let feeder = scene.feed(Market::new(8, &ENTITIES), 1_000);
     scene.await_committed(1_000);
-    pause_amidst(&scene, &worker);
+    pause_while(&scene, &worker, true);
     let second = beside.then(|| scene.worker("second"));
     outage(seconds);
     if edited {
@@ -184,24 +184,33 @@ fn a_worker_that_is_fenced_after_an_outage_was_taken_for_dead_and_goes_on() {
     assert!(worker.log().contains("was taken over"), "{}", worker.log());
 }
 
-#[test]
-fn a_worker_that_is_fenced_again_after_its_transaction_timed_out_goes_on() {
-    let scene = Scene::new(&BROKER, "fenced-again", listed);
+/// A worker that was frozen, alone, until the group gave it up; then a peer that took it for dead comes late.
+fn is_fenced_late(name: &str, amidst: bool) {
+    let scene = Scene::new(&BROKER, name, listed);
     let mut worker = scene.worker("w");
     let feeder = scene.feed(Market::new(12, &ENTITIES), 500);
     scene.await_committed(500);
-    worker.pause();
+    pause_while(&scene, &worker, amidst);
     outage(25);
     worker.resume();
     worker.await_ready();
     scene.await_progress(500);
-    // A peer that took it for dead may be told to ask again, after the worker did.
     usurp(&scene, &format!("{}.w.0", scene.watch.group()));
     usurp(&scene, &format!("{}.w.1", scene.watch.group()));
     scene.await_progress(1_000);
     feeder.stop();
     scene.assert_right();
     assert!(worker.runs(), "{}", worker.log());
+}
+
+#[test]
+fn a_worker_that_is_fenced_again_after_its_transaction_timed_out_goes_on() {
+    is_fenced_late("late-amidst", true);
+}
+
+#[test]
+fn a_worker_that_is_fenced_after_it_stood_still_between_two_transactions_goes_on() {
+    is_fenced_late("late-between", false);
 }
 
 #[test]

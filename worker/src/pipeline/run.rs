@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::group::{self, GroupContext, Rebalance};
+use super::group::{self, GroupContext, Rebalance, TAKEN_FOR_DEAD};
 use super::owned::{Slots, State};
 use super::restore::{Done, Job, Restorer};
 use super::rules::{Change, Rules};
@@ -100,6 +100,7 @@ impl Loop<'_> {
     pub(super) fn run(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), SessionError> {
         while !self.settings.stop.load(Ordering::Relaxed) {
             let Err(step) = self.turn(consumer) else { continue };
+            self.note_silence();
             if self.producers.began().is_some() {
                 self.settings.metrics.transactions_aborted.inc();
             }
@@ -232,6 +233,7 @@ impl Loop<'_> {
             Rebalance::Lost(partitions) => {
                 self.settings.owned.send_modify(|o| o.partitions.retain(|p| !partitions.contains(p)));
                 let lost = self.producers.began().is_some();
+                self.past.note_trouble();
                 self.trouble =
                     Some("the group gave this worker's partitions away: joining it again".to_owned());
                 self.give_away(&partitions)?;
@@ -370,8 +372,16 @@ impl Loop<'_> {
         });
     }
 
+    /// A process that stood still for so long gave no sign of life.
+    fn note_silence(&self) {
+        if self.last_tick.elapsed() >= TAKEN_FOR_DEAD {
+            self.past.note_trouble();
+        }
+    }
+
     /// What is not for every record: readiness, gauges, checkpoints while nothing comes.
     fn tick(&mut self) -> Result<(), Step> {
+        self.note_silence();
         self.last_tick = Instant::now();
         self.settings.health.beat();
         let joined = !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::None);

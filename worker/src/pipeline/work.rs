@@ -10,7 +10,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use sha2::{Digest, Sha256};
 
 use super::SessionError;
-use super::group::{self, TAKEN_FOR_DEAD};
+use super::group;
 use super::owned::Due;
 use super::restore::{Job, raw_record};
 use super::run::{Doubt, Loop, Open, Step};
@@ -274,14 +274,10 @@ impl Loop<'_> {
         let failures = self.doubt.take().map_or(0, |d| d.failures) + 1;
         self.doubt = Some(Doubt { until, failures });
         self.open = Open::default();
-        let began = self.producers.began();
         let aborted = match failure {
             Failure::Abortable(_) => self.producers.abort(),
             Failure::Fatal(error) => Err(error),
         };
-        if aborted.is_err() && began.is_some_and(|b| b.elapsed() >= TAKEN_FOR_DEAD) {
-            self.past.note_trouble();
-        }
         self.ticket += 1;
         self.least_ticket.store(self.ticket, Ordering::Relaxed);
         let partitions = self.slots.forget_all(self.ticket);
