@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::market::Market;
-use crate::topics::Producer;
+use crate::producer::Producer;
 
 /// A thread that writes a market's records to a raw topic.
 pub struct Feeder {
@@ -40,15 +40,20 @@ impl Feeder {
         Self { stop: Some(stop), thread: Some(thread) }
     }
 
+    /// Tells it to write no more; [`Self::stop`] waits for it.
+    pub fn cease(&mut self) {
+        drop(self.stop.take());
+    }
+
     /// Stops, waits until all is in Kafka, and gives how many records were written.
     pub fn stop(mut self) -> u64 {
-        drop(self.stop.take());
+        self.cease();
         self.thread.take().unwrap().join().unwrap()
     }
 }
 
 impl Drop for Feeder {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.cease();
     }
 }

@@ -8,7 +8,6 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::runtime::Runtime;
 
@@ -293,56 +292,4 @@ fn list(topic: &str, offsets: impl IntoIterator<Item = (i32, Offset)>) -> TopicP
         list.add_partition_offset(topic, partition, offset).unwrap();
     }
     list
-}
-
-/// Writes records, idempotent and in order, with Java's partitioner.
-pub struct Producer(ThreadedProducer<DefaultProducerContext>);
-
-impl Producer {
-    /// Connects with the given client settings.
-    pub fn new(mut config: ClientConfig) -> Self {
-        config.set("enable.idempotence", "true").set("partitioner", "murmur2_random").set("linger.ms", "1");
-        config.set("message.max.bytes", "4000000");
-        Self(config.create().unwrap())
-    }
-
-    /// Queues a record; without a partition, the key decides.
-    pub fn send(&self, topic: &str, partition: Option<i32>, key: Option<&[u8]>, value: Option<&[u8]>) {
-        self.send_at(topic, partition, key, value, None);
-    }
-
-    /// The same with a timestamp in milliseconds since 1970.
-    pub fn send_at(
-        &self,
-        topic: &str,
-        partition: Option<i32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        timestamp: Option<i64>,
-    ) {
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
-        record.partition = partition;
-        record.key = key;
-        record.payload = value;
-        record.timestamp = timestamp;
-        let mut waiting = Some(record);
-        wait_for(60, "space in the producer's queue", || match self.0.send(waiting.take().unwrap()) {
-            Ok(()) => Ok(()),
-            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), record)) => {
-                waiting = Some(record);
-                Err("full".into())
-            }
-            Err((error, _)) => panic!("{topic}: {error}"),
-        });
-    }
-
-    /// Waits until all that was queued is in Kafka. librdkafka itself gives a record up after five minutes.
-    pub fn flush(&self) {
-        wait_for(120, "what was written is in Kafka", || {
-            self.0.flush(Duration::from_secs(1)).map_err(|error| {
-                let fatal = self.0.client().fatal_error();
-                format!("{error}: {} records wait, fatal error: {fatal:?}", self.0.in_flight_count())
-            })
-        });
-    }
 }

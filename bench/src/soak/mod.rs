@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, outage};
+use stockwatch_tests::{Broker, Cluster, Feeder, Market, Namespace, Release, Scene, outage};
 
 use crate::error::Result;
 use crate::report::Report;
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         .collect();
     scenes.iter().for_each(|scene| scene.await_applied(&home));
     let market = |n| Market::new(arguments.seed.wrapping_mul(1_000).wrapping_add(n), &["a", "b", "c", "d"]);
-    let feeders: Vec<_> =
+    let mut feeders: Vec<_> =
         (0..).zip(&scenes).map(|(n, scene)| scene.feed(market(n), arguments.rate)).collect();
     eprintln!("all {} are at work", scenes.len());
 
@@ -85,6 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     release.await_operators();
     let scenes = fates.end();
     scenes.iter().for_each(|scene| scene.await_applied(&home));
+    feeders.iter_mut().for_each(Feeder::cease);
     let written: u64 = feeders.into_iter().map(|feeder| feeder.stop()).sum();
     // A comparison that fails says what is wrong by itself; the others go on.
     let accepted: Vec<Option<usize>> = scenes.iter().map(compared).collect();
