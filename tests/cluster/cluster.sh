@@ -64,7 +64,7 @@ up() {
   trap - EXIT
 }
 
-cut() { # ADDRESS
+cut_off() { # ADDRESS
   inside nft "table ip cut {
     chain from { type filter hook input priority -10; ip saddr $1 tcp dport 6443 drop; }
     chain to { type filter hook output priority -10; ip daddr $1 tcp sport 6443 drop; }
@@ -121,7 +121,7 @@ case ${1:-} in
   kill) finish "$2" KILL ;;
   pause) signal "$2" STOP ;;
   resume) signal "$2" CONT ;;
-  cut) cut "$2" ;;
+  cut) cut_off "$2" ;;
   join) inside nft delete table ip cut ;;
   down) down ;;
   *) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;

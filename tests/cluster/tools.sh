@@ -27,8 +27,7 @@ build() { # whole or not at all: several scripts may start together
 compile() { # DIRECTORY
   local version minor ld="-s -w" package
   version=$(cd "$here" && go list -m -f '{{.Version}}' k8s.io/kubernetes) || return 1
-  [[ $version =~ ^v1\.([0-9]+)\. ]] || { say "go.mod names no version of Kubernetes: $version"; return 1; }
-  minor=${BASH_REMATCH[1]}
+  minor=$(cut -d. -f2 <<<"$version")
   for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
     ld="$ld -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=$minor -X $package.gitTreeState=clean"
   done
