@@ -161,6 +161,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
                     settings.health.beat();
                     std::thread::sleep(Duration::from_millis(20));
                 }
+                session::await_brokers(&settings);
             }
         }
     }

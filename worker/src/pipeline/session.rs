@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use rdkafka::admin::AdminClient;
 use stockwatch_crds::Topics;
 
 use super::owned::Slots;
@@ -17,6 +18,11 @@ use super::{Error, Past, SessionError, Settings, group, restore};
 use crate::kafka::KafkaContext;
 use crate::process::Encoder;
 use crate::topics;
+
+/// Between two questions to brokers that did not answer.
+const STEP: Duration = Duration::from_millis(500);
+/// So many are asked by one client: librdkafka may wait for a broker that is gone for ever.
+const MOST_STEPS: u32 = 30;
 
 /// Connects, and computes until told to stop or until the session fails. The first one that connects creates
 /// missing topics if it may: one that goes later takes offsets and state with it, and is an error.
@@ -30,11 +36,46 @@ pub(super) fn session(settings: &Settings, past: &Past) -> Result<(), SessionErr
         running.close();
         ended
     });
-    // librdkafka tells its logger, not the caller, why it cannot connect.
-    match (ended, kafka.last_error()) {
-        (Err(error @ (SessionError::Final(_) | SessionError::Fenced { .. })), _) => Err(error),
-        (Err(error), Some(said)) => Err(SessionError::Because(Box::new(error), said)),
-        (ended, _) => ended,
+    ended.map_err(|error| match error {
+        SessionError::Final(_) | SessionError::Fenced { .. } => error,
+        _ => because(error, &kafka),
+    })
+}
+
+/// Waits until brokers answer, or until told to stop, with one client that asks twice a second: those of a whole session
+/// would cost four times what the work does, while nobody is there.
+pub(super) fn await_brokers(settings: &Settings) {
+    let topic = settings.spec.borrow().spec.kafka.topics.raw_input.name.clone();
+    while !settings.stop.load(Ordering::Relaxed) {
+        let kafka = KafkaContext::default();
+        let mut config = settings.connection.client();
+        config.set("reconnect.backoff.ms", STEP.as_millis().to_string());
+        // What is wrong with the settings is the session's to say.
+        let Ok(client) = config.create_with_context::<_, AdminClient<_>>(kafka.clone()) else { return };
+        let answered = (0..MOST_STEPS).any(|_| {
+            settings.health.beat();
+            let asked = Instant::now();
+            let Err(source) = client.inner().fetch_metadata(Some(&topic), STEP) else { return true };
+            let bootstrap = settings.connection.bootstrap_servers().to_owned();
+            let error = because(TopologyError::Unreachable { bootstrap, source }.into(), &kafka);
+            settings.health.set_not_ready(Some(error.to_string()));
+            let stopped = settings.stop.load(Ordering::Relaxed);
+            thread::sleep(if stopped { Duration::ZERO } else { STEP.saturating_sub(asked.elapsed()) });
+            stopped
+        });
+        // Closing it waits up to 100 ms for its thread.
+        thread::spawn(move || drop(client));
+        if answered {
+            return;
+        }
+    }
+}
+
+/// librdkafka tells its logger, not the caller, why it cannot connect.
+fn because(error: SessionError, kafka: &KafkaContext) -> SessionError {
+    match kafka.last_error() {
+        Some(said) => SessionError::Because(Box::new(error), said),
+        None => error,
     }
 }
 
