@@ -64,7 +64,7 @@ impl<'a> Fates<'a> {
         Self { cluster, broker, release, home, scenes, random, happened, begun }
     }
 
-    /// Something happens; what would hit `operators` does only where they may be.
+    /// Something happens; what ends `operators` does only where it may. Without API server a leader ends as well.
     pub(super) fn strike(&mut self, operators: bool) {
         let all: u32 = CHANCES.iter().map(|(_, chance)| chance).sum();
         let mut drawn = self.random.u32(0..all);
@@ -76,7 +76,9 @@ impl<'a> Fates<'a> {
             None => Some(*event),
         });
         let Some(event) = event else { return };
-        if operators || !matches!(event, Event::OperatorKilled | Event::OperatorPodKilled) {
+        let ends_operators =
+            matches!(event, Event::OperatorKilled | Event::OperatorPodKilled | Event::ApiServerKilled);
+        if operators || !ends_operators {
             self.happen(event);
         }
     }

@@ -19,7 +19,8 @@ struct Life {
     files: Vec<f64>,
 }
 
-/// One process, by the means of the first and of the last quarter of all looks.
+/// One process, by the first and the last quarter of all looks: its mean memory, and the files that are open when those
+/// that come and go are not, as clients are made and closed around every silence of a broker.
 #[derive(Debug)]
 pub(super) struct Grown {
     /// Its memory in the end, in megabytes.
@@ -52,10 +53,10 @@ impl Growth {
     pub(super) fn of(&self, program: &str) -> Vec<Grown> {
         let always = |life: &&Life| life.program == program && life.megabytes.len() == self.looks;
         let grown = |life: &Life| Grown {
-            megabytes: last(&life.megabytes),
-            megabytes_before: first(&life.megabytes),
-            files: last(&life.files),
-            files_before: first(&life.files),
+            megabytes: mean(last(&life.megabytes)),
+            megabytes_before: mean(first(&life.megabytes)),
+            files: least(last(&life.files)),
+            files_before: least(first(&life.files)),
         };
         self.lives.values().filter(always).map(grown).collect()
     }
@@ -73,16 +74,21 @@ impl Grown {
     }
 }
 
-fn first(looks: &[f64]) -> f64 {
-    mean(&looks[..quarter(looks)])
+fn first(looks: &[f64]) -> &[f64] {
+    &looks[..quarter(looks)]
 }
 
-fn last(looks: &[f64]) -> f64 {
-    mean(&looks[looks.len() - quarter(looks)..])
+fn last(looks: &[f64]) -> &[f64] {
+    &looks[looks.len() - quarter(looks)..]
 }
 
 fn quarter(looks: &[f64]) -> usize {
     looks.len().div_ceil(4)
+}
+
+/// Infinity of none.
+fn least(figures: &[f64]) -> f64 {
+    figures.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// NaN of none.

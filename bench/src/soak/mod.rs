@@ -19,7 +19,7 @@ use crate::soak::growth::{Grown, Growth};
 const LOOK: Duration = Duration::from_secs(10);
 /// A program's memory in the last quarter of the looks against the first; allocators breathe.
 const MEMORY: f64 = 1.2;
-/// And its open files: sockets come and go with brokers.
+/// And its open files.
 const FILES: f64 = 8.0;
 
 /// How long, how much, and which fate.
