@@ -247,16 +247,24 @@ impl Loop<'_> {
         }
     }
 
-    /// Commits what is open, and that these partitions are free.
+    /// Commits what is open, and that these partitions are free. Of one that cannot be said so, as with a transaction
+    /// that has just failed, the next owner takes this process for dead.
     fn release(&mut self, partitions: &[i32]) -> Result<(), Step> {
+        let mut all = true;
         for number in partitions {
-            if let Some((_, due)) = self.slots.active(*number) {
-                due.offset = true;
-                due.released = true;
-                self.begin()?;
-            }
+            let Some((_, due)) = self.slots.active(*number) else {
+                all = false;
+                continue;
+            };
+            due.offset = true;
+            due.released = true;
+            self.begin()?;
         }
-        self.commit()
+        let committed = self.commit();
+        if !all || committed.is_err() {
+            self.past.note_trouble();
+        }
+        committed
     }
 
     fn give_away(&mut self, partitions: &[i32]) -> Result<(), Step> {
