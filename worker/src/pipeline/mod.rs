@@ -120,6 +120,13 @@ impl Past {
         self.trouble.set(Some(Instant::now()));
     }
 
+    /// A loop that stood still `since` then, and for too long, gave no sign of life.
+    fn note_silence(&self, since: Instant) {
+        if since.elapsed() >= group::TAKEN_FOR_DEAD {
+            self.note_trouble();
+        }
+    }
+
     /// Whether a peer, not a second process of the same identity, may be who fences.
     fn may_be_taken_for_dead(&self) -> bool {
         self.trouble.get().is_some_and(|at| at.elapsed() <= FENCED_LATE)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::group::{self, GroupContext, Rebalance, TAKEN_FOR_DEAD};
+use super::group::{self, GroupContext, Rebalance};
 use super::owned::{Slots, State};
 use super::restore::{Done, Job, Restorer};
 use super::rules::{Change, Rules};
@@ -100,7 +100,7 @@ impl Loop<'_> {
     pub(super) fn run(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), SessionError> {
         while !self.settings.stop.load(Ordering::Relaxed) {
             let Err(step) = self.turn(consumer) else { continue };
-            self.note_silence();
+            self.past.note_silence(self.last_tick);
             if self.producers.began().is_some() {
                 self.settings.metrics.transactions_aborted.inc();
             }
@@ -226,9 +226,14 @@ impl Loop<'_> {
             Rebalance::Revoke(partitions) => {
                 // Schedules stop before the last commit.
                 self.settings.owned.send_modify(|o| o.partitions.retain(|p| !partitions.contains(p)));
-                let committed = self.release(&partitions);
+                let whole = partitions.iter().all(|number| self.slots.active(*number).is_some());
+                let released = self.release(&partitions);
+                if !whole || released.is_err() {
+                    // Of one that is not said to be free, the next owner takes this process for dead.
+                    self.past.note_trouble();
+                }
                 self.give_away(&partitions)?;
-                committed
+                released
             }
             Rebalance::Lost(partitions) => {
                 self.settings.owned.send_modify(|o| o.partitions.retain(|p| !partitions.contains(p)));
@@ -247,24 +252,16 @@ impl Loop<'_> {
         }
     }
 
-    /// Commits what is open, and that these partitions are free. Of one that cannot be said so, as with a transaction
-    /// that has just failed, the next owner takes this process for dead.
+    /// Commits what is open, and that these partitions are free.
     fn release(&mut self, partitions: &[i32]) -> Result<(), Step> {
-        let mut all = true;
         for number in partitions {
-            let Some((_, due)) = self.slots.active(*number) else {
-                all = false;
-                continue;
-            };
-            due.offset = true;
-            due.released = true;
-            self.begin()?;
+            if let Some((_, due)) = self.slots.active(*number) {
+                due.offset = true;
+                due.released = true;
+                self.begin()?;
+            }
         }
-        let committed = self.commit();
-        if !all || committed.is_err() {
-            self.past.note_trouble();
-        }
-        committed
+        self.commit()
     }
 
     fn give_away(&mut self, partitions: &[i32]) -> Result<(), Step> {
@@ -380,16 +377,9 @@ impl Loop<'_> {
         });
     }
 
-    /// A process that stood still for so long gave no sign of life.
-    fn note_silence(&self) {
-        if self.last_tick.elapsed() >= TAKEN_FOR_DEAD {
-            self.past.note_trouble();
-        }
-    }
-
     /// What is not for every record: readiness, gauges, checkpoints while nothing comes.
     fn tick(&mut self) -> Result<(), Step> {
-        self.note_silence();
+        self.past.note_silence(self.last_tick);
         self.last_tick = Instant::now();
         self.settings.health.beat();
         let joined = !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::None);

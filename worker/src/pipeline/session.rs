@@ -52,7 +52,7 @@ pub(super) fn await_brokers(settings: &Settings) {
         config.set("reconnect.backoff.ms", STEP.as_millis().to_string());
         // What is wrong with the settings is the session's to say.
         let Ok(client) = config.create_with_context::<_, AdminClient<_>>(kafka.clone()) else { return };
-        let answered = (0..MOST_STEPS).any(|_| {
+        let over = (0..MOST_STEPS).any(|_| {
             settings.health.beat();
             let asked = Instant::now();
             let Err(source) = client.inner().fetch_metadata(Some(&topic), STEP) else { return true };
@@ -65,7 +65,7 @@ pub(super) fn await_brokers(settings: &Settings) {
         });
         // Closing it waits up to 100 ms for its thread.
         thread::spawn(move || drop(client));
-        if answered {
+        if over {
             return;
         }
     }
