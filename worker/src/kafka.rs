@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
 use stockwatch_crds::{Kafka, Mechanism};
 
@@ -139,6 +141,24 @@ impl Connection {
     pub fn bootstrap_servers(&self) -> &str {
         self.config.get("bootstrap.servers").unwrap_or_default()
     }
+}
+
+/// What a producer's `poll` takes to wait for so many milliseconds: rdkafka cuts what is left of it to whole ones, and
+/// spins for the rest.
+pub const fn producer_wait(milliseconds: u64) -> Duration {
+    Duration::from_micros(milliseconds * 1_000 + 50)
+}
+
+/// The next message, waited for so long at most. rdkafka spins for what is less than a millisecond: that is slept.
+pub fn poll<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    wait: Duration,
+) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
+    let whole = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    if whole.is_zero() {
+        std::thread::sleep(wait);
+    }
+    consumer.poll(whole)
 }
 
 /// A topic's metadata, asked for until a broker answers: for at most `patience`, and no longer once `stop` is set.

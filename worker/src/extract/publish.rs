@@ -1,20 +1,24 @@
-//! Produces raw records: idempotent, acknowledged by all replicas, each to the partition computed from its key.
+//! Produces raw records: in order, acknowledged by all replicas, each to the partition computed from its key. One that
+//! is sent again, as its answer was lost, may be in the topic twice: the second is a duplicate like any other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 
 use crate::kafka::{Connection, KafkaContext};
 use crate::metrics::{FetchOutcome, Metrics};
 
 /// At the end, what was fetched gets this long to arrive.
 const FLUSH: Duration = Duration::from_secs(2);
+/// Between two looks at what became of records.
+const HEAR: Duration = Duration::from_millis(100);
 
 /// A raw record and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +39,7 @@ pub(super) trait Sink: Send {
 pub(super) struct Producer {
     connection: Connection,
     context: Delivery,
-    client: Option<ThreadedProducer<Delivery>>,
+    client: Option<Client>,
 }
 
 impl Producer {
@@ -44,30 +48,26 @@ impl Producer {
         Self { connection, context, client: None }
     }
 
-    fn client(&mut self) -> Result<&ThreadedProducer<Delivery>, KafkaError> {
-        // An idempotent producer that lost its place in a sequence never works again.
-        if let Some((_, reason)) = self.client.as_ref().and_then(|client| client.client().fatal_error()) {
-            tracing::error!(reason, "the quotes' producer starts again");
-            dispose(self.client.take());
-        }
+    fn client(&mut self) -> Result<&BaseProducer<Delivery>, KafkaError> {
         // No broker took a record for half a minute: librdkafka may wait for one that is gone for ever.
         if self.context.unanswered.load(Ordering::Relaxed) {
             dispose(self.client.take());
             self.context.unanswered = Arc::default();
         }
         match &mut self.client {
-            Some(client) => Ok(client),
-            none => Ok(none.insert(
-                self.connection
-                    .client()
-                    .set("enable.idempotence", "true")
+            Some(client) => Ok(&client.producer),
+            none => {
+                let mut config = self.connection.client();
+                config
+                    // An idempotent producer would keep the processor busy while five records wait for a frozen broker.
+                    .set("max.in.flight.requests.per.connection", "1")
                     .set("acks", "all")
                     .set("linger.ms", "5")
                     .set("message.timeout.ms", "30000")
                     .set("queue.buffering.max.messages", "10000")
-                    .set("queue.buffering.max.kbytes", "8192")
-                    .create_with_context(self.context.clone())?,
-            )),
+                    .set("queue.buffering.max.kbytes", "8192");
+                Ok(&none.insert(Client::start(&config, self.context.clone())?).producer)
+            }
         }
     }
 
@@ -80,11 +80,47 @@ impl Producer {
     }
 }
 
+/// A producer and the thread that hears what became of its records, which ends with it: rdkafka's own spins for a
+/// hundredth of the time.
+struct Client {
+    producer: Arc<BaseProducer<Delivery>>,
+    over: Arc<AtomicBool>,
+}
+
+impl Client {
+    fn start(config: &ClientConfig, context: Delivery) -> Result<Self, KafkaError> {
+        let client = Self { producer: Arc::new(config.create_with_context(context)?), over: Arc::default() };
+        let (producer, over) = (Arc::clone(&client.producer), Arc::clone(&client.over));
+        let hear = move || {
+            while !over.load(Ordering::Relaxed) {
+                thread::sleep(HEAR);
+                while hear_one(&producer) {}
+            }
+        };
+        let started = thread::Builder::new().name("deliveries".into()).spawn(hear);
+        started.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(client)
+    }
+}
+
+/// True if there was something to hear, and so may be more.
+fn hear_one(producer: &BaseProducer<Delivery>) -> bool {
+    let unheard = producer.in_flight_count();
+    producer.poll(Duration::ZERO);
+    producer.in_flight_count() < unheard
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Flushes and drops a client on a thread that may block.
-fn dispose(client: Option<ThreadedProducer<Delivery>>) -> Option<tokio::task::JoinHandle<()>> {
+fn dispose(client: Option<Client>) -> Option<tokio::task::JoinHandle<()>> {
     let client = client?;
     Some(tokio::task::spawn_blocking(move || {
-        if let Err(error) = client.flush(FLUSH) {
+        if let Err(error) = client.producer.flush(FLUSH) {
             tracing::warn!(%error, "quotes were not sent");
         }
     }))

@@ -15,7 +15,7 @@ use super::topology::Topology;
 use super::transaction::{Failure, Producers};
 use super::{Error, Past, SessionError, Settings};
 use crate::config::SpecReceiver;
-use crate::kafka::KafkaContext;
+use crate::kafka::{self, KafkaContext};
 use crate::partition::Owned;
 use crate::process::Encoder;
 
@@ -165,7 +165,7 @@ impl Loop<'_> {
             () if self.slots.all_are_active() => TICK,
             () => QUICK_TICK,
         };
-        let mut polled = consumer.poll(wait);
+        let mut polled = kafka::poll(consumer, wait);
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         loop {
             match polled {

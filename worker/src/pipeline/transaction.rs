@@ -33,6 +33,8 @@ const CALL_STEP: Duration = Duration::from_secs(3);
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// Between looks at the messages in flight: `commit_transaction` by itself looks every 100 ms.
 const FLUSH_STEP: Duration = Duration::from_micros(200);
+/// The same once a broker is late, and before a call is repeated: nobody is in a hurry for it.
+const LONG_STEP: Duration = Duration::from_millis(20);
 
 /// Why a transaction did not commit.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +156,7 @@ impl Producers {
                         return Err(self.failure(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)));
                     }
                     record = again;
-                    producer.poll(Duration::from_millis(1));
+                    producer.poll(kafka::producer_wait(1));
                 }
                 Err((error, _)) => return Err(self.failure(error)),
             }
@@ -182,12 +184,13 @@ impl Producers {
                 .unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)))
         })
         .map_err(|e| self.failure(e))?;
+        let flushing = Instant::now();
         loop {
             producer.poll(Duration::ZERO);
             if producer.in_flight_count() == 0 || !go_on() {
                 break;
             }
-            std::thread::sleep(FLUSH_STEP);
+            std::thread::sleep((flushing.elapsed() / 16).clamp(FLUSH_STEP, LONG_STEP));
         }
         // A commit whose answer was lost is asked again: it is the same commit.
         retry(go_on, || producer.commit_transaction(CALL_STEP)).map_err(|e| self.failure(e))?;
@@ -208,7 +211,7 @@ impl Producers {
             let aborting = scope
                 .spawn(|| retry(|| Instant::now() < deadline, || producer.abort_transaction(CALL_TIMEOUT)));
             while !aborting.is_finished() {
-                producer.poll(Duration::from_millis(1));
+                producer.poll(kafka::producer_wait(5));
             }
             aborting.join().unwrap_or_else(|_| Err(KafkaError::Canceled))
         })
@@ -252,7 +255,7 @@ fn retry(
 ) -> Result<(), KafkaError> {
     loop {
         match call() {
-            Err(KafkaError::Transaction(e)) if e.is_retriable() && go_on() => {}
+            Err(KafkaError::Transaction(e)) if e.is_retriable() && go_on() => std::thread::sleep(LONG_STEP),
             other => return other,
         }
     }
