@@ -6,7 +6,7 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,9 @@ build: need-rust packages ## The programs and the tests
 
 bench: build need-java ## The worker against Kafka Streams and against librdkafka alone, on one broker
 	target/release/stockwatch-bench all
+
+bench-outage: build need-java ## What workers cost while their broker is killed, stopped or frozen, and what stays open of it
+	target/release/stockwatch-bench outage
 
 bench-edits: build ## Edits of the StockWatch of "make cluster", from the API server to the worker
 	KUBECONFIG=$$(readlink /run/stockwatch-cluster)/kubeconfig target/release/stockwatch-bench edits

@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
-use crate::measure::{catch_up, edits, failover, idle, latency, restore, start, tolerance, windows};
+use crate::measure::{catch_up, edits, failover, idle, latency, outage, restore, start, tolerance, windows};
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
 
@@ -65,6 +65,19 @@ struct Place {
     without_worker: bool,
 }
 
+impl Place {
+    fn worker(&self) -> Result<PathBuf> {
+        let worker = match &self.worker {
+            Some(worker) => worker.clone(),
+            None => std::env::current_exe()?.with_file_name("stockwatch-worker"),
+        };
+        if worker.exists() {
+            return Ok(worker);
+        }
+        Err(format!("no worker at {}: build it, or name it by --worker", worker.display()).into())
+    }
+}
+
 /// What to measure; everything if absent.
 #[derive(Debug, Subcommand)]
 enum Measurement {
@@ -86,6 +99,8 @@ enum Measurement {
     Failover,
     /// Changed tolerance to the first alarm by it.
     Tolerance,
+    /// Workers without a broker, which comes and goes; not among everything.
+    Outage,
     /// Edits of a StockWatch in a cluster; not among everything.
     Edits(edits::Arguments),
     /// The operator with a thousand StockWatches, in a cluster and with a broker that it starts; not among everything.
@@ -101,6 +116,7 @@ fn main() -> ExitCode {
     let CommandLine { measurement, place } = CommandLine::parse();
     let result = match measurement.unwrap_or(Measurement::All) {
         Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
+        Measurement::Outage => place.worker().and_then(outage::run),
         Measurement::Edits(arguments) => edits::run(&arguments),
         Measurement::Operator(arguments) => operator::run(&arguments),
         Measurement::Soak(arguments) => soak::run(&arguments),
@@ -119,13 +135,7 @@ fn main() -> ExitCode {
 /// True if every bar that was looked at holds.
 fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let worker = match &place.worker {
-        Some(worker) => worker.clone(),
-        None => std::env::current_exe()?.with_file_name("stockwatch-worker"),
-    };
-    if !place.without_worker && !worker.exists() {
-        return Err(format!("no worker at {}: build it, or name it by --worker", worker.display()).into());
-    }
+    let worker = if place.without_worker { PathBuf::new() } else { place.worker()? };
     let classes = build_peer(&project.join("kafka-streams"))?;
     let script = place.kafka.clone().unwrap_or_else(|| project.join("../tests/kafka/kafka.sh"));
     let dir = tempfile::Builder::new().prefix("stockwatch-bench-").tempdir()?;
@@ -163,8 +173,10 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Windows => windows::run(bench, report),
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
-        Measurement::Edits(_) | Measurement::Operator(_) | Measurement::Soak(_) | Measurement::Bare(_) => {
-            Err("it needs no broker of its own".into())
-        }
+        Measurement::Outage
+        | Measurement::Edits(_)
+        | Measurement::Operator(_)
+        | Measurement::Soak(_)
+        | Measurement::Bare(_) => Err("it needs no broker of its own".into()),
     }
 }

@@ -87,6 +87,24 @@ spec:
         Ok(fs::rename(new, file)?)
     }
 
+    /// Writes the spec of a worker that makes up a quote a second of each of six tickers itself; gives the file.
+    pub(crate) fn write_simulated(&self, name: &str) -> Result<PathBuf> {
+        let text = format!(
+            r#"apiVersion: stockwatch.dev/v1alpha1
+kind: StockWatch
+metadata: {{name: {name}, namespace: bench}}
+spec:
+  tickers: [{{symbol: A}}, {{symbol: B}}, {{symbol: C}}, {{symbol: D}}, {{symbol: E}}, {{symbol: F}}]
+  source: {{simulated: {{interval: 1s, seed: 1}}}}
+  kafka: {{bootstrapServers: "{}"}}
+"#,
+            self.cluster.bootstrap
+        );
+        let file = self.dir.join(format!("{name}.yaml"));
+        fs::write(&file, text)?;
+        Ok(file)
+    }
+
     /// A worker of a job whose spec file is written; `id` is unique among the job's workers.
     pub(crate) fn start_worker(&self, job: &Job, id: &str, http: u16) -> Result<Program> {
         self.run_worker(&self.spec_file(job), &format!("{}-{id}", job.name), http)

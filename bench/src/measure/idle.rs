@@ -1,6 +1,5 @@
 //! The worker's memory with six tickers and nothing else to do.
 
-use std::fs;
 use std::time::Duration;
 
 use crate::error::Result;
@@ -13,19 +12,7 @@ const SETTLED: Duration = Duration::from_secs(30);
 
 /// Measures the worker.
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
-    let spec = bench.dir.join("idle.yaml");
-    let text = format!(
-        r#"apiVersion: stockwatch.dev/v1alpha1
-kind: StockWatch
-metadata: {{name: idle, namespace: bench}}
-spec:
-  tickers: [{{symbol: A}}, {{symbol: B}}, {{symbol: C}}, {{symbol: D}}, {{symbol: E}}, {{symbol: F}}]
-  source: {{simulated: {{interval: 1s, seed: 1}}}}
-  kafka: {{bootstrapServers: "{}"}}
-"#,
-        bench.cluster.bootstrap
-    );
-    fs::write(&spec, text)?;
+    let spec = bench.write_simulated("idle")?;
     let mut program = bench.run_worker(&spec, "idle", HTTP)?;
     http::ready(&mut program, HTTP, SETTLED)?;
     std::thread::sleep(SETTLED);

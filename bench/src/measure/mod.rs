@@ -5,6 +5,7 @@ pub(crate) mod edits;
 pub(crate) mod failover;
 pub(crate) mod idle;
 pub(crate) mod latency;
+pub(crate) mod outage;
 pub(crate) mod restore;
 pub(crate) mod start;
 pub(crate) mod tolerance;

@@ -95,6 +95,11 @@ impl<'a> Fates<'a> {
         each.join(", ")
     }
 
+    /// Waits until every StockWatch is computed with as it is now.
+    pub(super) fn await_applied(&self) {
+        self.scenes.iter().for_each(|scene| scene.await_applied(self.home));
+    }
+
     /// Nothing happens any more.
     pub(super) fn end(self) -> Vec<Scene<'a>> {
         self.scenes

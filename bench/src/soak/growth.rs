@@ -1,97 +1,80 @@
-//! Whether programs grow: their memory and open files, looked at again and again.
+//! Whether programs grow: their memory and open files, looked at in two calms with everything that happens in between.
 
 use std::collections::HashMap;
 
+use stockwatch_tests::outage;
+
 use crate::error::Result;
 use crate::process::Process;
+use crate::report::median;
 
-/// The processes that were there, with what each look showed.
-#[derive(Debug, Default)]
-pub(super) struct Growth {
-    looks: usize,
-    lives: HashMap<Process, Life>,
-}
+/// So long after the last event connections that it cost are closed, and those that restored partitions.
+const SETTLED: u64 = 40;
+/// A calm is looked at so often,
+const LOOKS: usize = 10;
+/// with so much between, in seconds: allocators breathe.
+const BETWEEN: u64 = 3;
 
-#[derive(Debug, Default)]
-struct Life {
+/// Every process of the programs in one calm: the median of some looks.
+#[derive(Debug)]
+pub(super) struct Calm(HashMap<Process, Size>);
+
+/// How large a process is.
+#[derive(Debug, Clone, Copy)]
+struct Size {
     program: &'static str,
-    megabytes: Vec<f64>,
-    files: Vec<f64>,
+    megabytes: f64,
+    files: f64,
 }
 
-/// One process, by the first and the last quarter of all looks: its mean memory, and the files that are open when those
-/// that come and go are not, as clients are made and closed around every silence of a broker.
+/// One process that was there in both calms.
 #[derive(Debug)]
 pub(super) struct Grown {
     /// Its memory in the end, in megabytes.
     pub(super) megabytes: f64,
-    megabytes_before: f64,
-    files: f64,
-    files_before: f64,
+    /// Memory in the end against the beginning.
+    pub(super) memory: f64,
+    /// Open files in the end, less those of the beginning.
+    pub(super) files: f64,
 }
 
-impl Growth {
-    /// Looks at all processes of the programs.
-    pub(super) fn look(&mut self) -> Result<()> {
-        self.looks += 1;
-        for program in ["stockwatch-operator", "stockwatch-worker"] {
-            for process in Process::all(program)? {
-                // One that has just ended is not among those that live on.
-                let (Ok(megabytes), Ok(files)) = (process.own_memory(), process.open_files()) else {
-                    continue;
-                };
-                let life = self.lives.entry(process).or_default();
-                life.program = program;
-                life.megabytes.push(megabytes);
-                life.files.push(files);
+impl Calm {
+    /// Waits until what happened before is over, then looks. Nothing is to happen meanwhile.
+    pub(super) fn look() -> Result<Self> {
+        outage(SETTLED);
+        let mut lives: HashMap<Process, (&'static str, Vec<f64>, Vec<f64>)> = HashMap::new();
+        for _ in 0..LOOKS {
+            outage(BETWEEN);
+            for program in ["stockwatch-operator", "stockwatch-worker"] {
+                for process in Process::all(program)? {
+                    // One that has just ended is not among those that live on.
+                    let (Ok(memory), Ok(open)) = (process.own_memory(), process.open_files()) else {
+                        continue;
+                    };
+                    let (_, megabytes, files) = lives.entry(process).or_insert((program, vec![], vec![]));
+                    megabytes.push(memory);
+                    files.push(open);
+                }
             }
         }
-        Ok(())
-    }
-
-    /// The processes of a program that every look has shown.
-    pub(super) fn of(&self, program: &str) -> Vec<Grown> {
-        let always = |life: &&Life| life.program == program && life.megabytes.len() == self.looks;
-        let grown = |life: &Life| Grown {
-            megabytes: mean(last(&life.megabytes)),
-            megabytes_before: mean(first(&life.megabytes)),
-            files: least(last(&life.files)),
-            files_before: least(first(&life.files)),
+        let size = |(program, mut megabytes, mut files): (_, Vec<f64>, Vec<f64>)| Size {
+            program,
+            megabytes: median(&mut megabytes),
+            files: median(&mut files),
         };
-        self.lives.values().filter(always).map(grown).collect()
-    }
-}
-
-impl Grown {
-    /// Memory in the end against the beginning.
-    pub(super) fn memory(&self) -> f64 {
-        self.megabytes / self.megabytes_before
+        Ok(Self(lives.into_iter().map(|(process, looks)| (process, size(looks))).collect()))
     }
 
-    /// Open files in the end, less those of the beginning.
-    pub(super) fn files(&self) -> f64 {
-        self.files - self.files_before
+    /// The processes of a program that were there before as well.
+    pub(super) fn since(&self, before: &Self, program: &str) -> Vec<Grown> {
+        let grown = |(process, now): (&Process, &Size)| {
+            let then = before.0.get(process).filter(|_| now.program == program)?;
+            Some(Grown {
+                megabytes: now.megabytes,
+                memory: now.megabytes / then.megabytes,
+                files: now.files - then.files,
+            })
+        };
+        self.0.iter().filter_map(grown).collect()
     }
-}
-
-fn first(looks: &[f64]) -> &[f64] {
-    &looks[..quarter(looks)]
-}
-
-fn last(looks: &[f64]) -> &[f64] {
-    &looks[looks.len() - quarter(looks)..]
-}
-
-fn quarter(looks: &[f64]) -> usize {
-    looks.len().div_ceil(4)
-}
-
-/// Infinity of none.
-fn least(figures: &[f64]) -> f64 {
-    figures.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-/// NaN of none.
-fn mean(figures: &[f64]) -> f64 {
-    figures.iter().sum::<f64>() / figures.len() as f64
 }

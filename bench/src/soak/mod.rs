@@ -13,11 +13,9 @@ use stockwatch_tests::{Broker, Cluster, Feeder, Market, Namespace, Release, Scen
 use crate::error::Result;
 use crate::report::Report;
 use crate::soak::fates::Fates;
-use crate::soak::growth::{Grown, Growth};
+use crate::soak::growth::{Calm, Grown};
 
-/// Between two looks at the processes.
-const LOOK: Duration = Duration::from_secs(10);
-/// A program's memory in the last quarter of the looks against the first; allocators breathe.
+/// A program's memory after the second half against before it; allocators breathe.
 const MEMORY: f64 = 1.2;
 /// And its open files.
 const FILES: f64 = 8.0;
@@ -69,22 +67,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         outage(fates.pause());
     }
     release.await_operators();
-    let mut growth = Growth::default();
-    let mut looked = Instant::now();
-    while begun.elapsed() < 2 * half {
+    fates.await_applied();
+    let before = Calm::look()?;
+    let begun = Instant::now();
+    while begun.elapsed() < half {
         // Operators live through this half, to be looked at; workers are enough for some to be spared.
         fates.strike(false);
         outage(fates.pause());
-        if looked.elapsed() > LOOK {
-            looked = Instant::now();
-            growth.look()?;
-        }
     }
+    release.await_operators();
+    fates.await_applied();
+    let after = Calm::look()?;
     report.note(format!("it happened: {}", fates.happened()));
 
-    release.await_operators();
     let scenes = fates.end();
-    scenes.iter().for_each(|scene| scene.await_applied(&home));
     feeders.iter_mut().for_each(Feeder::cease);
     let written: u64 = feeders.into_iter().map(|feeder| feeder.stop()).sum();
     // A comparison that fails says what is wrong by itself; the others go on.
@@ -97,18 +93,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         0.0,
     );
     for program in ["operator", "worker"] {
-        let grown = growth.of(&format!("stockwatch-{program}"));
+        let grown = after.since(&before, &format!("stockwatch-{program}"));
         let worst = |of: fn(&Grown) -> f64| grown.iter().map(of).fold(f64::NAN, f64::max);
         report.plain(&format!("{program}s that lived through the second half"), grown.len() as f64);
         report.plain(&format!("the largest {program}'s memory, MB"), worst(|grown| grown.megabytes));
         report.at_most(
             &format!("the worst {program}'s memory, end against begin"),
-            worst(Grown::memory),
+            worst(|grown| grown.memory),
             MEMORY,
         );
         report.at_most(
             &format!("the worst {program}'s open files, end less begin"),
-            worst(Grown::files),
+            worst(|grown| grown.files),
             FILES,
         );
     }
