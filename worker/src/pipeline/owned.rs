@@ -118,6 +118,20 @@ impl Slots {
         }
     }
 
+    /// Whether the restore thread has a partition.
+    pub(super) fn is_away(&self, number: i32) -> bool {
+        self.0.get(&number).is_some_and(|s| matches!(s.state, State::Away))
+    }
+
+    /// The numbers of all that the restore thread has, whose answers are out of date from now on.
+    pub(super) fn recall(&mut self, ticket: u64) -> Vec<i32> {
+        let numbers: Vec<i32> = self.0.keys().copied().filter(|number| self.is_away(*number)).collect();
+        for number in &numbers {
+            self.add(*number, ticket);
+        }
+        numbers
+    }
+
     /// The numbers of all that compute.
     pub(super) fn active_numbers(&self) -> impl Iterator<Item = i32> {
         self.0.iter().filter(|(_, s)| matches!(s.state, State::Active(_))).map(|(n, _)| *n)

@@ -265,10 +265,21 @@ impl Loop<'_> {
     }
 
     fn give_away(&mut self, partitions: &[i32]) -> Result<(), Step> {
+        let restoring = partitions.iter().any(|number| self.slots.is_away(*number));
         for number in partitions {
             self.slots.remove(*number);
         }
-        group::unassign(&self.consumer, &self.raw, partitions).map_err(group_error)
+        group::unassign(&self.consumer, &self.raw, partitions).map_err(group_error)?;
+        if restoring {
+            // A restore that went on would take the next owner of these for dead; what it was to bring is asked for anew.
+            self.ticket += 1;
+            self.least_ticket.store(self.ticket, Ordering::Relaxed);
+            let partitions = self.slots.recall(self.ticket);
+            if !partitions.is_empty() {
+                self.send_job(Job::Restore { ticket: self.ticket, partitions })?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn send_job(&self, job: Job) -> Result<(), Step> {
