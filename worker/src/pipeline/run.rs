@@ -272,14 +272,19 @@ impl Loop<'_> {
         group::unassign(&self.consumer, &self.raw, partitions).map_err(group_error)?;
         if restoring {
             // A restore that went on would take the next owner of these for dead; what it was to bring is asked for anew.
-            self.ticket += 1;
-            self.least_ticket.store(self.ticket, Ordering::Relaxed);
+            self.cancel_jobs();
             let partitions = self.slots.recall(self.ticket);
             if !partitions.is_empty() {
                 self.send_job(Job::Restore { ticket: self.ticket, partitions })?;
             }
         }
         Ok(())
+    }
+
+    /// Whatever was asked of the restore thread is no longer wanted; the ticket is that of what is asked next.
+    pub(super) fn cancel_jobs(&mut self) {
+        self.ticket += 1;
+        self.least_ticket.store(self.ticket, Ordering::Relaxed);
     }
 
     pub(super) fn send_job(&self, job: Job) -> Result<(), Step> {

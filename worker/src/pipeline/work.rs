@@ -1,6 +1,5 @@
 //! The transaction: what goes into it, its commit, and what follows when it fails.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rdkafka::consumer::Consumer;
@@ -278,8 +277,7 @@ impl Loop<'_> {
             Failure::Abortable(_) => self.producers.abort(),
             Failure::Fatal(error) => Err(error),
         };
-        self.ticket += 1;
-        self.least_ticket.store(self.ticket, Ordering::Relaxed);
+        self.cancel_jobs();
         let partitions = self.slots.forget_all(self.ticket);
         self.publish_owned();
         // A topic may have gone, or may take less than it did.
