@@ -45,6 +45,7 @@ pub(crate) mod settings {
         ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "2048"),
         ("fetch.queue.backoff.ms", "2"),
+        ("enable.metrics.push", "false"),
     ];
     /// Both producers' settings.
     pub(crate) const PRODUCER: &[(&str, &str)] = &[
@@ -57,6 +58,7 @@ pub(crate) mod settings {
         ("batch.size", "1000000"),
         ("queue.buffering.max.kbytes", "32768"),
         ("queue.buffering.max.messages", "200000"),
+        ("enable.metrics.push", "false"),
     ];
 }
 

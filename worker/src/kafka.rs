@@ -126,6 +126,8 @@ impl Connection {
             // A broker's pod comes back under another address.
             ("broker.address.ttl", "2000"),
             ("log.connection.close", "false"),
+            // Metrics that a broker may ask for (KIP-714): they cost each record a lock and a look at the clock.
+            ("enable.metrics.push", "false"),
         ] {
             config.set(setting, value);
         }

@@ -12,12 +12,13 @@ use crate::report::{BARE, Column, Report, STREAMS, WORKER, median};
 use crate::shape;
 use crate::systems::{Bench, TOLERANCE};
 
-/// The worker and the floor run in turn this often, and the median counts: their ratio is close to its bar.
+/// The programs run in turn this often, and the median counts: ratios are close to their bars, and a machine that others
+/// use as well is faster in some minutes than in others.
 const ROUNDS: usize = 3;
-/// Before that they run so often to warm the broker up, which Kafka Streams finds warm: what a fresh broker sends in small
-/// pieces costs every reader a fifth more, and less from round to round.
+/// Before that the worker and the floor run so often to warm the broker up: what a fresh one sends in small pieces costs
+/// every reader a fifth more, and less from round to round.
 const WARMING: usize = 4;
-/// Kafka Streams runs once in each of these heaps, and the better of its figures counts.
+/// Kafka Streams runs in each of these heaps, and the better of its figures counts.
 const HEAPS: [&str; 2] = ["-Xmx1g", "-Xmx256m"];
 const LIMIT: Duration = Duration::from_secs(180);
 const HTTP: u16 = 29_601;
@@ -47,20 +48,17 @@ impl Figures {
         self.peak.push(peak);
         Ok(())
     }
+}
 
-    fn report(&mut self, report: &mut Report, row: &'static str) {
-        report.figure(row, Column::Cpu, median(&mut self.cpu));
-        report.figure(row, Column::Rate, median(&mut self.rate));
-        report.figure(row, Column::Peak, median(&mut self.peak));
-    }
-
-    /// The least CPU and memory and the highest rate, of whichever run.
-    fn report_best(&self, report: &mut Report, row: &'static str) {
-        let least = |figures: &[f64]| figures.iter().copied().fold(f64::INFINITY, f64::min);
-        report.figure(row, Column::Cpu, least(&self.cpu));
-        report.figure(row, Column::Rate, self.rate.iter().copied().fold(0.0, f64::max));
-        report.figure(row, Column::Peak, least(&self.peak));
-    }
+/// The best of each figure's medians over a program's `variants`.
+fn report_best(variants: &mut [Figures], report: &mut Report, row: &'static str) {
+    let mut medians = |figures: fn(&mut Figures) -> &mut Vec<f64>| -> Vec<f64> {
+        variants.iter_mut().map(|variant| median(figures(variant))).collect()
+    };
+    let least = |figures: Vec<f64>| figures.into_iter().fold(f64::INFINITY, f64::min);
+    report.figure(row, Column::Cpu, least(medians(|f| &mut f.cpu)));
+    report.figure(row, Column::Peak, least(medians(|f| &mut f.peak)));
+    report.figure(row, Column::Rate, medians(|f| &mut f.rate).into_iter().fold(0.0, f64::max));
 }
 
 /// Measures the worker (if `worker`), Kafka Streams and the floor.
@@ -74,6 +72,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()
     ));
     let mut outputs: Option<Vec<Output>> = None;
     let (mut workers, mut floors) = (Figures::default(), Figures::default());
+    let mut streams: [Figures; HEAPS.len()] = Default::default();
     for round in 0..WARMING + ROUNDS {
         if round == WARMING {
             (workers, floors) = (Figures::default(), Figures::default());
@@ -94,18 +93,20 @@ pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()
         let outputs = shape::rename(outputs.as_deref().unwrap_or(&shape::usual(10.0 / 11.0, 0.0)), &job);
         cluster.create(&[&job.table()])?;
         floors.take(bench, BARE, bench.start_bare(&job, &outputs, false)?, &job.name)?;
+        if round < WARMING {
+            continue;
+        }
+        for (heap, figures) in HEAPS.iter().zip(&mut streams) {
+            let job = Job::new(cluster, &format!("catch-up.streams-{round}{heap}"), RAW)?;
+            let program = bench.start_streams(&job, &[heap])?;
+            figures.take(bench, STREAMS, program, &Bench::streams_group(&job))?;
+        }
     }
     if worker {
-        workers.report(report, WORKER);
+        report_best(&mut [workers], report, WORKER);
     }
-    floors.report(report, BARE);
-    let mut streams = Figures::default();
-    for (run, heap) in HEAPS.iter().enumerate() {
-        let job = Job::new(cluster, &format!("catch-up.streams-{run}"), RAW)?;
-        let program = bench.start_streams(&job, &[heap])?;
-        streams.take(bench, STREAMS, program, &Bench::streams_group(&job))?;
-    }
-    streams.report_best(report, STREAMS);
+    report_best(&mut [floors], report, BARE);
+    report_best(&mut streams, report, STREAMS);
     report.ratio_at_most(Column::Cpu, STREAMS, 0.125);
     report.ratio_at_most(Column::Cpu, BARE, 1.25);
     report.ratio_at_least(Column::Rate, STREAMS, 4.0);
