@@ -50,7 +50,7 @@ pub(crate) mod settings {
     /// Both producers' settings.
     pub(crate) const PRODUCER: &[(&str, &str)] = &[
         ("linger.ms", "2"),
-        ("max.in.flight.requests.per.connection", "2"),
+        ("max.in.flight.requests.per.connection", "1"),
         ("retry.backoff.ms", "10"),
         ("compression.codec", "lz4"),
         ("delivery.report.only.error", "true"),
