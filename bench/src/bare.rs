@@ -52,7 +52,6 @@ pub(crate) mod settings {
         ("linger.ms", "2"),
         ("max.in.flight.requests.per.connection", "1"),
         ("retry.backoff.ms", "10"),
-        ("compression.codec", "lz4"),
         ("delivery.report.only.error", "true"),
         ("batch.num.messages", "100000"),
         ("batch.size", "1000000"),

@@ -84,7 +84,6 @@ impl Producers {
                 // more CPU for each quote, five a quarter.
                 .set("max.in.flight.requests.per.connection", "1")
                 .set("retry.backoff.ms", "10")
-                .set("compression.codec", "lz4")
                 .set("delivery.report.only.error", "true")
                 .set("batch.num.messages", "100000")
                 .set("batch.size", batch_bytes.to_string())
