@@ -91,7 +91,7 @@ image() { # ARCHIVE IMAGE WHAT_TO_BUILD... STAGE, which is removed
 }
 
 case ${1:-} in
-  size) size "$out/$2-$tag.tar" ;;
+  size) size "$out/${2:?operator or worker}-$tag.tar" ;;
   clean) in_store rmi -a -f >/dev/null 2>&1 || true; rm -rf "$store" ;;
   '') sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2 ;;
   *)
