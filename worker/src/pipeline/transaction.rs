@@ -81,7 +81,7 @@ impl Producers {
                 // A broker answers a connection's requests one after another. While records of a partition with five
                 // in flight are due, librdkafka's thread asks for them without pause, unless another request waits for
                 // its turn (rd_kafka_toppar_producer_serve): with one turn it nearly always does. Two cost a tenth
-                // more CPU for each quote, five a quarter.
+                // more CPU for each quote, five a fifth.
                 .set("max.in.flight.requests.per.connection", "1")
                 .set("retry.backoff.ms", "10")
                 .set("delivery.report.only.error", "true")
