@@ -24,11 +24,12 @@ cluster-down: need-root ## Ends what "make cluster" started, and removes all of 
 
 test: build need-java need-go need-root ## Every test, those against a real Kafka and a real Kubernetes included
 	tests/cluster/cluster.sh packages
-	$(CARGO) test $(BUILD) -- --test-threads=2
+	tests/run.sh
 
 test-faults: build need-java need-go need-root ## Faults in a real cluster at length (half an hour), and how long recovery from them takes
 	tests/cluster/cluster.sh packages
-	STOCKWATCH_FAULTS=long $(CARGO) test $(BUILD) --test 'faults_*' -- --test-threads=1 --nocapture --include-ignored
+	STOCKWATCH_FAULTS=long $(CARGO) test $(BUILD) --test cluster -- --test-threads=1 --nocapture --include-ignored faults:: \
+	  brokers::operator_and_workers alone::api_server alone::operators alone::times
 
 lint: need-rust packages chart ## Formatting, lints and the chart
 	$(CARGO) fmt --all --check

@@ -6,6 +6,7 @@
 #   cluster.sh up                      start it; prints the path of its kubeconfig when the node is ready
 #   cluster.sh hold                    use the one that runs, or else start one, until standard input ends: then take
 #                                      down what it started, or run the commands that it read; waits for another hold
+#                                      (with STOCKWATCH_CLUSTER_HELD: only for another of the same holder)
 #   cluster.sh load TAR...             import images (docker-archive)
 #   cluster.sh stop|kill|start|pause|resume COMPONENT
 #   cluster.sh cut ADDRESS             drop what the API server and the pod of that address send each other
@@ -73,7 +74,7 @@ cut_off() { # ADDRESS
 
 lock() { # against another that starts; a held cluster keeps it to its end
   [ "$(id -u)" = 0 ] || { say "needs root, for namespaces, mounts and containers"; exit 1; }
-  exec 9>$running.lock
+  exec 9>"$running${STOCKWATCH_CLUSTER_HELD:+-held}.lock"
   flock "$@" 9
 }
 another() { # the kubeconfig of the one that runs
@@ -124,5 +125,5 @@ case ${1:-} in
   cut) cut_off "$2" ;;
   join) inside nft delete table ip cut ;;
   down) down ;;
-  *) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 
 use rdkafka::ClientConfig;
 use tempfile::TempDir;
@@ -56,22 +57,25 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// The broker of all tests in this process that leave it alone; it listens with SASL_SSL as well.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Broker> = LazyLock::new(|| Broker::launch(Set { tls: true, ..Set::ONE }));
+        &SHARED
+    }
+
+    /// The same where pods reach it.
+    pub fn shared_for_pods() -> &'static Self {
+        static SHARED: LazyLock<Broker> = LazyLock::new(|| Broker::start_for_pods(Cluster::shared()));
+        &SHARED
+    }
+
     /// One broker without security.
     pub fn start() -> Self {
         Self::launch(Set::ONE)
     }
 
-    /// One broker that listens with SASL_SSL as well.
-    pub fn start_secure() -> Self {
-        Self::launch(Set { tls: true, ..Set::ONE })
-    }
-
-    /// Three brokers without security; topics are on all of them unless they say otherwise.
-    pub fn start_three() -> Self {
-        Self::launch(Set { brokers: 3, ..Set::ONE })
-    }
-
-    /// The same, each with a disk of `size` (as `mount -t tmpfs` takes it) that [`Self::fill`] fills.
+    /// Three brokers without security, each with a disk of `size` (as `mount -t tmpfs` takes it) that [`Self::fill`]
+    /// fills; topics are on all of them unless they say otherwise.
     pub fn start_three_with_disks(size: &'static str) -> Self {
         Self::launch(Set { brokers: 3, disk: Some(size), ..Set::ONE })
     }
@@ -153,6 +157,11 @@ impl Broker {
     /// Ends one of several brokers for good.
     pub fn kill_one(&self, id: u16) {
         self.tell_one("kill", id);
+    }
+
+    /// Starts one of several brokers that was killed.
+    pub fn start_one(&self, id: u16) {
+        self.tell_one("start", id);
     }
 
     /// Freezes one of several brokers.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::container::Container;
 use crate::endpoint::Endpoint;
+use crate::objects::Objects;
 use crate::wait::wait_for;
 
 const API_SERVER: &str = "kube-apiserver";
@@ -19,16 +20,15 @@ const API_SERVER: &str = "kube-apiserver";
 static SHARED: LazyLock<Cluster> = LazyLock::new(Cluster::start);
 
 /// A running cluster; one that was started for this process ends with it.
-#[derive(Debug)]
 pub struct Cluster {
     kubeconfig: PathBuf,
+    objects: Objects,
     tools: PathBuf,
     /// Ends what was started for this process at the end of its input.
     holder: Child,
 }
 
 /// A cluster whose API server is down.
-#[derive(Debug)]
 #[must_use]
 pub struct Down<'c>(&'c Cluster);
 
@@ -52,7 +52,8 @@ impl Cluster {
         let mut kubeconfig = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut kubeconfig).unwrap();
         assert!(!kubeconfig.trim().is_empty(), "cluster.sh started no cluster: see its messages above");
-        let cluster = Self { kubeconfig: kubeconfig.trim().into(), tools: tools(), holder };
+        let kubeconfig = PathBuf::from(kubeconfig.trim());
+        let cluster = Self { objects: Objects::new(&kubeconfig), kubeconfig, tools: tools(), holder };
         let images = output(script("images.sh").args(["operator", "worker"]), "").unwrap();
         cluster.load(images.lines());
         cluster
@@ -130,29 +131,26 @@ impl Cluster {
         output(self.command("kubectl").args(arguments), input)
     }
 
-    /// What `kubectl get` gives as JSON.
-    pub fn get(&self, arguments: &[&str]) -> Value {
-        let text = self.kubectl(&[&["get", "-o", "json"], arguments].concat());
-        serde_json::from_str(&text)
-            .unwrap_or_else(|error| panic!("kubectl get {arguments:?}: {error}: {text}"))
+    /// The API server's objects.
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// A namespace's pods with these labels: by name, their UIDs and how often their container was restarted.
     pub(crate) fn pods(&self, namespace: &str, labels: &str) -> BTreeMap<String, (String, u64)> {
-        let pods = self.get(&["-n", namespace, "pods", "-l", labels]);
+        let pods = self.objects.list(namespace, "pods", labels, "").unwrap_or_else(|error| panic!("{error}"));
         let pod = |pod: &Value| {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
             (text(&pod["metadata"]["name"]), (text(&pod["metadata"]["uid"]), restarts))
         };
-        pods["items"].as_array().into_iter().flatten().map(pod).collect()
+        pods.iter().map(pod).collect()
     }
 
     /// The containers of a namespace's pods with these labels that run.
     pub(crate) fn containers(&self, namespace: &str, labels: &str) -> Vec<Container> {
-        let pods =
-            self.get(&["-n", namespace, "pods", "-l", labels, "--field-selector=status.phase=Running"]);
-        pods["items"].as_array().into_iter().flatten().filter_map(Container::of).collect()
+        let pods = self.objects.list(namespace, "pods", labels, "status.phase=Running");
+        pods.unwrap_or_else(|error| panic!("{error}")).iter().filter_map(Container::of).collect()
     }
 
     /// Has a pod's process end at once, and not start again: another pod may take its place.

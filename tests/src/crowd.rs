@@ -77,8 +77,7 @@ impl<'a> Crowd<'a> {
     pub fn assert_settles(&self, others: &[&Watch]) {
         let all = || self.watches.values().map(|(watch, _)| watch).chain(others.iter().copied());
         wait_for(120, "every status", || {
-            let listed = self.home.get(&["stockwatches"]);
-            let items = listed["items"].as_array().unwrap();
+            let items = self.home.list("stockwatches", "");
             let wrong: Vec<_> = items
                 .iter()
                 .filter(|item| !is_right(item))

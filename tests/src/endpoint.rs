@@ -1,26 +1,30 @@
 //! What a program of ours says over HTTP.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use reqwest::blocking::Client;
+
+/// Each client has a thread of its own: one is enough for all.
+static HTTP: LazyLock<Client> =
+    LazyLock::new(|| Client::builder().timeout(Duration::from_secs(2)).build().unwrap());
 
 /// The HTTP server of a worker or an operator.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     address: String,
-    http: Client,
 }
 
 impl Endpoint {
     /// The server at `host:port`.
     pub fn new(address: String) -> Self {
-        Self { address, http: Client::builder().timeout(Duration::from_secs(2)).build().unwrap() }
+        Self { address }
     }
 
     /// What a path answers; `Err` says why there is no answer.
     pub fn get(&self, path: &str) -> Result<(u16, String), String> {
         let url = format!("http://{}{path}", self.address);
-        let answer = self.http.get(url).send().map_err(|error| error.to_string())?;
+        let answer = HTTP.get(url).send().map_err(|error| error.to_string())?;
         Ok((answer.status().as_u16(), answer.text().map_err(|error| error.to_string())?))
     }
 

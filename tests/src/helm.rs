@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::cluster::{Cluster, output};
 use crate::container::Container;
@@ -14,7 +14,6 @@ use crate::wait::wait_for;
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/stockwatch");
 
 /// A release, uninstalled when dropped.
-#[derive(Debug)]
 pub struct Release {
     cluster: &'static Cluster,
     namespace: String,
@@ -23,14 +22,17 @@ pub struct Release {
 }
 
 /// The one release of several tests, as one of them has it.
-#[derive(Debug)]
-pub struct Shared(&'static Release);
+pub struct Shared {
+    release: Arc<Release>,
+    /// Keeps tests away that need the cluster for themselves.
+    _beside: Option<RwLockReadGuard<'static, ()>>,
+}
 
 impl Deref for Shared {
     type Target = Release;
 
     fn deref(&self) -> &Release {
-        self.0
+        &self.release
     }
 }
 
@@ -42,18 +44,59 @@ impl Drop for Shared {
     }
 }
 
-static SHARED: LazyLock<Release> = LazyLock::new(|| {
-    let (cluster, name) = (Cluster::shared(), "stockwatch");
-    let namespace = Namespace::create(cluster, "system").until_the_end();
-    cluster.at_end("helm", &["-n", &namespace, "uninstall", name, "--wait", "--timeout=60s"]);
-    cluster.at_end("kubectl", &["delete", "namespace", &namespace, "--wait=false"]);
-    Release::install(cluster, &namespace, name, &[])
-});
+static SHARED: Mutex<Option<Arc<Release>>> = Mutex::new(None);
+static ALONE: RwLock<()> = RwLock::new(());
+
+/// The cluster for one test alone, which may disturb what others stand on: the operator, the API server, the definition.
+pub struct Alone {
+    _alone: RwLockWriteGuard<'static, ()>,
+}
+
+impl Alone {
+    /// Waits until no other test uses the shared release.
+    pub fn new() -> Self {
+        Self { _alone: ALONE.write().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// The release of [`Release::shared`].
+    pub fn shared(&self) -> Shared {
+        Shared { release: shared(), _beside: None }
+    }
+
+    /// Ends the release of [`Release::shared`], so that the test can install its own.
+    pub fn without_release(&self) -> &'static Cluster {
+        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+        assert!(
+            shared.is_none_or(|shared| Arc::into_inner(shared).is_some()),
+            "another test has the release"
+        );
+        Cluster::shared()
+    }
+}
+
+impl Default for Alone {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn shared() -> Arc<Release> {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let install = || {
+        let (cluster, name) = (Cluster::shared(), "stockwatch");
+        let namespace = Namespace::create(cluster, "system").until_the_end();
+        cluster.at_end("helm", &["-n", &namespace, "uninstall", name, "--wait", "--timeout=60s"]);
+        cluster.at_end("kubectl", &["delete", "namespace", &namespace, "--wait=false"]);
+        Arc::new(Release::install(cluster, &namespace, name, &[]))
+    };
+    shared.get_or_insert_with(install).clone()
+}
 
 impl Release {
     /// The release of all tests in this process that ask for it, with the chart's own values; gone with the process.
     pub fn shared() -> Shared {
-        Shared(&SHARED)
+        let beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+        Shared { release: shared(), _beside: Some(beside) }
     }
 
     /// `helm install` with values such as `kafka.enabled=true`, awaited until the operator is ready.
@@ -140,8 +183,11 @@ impl Release {
 
     /// The pod that holds the Lease; empty when none does.
     pub fn leader(&self) -> String {
-        let lease = ["-n", &self.namespace, "get", "lease", &self.name];
-        self.cluster.kubectl(&[&lease[..], &["-o", "jsonpath={.spec.holderIdentity}"]].concat())
+        let lease = self.cluster.objects().get(&self.namespace, &format!("lease/{}", self.name));
+        lease.unwrap_or_else(|error| panic!("{error}"))["spec"]["holderIdentity"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     /// Waits until an operator leads and all of them are ready, and gives the leader's container first.
@@ -173,8 +219,15 @@ impl Release {
         };
         let label = format!("app.kubernetes.io/instance={}", self.name);
         let pods = say(&["describe", "pods", "-l", &label]);
-        let logs = say(&["logs", "-l", &label, "--prefix", "--tail=100"]);
-        format!("--- the operators of release {}\n{pods}\n{logs}", self.name)
+        format!("--- the operators of release {}\n{pods}\n{}", self.name, self.log(100))
+    }
+
+    /// The last lines that each operator has logged.
+    pub fn log(&self, lines: u32) -> String {
+        let label = format!("app.kubernetes.io/instance={}", self.name);
+        let tail = format!("--tail={lines}");
+        let question = ["-n", &self.namespace, "logs", "-l", &label, "--prefix", &tail];
+        self.cluster.try_kubectl(&question).unwrap_or_else(|message| message)
     }
 }
 

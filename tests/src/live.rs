@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::broker::Broker;
 use crate::namespace::Namespace;
 use crate::scene::Scene;
+use crate::until::Until;
 use crate::wait::{soon, wait_for};
 
 impl<'b> Scene<'b> {
@@ -20,7 +21,7 @@ impl<'b> Scene<'b> {
     pub fn scale(&mut self, home: &Namespace, replicas: usize) {
         let object = self.object();
         home.kubectl(&["scale", &object, &format!("--replicas={replicas}")]);
-        self.applied_again(&home.get(&[&object]));
+        self.applied_again(&home.get(&object));
     }
 
     /// As `kubectl` names it.
@@ -49,15 +50,14 @@ impl<'b> Scene<'b> {
 
     /// Waits until the status says that it works by its last generation.
     pub fn await_applied(&self, home: &Namespace) {
-        let applied = format!("jsonpath={{.status.appliedGeneration}}={}", self.generation());
-        home.wait(90, &self.object(), &applied);
-        home.wait(90, &self.object(), "condition=Ready");
+        home.wait(90, &self.object(), &Until::applied(self.generation()));
+        home.wait(90, &self.object(), &Until::ready());
     }
 
     /// Waits until there are so many workers, and none besides.
     pub fn await_workers(&self, home: &Namespace, replicas: usize) {
-        home.wait(120, &self.object(), &format!("jsonpath={{.status.replicas}}={replicas}"));
-        home.wait(120, &self.object(), "condition=Ready");
+        home.wait(120, &self.object(), &Until::status("replicas", replicas));
+        home.wait(120, &self.object(), &Until::ready());
         wait_for(60, &format!("{replicas} workers"), || {
             let pods = home.pods(&self.pods());
             soon(pods.len() == replicas, pods)

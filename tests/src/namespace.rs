@@ -8,14 +8,13 @@ use serde_json::Value;
 use crate::cluster::{Cluster, output};
 use crate::container::Container;
 use crate::endpoint::Endpoint;
-use crate::wait::PATIENCE;
+use crate::until::Until;
 
 /// The kinds that operators make.
-const OWNED: &str = "deployments,services,configmaps,serviceaccounts,roles.rbac.authorization.k8s.io,\
-    rolebindings.rbac.authorization.k8s.io,poddisruptionbudgets";
+const OWNED: [&str; 7] =
+    ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 
 /// A namespace that enforces the Pod Security Standard `restricted`.
-#[derive(Debug)]
 pub struct Namespace {
     cluster: &'static Cluster,
     name: String,
@@ -50,9 +49,29 @@ impl Namespace {
         self.cluster.try_kubectl(&self.here(arguments))
     }
 
-    /// What `kubectl get` gives as JSON.
-    pub fn get(&self, arguments: &[&str]) -> Value {
-        self.cluster.get(&self.here(arguments))
+    /// An object named as `kind/name`; panics where there is none.
+    pub fn get(&self, object: &str) -> Value {
+        self.try_get(object).unwrap_or_else(|error| panic!("{object} in {}: {error}", self.name))
+    }
+
+    /// An object named as `kind/name`, or why there is none.
+    pub fn try_get(&self, object: &str) -> Result<Value, String> {
+        self.cluster.objects().get(&self.name, object)
+    }
+
+    /// The objects of a kind here with these labels; all where that is empty.
+    pub fn list(&self, kind: &str, labels: &str) -> Vec<Value> {
+        self.select(kind, labels, "")
+    }
+
+    /// The events of a reason about the object of a name.
+    pub fn events(&self, reason: &str, about: &str) -> Vec<Value> {
+        self.select("events", "", &format!("reason={reason},involvedObject.name={about}"))
+    }
+
+    fn select(&self, kind: &str, labels: &str, fields: &str) -> Vec<Value> {
+        let found = self.cluster.objects().list(&self.name, kind, labels, fields);
+        found.unwrap_or_else(|error| panic!("{kind} in {}: {error}", self.name))
     }
 
     /// Applies a manifest: what `kubectl` says of it, or its message where it is refused.
@@ -75,9 +94,8 @@ impl Namespace {
 
     /// Merges a patch into an object, and gives it as it is then.
     pub fn patch(&self, object: &str, patch: &Value) -> Value {
-        let patch = patch.to_string();
-        let text = self.kubectl(&["patch", object, "--type=merge", "-p", &patch, "-o", "json"]);
-        serde_json::from_str(&text).unwrap()
+        let patched = self.cluster.objects().patch(&self.name, object, patch);
+        patched.unwrap_or_else(|error| panic!("{object} in {}: {error}", self.name))
     }
 
     /// The pods with these labels: by name, their UIDs and how often their container was restarted.
@@ -85,10 +103,14 @@ impl Namespace {
         self.cluster.pods(&self.name, labels)
     }
 
-    /// What operators made of StockWatches here, as `deployment.apps/tech-stockwatch`.
+    /// What operators made of StockWatches here, as `deployment/tech-stockwatch`.
     pub fn owned(&self) -> BTreeSet<String> {
-        let names = self.kubectl(&["get", OWNED, "-l", "stockwatch.dev/name", "-o", "name"]);
-        names.lines().map(str::to_owned).collect()
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let of_kind = |kind: &&str| -> Vec<String> {
+            let objects = self.list(kind, "stockwatch.dev/name");
+            objects.iter().map(|object| format!("{kind}/{}", name(object))).collect()
+        };
+        OWNED.iter().flat_map(of_kind).collect()
     }
 
     /// The containers of the pods with these labels that run.
@@ -106,15 +128,10 @@ impl Namespace {
         self.cluster.endpoints(&self.name, labels)
     }
 
-    /// Waits, as `kubectl wait` does, until `object` is as `condition` says: `condition=Ready`,
-    /// `jsonpath={.status.tickers}=2`, `delete`.
-    pub fn wait(&self, seconds: u64, object: &str, condition: &str) {
-        let seconds = PATIENCE * seconds;
-        let arguments = ["wait", &format!("--for={condition}"), object, &format!("--timeout={seconds}s")];
-        if let Err(message) = self.try_kubectl(&arguments) {
-            let seen = self.try_kubectl(&["get", object, "-o", "yaml"]).unwrap_or_else(|message| message);
-            panic!("{object}: not {condition} within {seconds} s: {message}\n{seen}");
-        }
+    /// Waits until `object`, named as `kind/name`, is as `until` says.
+    pub fn wait(&self, seconds: u64, object: &str, until: &Until) {
+        let waited = self.cluster.objects().wait(&self.name, object, seconds, until);
+        waited.unwrap_or_else(|error| panic!("{}: {error}", self.name));
     }
 
     fn here<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
@@ -143,11 +160,16 @@ impl Drop for Namespace {
             eprintln!("{}", self.describe());
         }
         // A finalizer whose operator is gone already would keep the namespace for ever.
-        if self.try_kubectl(&["delete", "stockwatches", "--all", "--timeout=20s"]).is_err() {
-            for object in self.try_kubectl(&["get", "stockwatches", "-o", "name"]).unwrap_or_default().lines()
-            {
-                let patch = r#"{"metadata":{"finalizers":null}}"#;
-                let _ = self.try_kubectl(&["patch", object, "--type=merge", "-p", patch]);
+        let held = |object: &Value| !object["metadata"]["finalizers"].is_null();
+        let there = self.cluster.objects().list(&self.name, "stockwatches", "", "").unwrap_or_default();
+        if there.iter().any(held)
+            && self.try_kubectl(&["delete", "stockwatches", "--all", "--timeout=20s"]).is_err()
+        {
+            for object in there.iter().filter(|object| held(object)) {
+                let object =
+                    format!("stockwatch/{}", object["metadata"]["name"].as_str().unwrap_or_default());
+                let patch = serde_json::json!({"metadata": {"finalizers": null}});
+                let _ = self.cluster.objects().patch(&self.name, &object, &patch);
             }
         }
         let _ = self.cluster.try_kubectl(&["delete", "namespace", &self.name, "--wait=false"]);

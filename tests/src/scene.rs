@@ -86,7 +86,7 @@ impl<'b> Scene<'b> {
         change(&mut watch);
         Topics::new(broker.client()).create(&watch.topic(Topic::Raw), 3, &[]);
         home.apply(&watch.text()).unwrap();
-        Self::applied(broker, &home.get(&["stockwatch", name]))
+        Self::applied(broker, &home.get(&format!("stockwatch/{name}")))
     }
 
     /// The StockWatch that an API server shows, on the broker that it names.

@@ -1,6 +1,7 @@
 //! A test's own view of Kafka: topics made and read to their end, records written, offsets looked up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -70,6 +71,8 @@ pub struct Topics {
     config: ClientConfig,
     admin: AdminClient<DefaultClientContext>,
     runtime: Runtime,
+    /// Consumers that read committed offsets and ends, by group: a look makes no client.
+    groups: Mutex<BTreeMap<String, Arc<BaseConsumer>>>,
 }
 
 impl Topics {
@@ -78,7 +81,7 @@ impl Topics {
         // Any client's offsets are those of committed records unless it says otherwise.
         let admin = config.clone().set("isolation.level", "read_uncommitted").create().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { config, admin, runtime }
+        Self { config, admin, runtime, groups: Mutex::default() }
     }
 
     /// Creates a topic and waits until it can be written.
@@ -180,8 +183,7 @@ impl Topics {
 
     /// Whether a transaction with records in this topic is open. One that was just committed may seem to be.
     pub fn has_open_transaction(&self, topic: &str) -> bool {
-        let mut config = self.config.clone();
-        let reader: BaseConsumer = config.set("isolation.level", "read_committed").create().unwrap();
+        let reader = self.group("");
         (0..self.partitions(topic)).any(|partition| {
             let readable = asked(&format!("the readable end of {topic}-{partition}"), || {
                 reader.fetch_watermarks(topic, partition, TIMEOUT)
@@ -192,23 +194,28 @@ impl Topics {
 
     /// What a group has committed for a topic, with the commit's metadata, by partition.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, (i64, String)> {
-        let consumer: BaseConsumer = self
-            .config
-            .clone()
-            .set("group.id", group)
-            .set("isolation.level", "read_committed")
-            .create()
-            .unwrap();
         let partitions = self.partitions(topic);
         let list = list(topic, (0..partitions).map(|p| (p, Offset::Invalid)));
-        let committed =
-            asked(&format!("offsets of {group}"), || consumer.committed_offsets(list.clone(), TIMEOUT));
+        let committed = asked(&format!("offsets of {group}"), || {
+            let answer = self.group(group).committed_offsets(list.clone(), TIMEOUT);
+            // librdkafka may have lost sight of brokers that were away: another client asks again.
+            answer.inspect_err(|_| _ = self.groups.lock().unwrap().remove(group))
+        });
         let elements = committed.elements();
         let known = elements.iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((element.partition(), (offset, element.metadata().into()))),
             _ => None,
         });
         known.collect()
+    }
+
+    fn group(&self, group: &str) -> Arc<BaseConsumer> {
+        let connect = || {
+            let mut config = self.config.clone();
+            config.set("group.id", group).set("isolation.level", "read_committed");
+            Arc::new(config.create().unwrap())
+        };
+        self.groups.lock().unwrap().entry(group.into()).or_insert_with(connect).clone()
     }
 
     /// All records from each partition's start to its end, by partition.

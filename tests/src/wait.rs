@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// How often an awaited event is looked for.
-const POLL: Duration = Duration::from_millis(20);
+/// How often an awaited event is looked for, at first and in the end: what lasts costs little.
+const POLL: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(160)];
 
 /// A machine that does other things as well gets so many times longer.
 pub(crate) const PATIENCE: u64 = 3;
@@ -13,12 +13,14 @@ pub(crate) const PATIENCE: u64 = 3;
 pub fn wait_for<T>(seconds: u64, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let seconds = PATIENCE * seconds;
     let end = Instant::now() + Duration::from_secs(seconds);
+    let [mut poll, longest] = POLL;
     loop {
         match look() {
             Ok(value) => return value,
             Err(seen) if Instant::now() > end => panic!("{what}: not within {seconds} s, last seen: {seen}"),
-            Err(_) => std::thread::sleep(POLL),
+            Err(_) => std::thread::sleep(poll),
         }
+        poll = (poll * 5 / 4).min(longest);
     }
 }
 

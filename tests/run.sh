@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Every test, in two lanes that mostly wait: the worker's against a broker, the operator's in one cluster. The log of a lane
+# is printed when the lane ends; the last lines are a table of phases, and how many tests passed and failed.
+# Programs and tests are built already (make build). THREADS (8) tests of a lane run side by side.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+source tests/phases.sh
+threads=${THREADS:-8}
+logs=$(mktemp -d)
+trap 'end_cluster; table; totals; rm -rf "$logs" "$times"' EXIT
+trap 'exit 130' INT TERM
+
+tests() { # CARGO_ARGUMENTS... -- TEST_ARGUMENTS...
+  cargo test --release --workspace "$@"
+}
+
+hold_cluster() { # one cluster for all; it ends when its input does, however this script ends
+  mkfifo "$logs/end"
+  tests/cluster/cluster.sh hold <"$logs/end" >"$logs/kubeconfig" &
+  holder=$!
+  exec 8>"$logs/end"
+  until [ -s "$logs/kubeconfig" ]; do
+    kill -0 $holder 2>/dev/null || return 1
+    sleep 0.2
+  done
+  export STOCKWATCH_CLUSTER_HELD=1
+}
+end_cluster() {
+  exec 8>&-
+  [ -z "${holder:-}" ] || wait "$holder"
+}
+
+worker() {
+  phase 'unit and doc tests' units && phase 'worker and Kafka' tests --test kafka -- --test-threads="$threads"
+}
+units() {
+  cargo test --release --workspace --exclude stockwatch-tests --exclude stockwatch-bench &&
+    tests --package stockwatch-tests --lib
+}
+operator() {
+  phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null &&
+    phase 'operator and cluster' tests --test cluster -- --test-threads="$threads" --skip alone:: &&
+    phase 'alone in the cluster' tests --test cluster -- --test-threads=1 alone::
+}
+
+totals() { # of all runners, in one line
+  cat "$logs"/{worker,operator} 2>/dev/null |
+    awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
+      END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
+}
+
+phase 'start of the cluster' hold_cluster || exit 1
+worker >"$logs/worker" 2>&1 8>&- & lanes=($!)
+operator >"$logs/operator" 2>&1 8>&- & lanes+=($!)
+failed=0
+wait "${lanes[0]}" || failed=1
+cat "$logs/worker"
+wait "${lanes[1]}" || failed=1
+cat "$logs/operator"
+exit $failed

@@ -1,0 +1,87 @@
+//! How long a dead worker and a dead leader are missed: printed by `make test-faults`, no test.
+
+use std::time::{Duration, Instant};
+
+use stockwatch_tests::{
+    Alone, Audit, Broker, Cluster, Container, Market, Namespace, Request, Scene, Topic, faults, soon,
+    wait_for,
+};
+
+/// Measures several times, and prints the median and the worst.
+fn report(what: &str, bar: u64, mut measure: impl FnMut() -> Duration) {
+    let mut all: Vec<Duration> = (0..faults(1, 5)).map(|_| measure()).collect();
+    all.sort_unstable();
+    let [median, worst] = [all[all.len() / 2], all[all.len() - 1]].map(|time| time.as_secs_f64());
+    println!("{what}: median {median:.1} s, worst {worst:.1} s of {} (bar: {bar} s)", all.len());
+}
+
+/// From now until every partition's quotes of after now are judged: outputs and offsets are committed together.
+fn missed(scene: &Scene<'_>, strike: impl FnOnce()) -> Duration {
+    let raw = scene.watch.topic(Topic::Raw);
+    let ends: Vec<i64> =
+        (0..scene.topics.partitions(&raw)).map(|partition| scene.topics.end(&raw, partition)).collect();
+    let from = Instant::now();
+    strike();
+    wait_for(90, "quotes of after the fault judged", || {
+        let committed = scene.committed();
+        let past = |(partition, end): (i32, &i64)| committed.get(&partition).is_some_and(|(to, _)| to > end);
+        soon((0..).zip(&ends).all(past), &committed)
+    });
+    from.elapsed()
+}
+
+#[test]
+#[ignore = "a measurement: make test-faults"]
+fn dead_workers() {
+    let (alone, cluster, broker) = (Alone::new(), Cluster::shared(), Broker::shared_for_pods());
+    let _release = alone.shared();
+    let home = Namespace::create(cluster, "times");
+    for replicas in [1, 2] {
+        let mut scene = Scene::running(broker, &home, &format!("of-{replicas}"), replicas);
+        scene.retune(&home, "0");
+        scene.await_applied(&home);
+        let feeder = scene.feed(Market::new(60, &["a", "b", "c", "d"]), 300);
+        scene.await_progress(1_000);
+        let victim = || home.containers(&scene.pods()).swap_remove(0);
+        report(&format!("process of one of {replicas} workers killed, alarms again"), 15, || {
+            let victim = victim();
+            let time = missed(&scene, || victim.kill());
+            scene.await_workers(&home, replicas);
+            time
+        });
+        report(&format!("pod of one of {replicas} workers killed, alarms again"), 15, || {
+            let victim = victim();
+            let time = missed(&scene, || home.kill_pod(&victim));
+            scene.await_workers(&home, replicas);
+            time
+        });
+        feeder.stop();
+        scene.assert_right();
+        home.kubectl(&["delete", &scene.object()]);
+    }
+}
+
+#[test]
+#[ignore = "a measurement: make test-faults"]
+fn dead_leaders() {
+    let (alone, cluster) = (Alone::new(), Cluster::shared());
+    let release = alone.shared();
+    let mut audit = Audit::begin(cluster);
+    let mut failover = |strike: &dyn Fn(&Container), same: bool| {
+        let leader = release.await_operators().swap_remove(0);
+        let from = Instant::now();
+        strike(&leader);
+        if same {
+            // What it wrote just before.
+            audit.of(&release.user());
+        }
+        let next = |request: &Request| request.leases() && (request.pod == leader.pod) == same;
+        audit.await_of(&release.user(), "the next leader", |seen| seen.iter().any(next));
+        from.elapsed()
+    };
+    report("leader's process killed, led again by the same pod", 15, || failover(&Container::kill, true));
+    report("leader's pod killed, another leads", 15, || failover(&|leader| release.kill_pod(leader), false));
+    report("leader's pod deleted in order, another leads", 2, || {
+        failover(&|leader| release.delete_pod(leader), false)
+    });
+}

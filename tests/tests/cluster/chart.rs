@@ -1,0 +1,229 @@
+//! What the chart gives, as rendered: rights, names, pods, and what is there only if asked for.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use stockwatch_tests::{Object, rendered};
+
+/// The files of `tests/chart/`.
+const ALL: [&str; 4] = ["default", "namespaced", "kafka", "full"];
+
+fn all() -> impl Iterator<Item = Object> {
+    ALL.into_iter().flat_map(|values| rendered("sw", "watching", values))
+}
+
+fn of_kind<'o>(objects: &'o [Object], kind: &str) -> Vec<&'o Object> {
+    objects.iter().filter(|object| object.kind() == kind).collect()
+}
+
+fn named<'o>(objects: &'o [Object], kind: &str, name: &str) -> &'o Object {
+    let names: Vec<&str> = of_kind(objects, kind).iter().map(|object| object.name()).collect();
+    let found = of_kind(objects, kind).into_iter().find(|object| object.name() == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}, only {names:?}"))
+}
+
+fn operator_arguments(objects: &[Object]) -> Vec<String> {
+    let arguments = &of_kind(objects, "Deployment")[0].pod().unwrap()["containers"][0]["args"];
+    arguments.as_array().unwrap().iter().map(|argument| argument.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_the_whole_cluster_shares_is_named_after_release_and_namespace() {
+    let shared = |object: &Object| object.kind().starts_with("ClusterRole");
+    for object in all().filter(shared) {
+        assert!(object.name().contains("watching:sw-stockwatch"), "{} {}", object.kind(), object.name());
+    }
+}
+
+#[test]
+fn every_object_else_but_the_definition_says_its_namespace() {
+    let shared = ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"];
+    for object in all().filter(|object| !shared.contains(&object.kind())) {
+        assert!(!object.namespace().is_empty(), "{} {}", object.kind(), object.name());
+    }
+}
+
+#[test]
+fn every_pod_meets_the_restricted_standard_and_cannot_write_to_its_image() {
+    let mut pods = 0;
+    for object in all() {
+        let Some(pod) = object.pod() else { continue };
+        pods += 1;
+        let security = &pod["securityContext"];
+        assert_eq!(security["runAsNonRoot"], json!(true), "{}", object.name());
+        assert_eq!(security["seccompProfile"]["type"], json!("RuntimeDefault"), "{}", object.name());
+        for container in pod["containers"].as_array().unwrap() {
+            let security = &container["securityContext"];
+            assert_eq!(security["allowPrivilegeEscalation"], json!(false), "{}", object.name());
+            assert_eq!(security["readOnlyRootFilesystem"], json!(true), "{}", object.name());
+            assert_eq!(security["capabilities"]["drop"], json!(["ALL"]), "{}", object.name());
+            assert!(container["resources"]["limits"]["memory"].is_string(), "{}", object.name());
+        }
+    }
+    assert!(pods >= 2 * ALL.len(), "{pods} pods seen");
+}
+
+#[test]
+fn the_operator_itself_has_no_user_id_that_a_cluster_might_refuse() {
+    let objects = rendered("sw", "watching", "default");
+    let pod = of_kind(&objects, "Deployment")[0].pod().unwrap();
+    assert!(pod["securityContext"].get("runAsUser").is_none());
+}
+
+#[test]
+fn by_default_the_operator_reads_no_secrets_and_no_role_says_all() {
+    let objects = rendered("sw", "watching", "default");
+    let rules = named(&objects, "ClusterRole", "watching:sw-stockwatch:operator").allows();
+    assert!(rules.iter().all(|(_, resource, _)| !resource.starts_with("secrets")), "{rules:?}");
+    let secrets = "watching:sw-stockwatch:secrets";
+    let bound = |object: &&Object| object.0["roleRef"]["name"] == json!(secrets);
+    assert_eq!(objects.iter().filter(bound).count(), 0, "the role to read Secrets is there, but not bound");
+    let only = named(&objects, "ClusterRole", secrets).allows();
+    assert_eq!(only, [("".into(), "secrets".into(), "get".into())]);
+    for object in all() {
+        let says_all = |(group, resource, verb): &(String, String, String)| {
+            [group, resource, verb].iter().any(|part| part.contains('*'))
+        };
+        assert!(!object.allows().iter().any(says_all), "{} {}", object.kind(), object.name());
+    }
+}
+
+#[test]
+fn the_operator_holds_what_it_grants_to_workers_and_nothing_on_nodes_or_namespaces() {
+    let objects = rendered("sw", "watching", "default");
+    let rules = named(&objects, "ClusterRole", "watching:sw-stockwatch:operator").allows();
+    for verb in ["get", "list", "watch"] {
+        assert!(rules.contains(&("stockwatch.dev".into(), "stockwatches".into(), verb.into())), "{verb}");
+    }
+    assert!(rules.contains(&("stockwatch.dev".into(), "stockwatches/finalizers".into(), "update".into())));
+    let resources: BTreeSet<&str> = rules.iter().map(|(_, resource, _)| &**resource).collect();
+    assert_eq!(
+        resources,
+        BTreeSet::from([
+            "configmaps",
+            "deployments",
+            "endpointslices",
+            "events",
+            "poddisruptionbudgets",
+            "pods",
+            "rolebindings",
+            "roles",
+            "serviceaccounts",
+            "services",
+            "stockwatches",
+            "stockwatches/finalizers",
+            "stockwatches/status",
+        ])
+    );
+}
+
+#[test]
+fn an_operator_of_listed_namespaces_has_a_role_in_each_and_none_over_the_cluster() {
+    let objects = rendered("sw", "watching", "namespaced");
+    let clusterwide: Vec<_> =
+        of_kind(&objects, "ClusterRoleBinding").iter().map(|o| o.0["roleRef"]["name"].clone()).collect();
+    assert_eq!(clusterwide, [json!("watching:sw-stockwatch:definition")]);
+    let roles: Vec<_> =
+        of_kind(&objects, "Role").iter().map(|role| (role.namespace(), role.name())).collect();
+    assert_eq!(
+        roles,
+        [
+            ("watching", "sw-stockwatch-leader"),
+            ("desk-a", "sw-stockwatch-operator"),
+            ("desk-b", "sw-stockwatch-operator"),
+        ]
+    );
+    let secrets: Vec<_> = (of_kind(&objects, "RoleBinding").iter())
+        .filter(|binding| binding.0["roleRef"]["kind"] == json!("ClusterRole"))
+        .map(|binding| (binding.namespace(), binding.0["roleRef"]["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(secrets, [("desk-a", "watching:sw-stockwatch:secrets")]);
+    assert!(operator_arguments(&objects).contains(&"--namespaces=desk-a,desk-b".into()));
+    assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
+}
+
+#[test]
+fn the_definition_is_the_generated_one_and_stays_behind() {
+    let objects = rendered("sw", "watching", "default");
+    let mut definition = named(&objects, "CustomResourceDefinition", "stockwatches.stockwatch.dev").0.clone();
+    let metadata = definition["metadata"].as_object_mut().unwrap();
+    assert_eq!(metadata.remove("annotations"), Some(json!({"helm.sh/resource-policy": "keep"})));
+    metadata.remove("labels");
+    let generated: Value = serde_yaml::from_str(include_str!("../../../crds/stockwatch.yaml")).unwrap();
+    assert_eq!(definition, generated);
+}
+
+#[test]
+fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
+    let default = operator_arguments(&rendered("sw", "watching", "default"));
+    assert_eq!(default[0], "run");
+    for argument in [
+        "--worker-image=stockwatch-worker:0.1.0",
+        "--secret-role=watching:sw-stockwatch:secrets",
+        "--service-account=watching/sw-stockwatch",
+        "--lease=sw-stockwatch",
+    ] {
+        assert!(default.contains(&argument.into()), "{argument} in {default:?}");
+    }
+    assert!(!default.iter().any(|argument| argument.starts_with("--namespaces")), "{default:?}");
+    let full = rendered("sw", "watching", "full");
+    for argument in [
+        "--worker-image=registry.example/worker:7",
+        "--worker-pull-secrets=pull-a,pull-b",
+        "--service-account=watching/watcher",
+    ] {
+        assert!(operator_arguments(&full).contains(&argument.into()), "{argument}");
+    }
+    let image = of_kind(&full, "Deployment")[0].pod().unwrap()["containers"][0]["image"].clone();
+    assert!(image.as_str().unwrap().starts_with("registry.example/operator@sha256:"), "{image}");
+}
+
+#[test]
+fn users_with_the_usual_roles_see_and_change_stockwatches_and_scale_them() {
+    let objects = rendered("sw", "watching", "default");
+    let view = named(&objects, "ClusterRole", "watching:sw-stockwatch:view");
+    let edit = named(&objects, "ClusterRole", "watching:sw-stockwatch:edit");
+    assert_eq!(view.0["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"], json!("true"));
+    for to in ["edit", "admin"] {
+        let label = format!("rbac.authorization.k8s.io/aggregate-to-{to}");
+        assert_eq!(edit.0["metadata"]["labels"][label], json!("true"));
+    }
+    let may = |verb: &str| ("stockwatch.dev".to_owned(), "stockwatches/scale".to_owned(), verb.to_owned());
+    assert!(view.allows().contains(&may("get")));
+    assert!(edit.allows().contains(&may("patch")));
+    assert!(view.allows().iter().all(|(_, _, verb)| ["get", "list", "watch"].contains(&&**verb)));
+}
+
+#[test]
+fn monitoring_and_kafka_are_there_only_if_asked_for() {
+    let optional = ["ServiceMonitor", "PrometheusRule", "StatefulSet", "ConfigMap"];
+    let default = rendered("sw", "watching", "default");
+    assert!(default.iter().all(|object| !optional.contains(&object.kind())));
+    let full = rendered("sw", "watching", "full");
+    assert!(optional.iter().all(|kind| full.iter().any(|object| object.kind() == *kind)));
+    let dashboard = named(&full, "ConfigMap", "sw-stockwatch-dashboard");
+    let text = dashboard.0["data"]["stockwatch.json"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap()["title"], json!("StockWatch"));
+}
+
+#[test]
+fn the_development_kafka_is_found_where_the_examples_look_for_it() {
+    let objects = rendered("stockwatch", "kafka", "kafka");
+    named(&objects, "Service", "kafka");
+    let settings = named(&objects, "ConfigMap", "kafka").0["data"]["server.properties"].as_str().unwrap();
+    assert!(settings.contains("advertised.listeners=PLAINTEXT://kafka.kafka.svc:9092"), "{settings}");
+    let first: Value = serde_yaml::from_str(include_str!("../../../examples/first.yaml")).unwrap();
+    assert_eq!(first["spec"]["kafka"]["bootstrapServers"], json!("kafka.kafka:9092"));
+}
+
+#[test]
+fn only_metrics_are_let_in_and_egress_is_open_unless_listed() {
+    let default = rendered("sw", "watching", "default");
+    let policy = &of_kind(&default, "NetworkPolicy")[0].0["spec"];
+    assert_eq!(policy["policyTypes"], json!(["Ingress"]));
+    assert_eq!(policy["ingress"][0]["ports"][0]["port"], json!("http"));
+    let full = rendered("sw", "watching", "full");
+    let policy = &of_kind(&full, "NetworkPolicy")[0].0["spec"];
+    assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
+    assert!(policy["ingress"][0]["from"].is_array());
+}

@@ -1,0 +1,17 @@
+//! The operator and its workers in a real Kubernetes.
+//!
+//! All but the tests of `alone` share a cluster, a release of the operator and a broker; each has a namespace of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod alone;
+mod brokers;
+mod chart;
+mod delete;
+mod edit;
+mod faults;
+mod images;
+mod lifecycle;
+mod limits;
+mod objects;
+mod security;
+mod topics;

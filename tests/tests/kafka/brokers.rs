@@ -1,0 +1,81 @@
+//! Three brokers, each topic on all of them: whatever happens to one of them costs nothing. One test after another on the
+//! same brokers: six at once are too many for a small machine.
+
+use std::sync::LazyLock;
+
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage, turn};
+
+/// Each with a disk that is filled within a second.
+static BROKERS: LazyLock<Broker> = LazyLock::new(|| Broker::start_three_with_disks("300m"));
+
+const ENTITIES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn watch(watch: &mut Watch) {
+    watch.tickers = ENTITIES.map(Ticker::of).to_vec();
+    watch.windows = vec![(5, "0".into()), (15, "0.05%".into())];
+}
+
+/// Two workers go on while something happens to the brokers, all of which are well again for the next test.
+fn outlive(name: &str, happens: impl FnOnce(&Scene)) {
+    let _turn = turn();
+    let scene = Scene::new(&BROKERS, name, watch);
+    let mut workers = [scene.worker("a"), scene.worker("b")];
+    let feeder = scene.feed(Market::new(30, &ENTITIES), 300);
+    scene.await_progress(500);
+    happens(&scene);
+    scene.await_progress(500);
+    feeder.stop();
+    scene.assert_right();
+    assert!(workers.iter_mut().all(|worker| worker.runs()), "no worker gave up");
+}
+
+/// Each broker in turn is ended and started again.
+fn bounce_all(scene: &Scene, at_once: bool) {
+    for id in 1..=3 {
+        BROKERS.bounce(id, at_once);
+        scene.topics.await_in_sync(3);
+        scene.await_progress(500);
+    }
+}
+
+#[test]
+fn a_rolling_restart_of_all_brokers_costs_nothing() {
+    outlive("rolling", |scene| bounce_all(scene, false));
+}
+
+#[test]
+fn brokers_killed_one_after_another_cost_nothing() {
+    outlive("killed-in-turn", |scene| bounce_all(scene, true));
+}
+
+#[test]
+fn a_broker_that_does_not_come_back_costs_nothing() {
+    outlive("for-good", |scene| {
+        BROKERS.kill_one(1);
+        scene.await_progress(500);
+    });
+    BROKERS.start_one(1);
+}
+
+#[test]
+fn a_broker_that_stands_still_for_twenty_seconds_costs_nothing() {
+    outlive("frozen", |scene| {
+        for id in [1, 2] {
+            BROKERS.pause_one(id);
+            outage(20);
+            BROKERS.resume_one(id);
+            scene.topics.await_in_sync(3);
+            scene.await_progress(500);
+        }
+    });
+}
+
+#[test]
+fn a_broker_whose_disk_is_full_costs_nothing() {
+    outlive("full-disk", |scene| {
+        BROKERS.fill(2);
+        scene.await_progress(500);
+        BROKERS.recover_from_full_disk(2);
+        scene.topics.await_in_sync(3);
+    });
+}

@@ -1,0 +1,15 @@
+//! The worker against a real Kafka: one broker for all who leave it alone, topics and groups of its own for each test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod brokers;
+mod crashes;
+mod limits;
+mod offsets;
+mod rebalance;
+mod reload;
+mod security;
+mod semantics;
+mod standalone;
+mod transactions;
+mod wire;
+mod yahoo;
