@@ -1,6 +1,7 @@
 //! A StockWatch as a test speaks of it: written as the worker's file, and told to the oracle.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Map, Value, json};
 
@@ -101,11 +102,15 @@ pub struct Watch {
     pub topics: BTreeMap<&'static str, Value>,
 }
 
+/// How many StockWatches this process has made up.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
 impl Watch {
-    /// An external source, entities `a`, `b` and `c`, windows of 5, 10 and 15 minutes at 0.05 %.
+    /// An external source, entities `a`, `b` and `c`, windows of 5, 10 and 15 minutes at 0.05 %. In a namespace of its own:
+    /// its topics are nobody else's, whatever its name.
     pub fn new(name: &str, bootstrap: &str) -> Self {
         Self {
-            namespace: "test".into(),
+            namespace: format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed)),
             name: name.into(),
             uid: format!("uid-{name}"),
             generation: Some(1),
