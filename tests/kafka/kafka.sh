@@ -13,14 +13,15 @@
 # KAFKA_PORT is the first port (19092): broker I takes KAFKA_PORT+3(I-1) and the two after it, for clients,
 # for the controllers and for clients by TLS. The last only with KAFKA_TLS=1: SASL_SSL, SCRAM-SHA-512, user
 # and password KAFKA_USER (stockwatch) and KAFKA_PASSWORD (secret), certificates in KAFKA_DIR/tls.
-# KAFKA_JVM are the brokers' JVM options (-Xmx512m). With KAFKA_DISK, say 300m, each has a disk of that size (root only).
+# KAFKA_JVM are the brokers' JVM options (little memory and little compilation, since brokers of tests live for minutes).
+# With KAFKA_DISK, say 300m, each has a disk of that size (root only).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${KAFKA_DIR:-/tmp/stockwatch-kafka}
 address=${KAFKA_HOST:-127.0.0.1}
 first=${KAFKA_PORT:-19092}
 tls=${KAFKA_TLS:-}
-jvm=${KAFKA_JVM:--Xmx512m}
+jvm=${KAFKA_JVM:--Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1}
 disk=${KAFKA_DISK:-}
 version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.xml")
 libs=${XDG_CACHE_HOME:-$HOME/.cache}/stockwatch/kafka-$version/libs
@@ -159,5 +160,5 @@ case ${1:-} in
   clear) rm -f "$dir/data-$2/ballast" ;;
   await-end) await_end "$2" ;;
   tool) jars; java_ "${@:2}" ;;
-  *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
