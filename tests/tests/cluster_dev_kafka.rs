@@ -1,0 +1,131 @@
+//! The chart's development Kafka: one `helm install` and one `kubectl apply` show alarms, and after a restart of Kafka
+//! they come again while nobody does anything, with a volume and without one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use stockwatch_tests::{CHART, Cluster, Namespace, Release, Volume, soon, wait_for};
+
+const WORKERS: &str = "stockwatch.dev/name=first";
+/// Within so many seconds of a restart there are alarms again.
+const AGAIN: u64 = 120;
+
+/// A release with its own Kafka, and the StockWatch of `examples/first.yaml` in its namespace.
+struct TryOut {
+    home: Namespace,
+    release: Release,
+    values: Vec<&'static str>,
+}
+
+impl TryOut {
+    fn start(home: Namespace, storage: &'static str) -> Self {
+        let cluster = Cluster::shared();
+        cluster.load_kafka();
+        let values = vec!["kafka.enabled=true", "kafka.image.repository=stockwatch-test-kafka", storage];
+        let release = Release::install(cluster, home.name(), "stockwatch", &values);
+        let mut first: Value = serde_yaml::from_str(include_str!("../../examples/first.yaml")).unwrap();
+        first["spec"]["kafka"]["bootstrapServers"] = json!(format!("kafka.{}:9092", home.name()));
+        first["spec"]["windows"] = json!([{"duration": "1m", "tolerance": "0.0001%"}]);
+        home.apply(&serde_yaml::to_string(&first).unwrap()).unwrap();
+        home.wait(120, "stockwatch/first", "condition=Ready");
+        let it = Self { home, release, values };
+        it.await_alarm(now());
+        it
+    }
+
+    /// An alarm as NOTES.txt has users read it, the first one that comes.
+    fn alarm(&self, more: &[&str]) -> Result<Value, String> {
+        let command = "exec kafka-0 -- /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
+                       --isolation-level read_committed --max-messages 1 --timeout-ms 10000 --topic";
+        let topic = format!("{}.first.deviation-alarm", self.home.name());
+        let command: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
+        let text = self.home.try_kubectl(&[&command[..], &[&topic], more].concat())?;
+        serde_json::from_str(text.trim()).map_err(|error| format!("{error}: {text}"))
+    }
+
+    /// Waits for an alarm of a quote that is younger than `since`.
+    fn await_alarm(&self, since: f64) {
+        wait_for(AGAIN, "an alarm", || {
+            let alarm = self.alarm(&[])?;
+            soon(alarm["lastupdatedate"].as_f64().is_some_and(|time| time > since), alarm)
+        });
+    }
+
+    /// How long it takes from a restart of Kafka to an alarm of a quote that is younger.
+    fn measure(&self, what: &str, restart: impl FnOnce()) {
+        let pod = || self.home.pods("app.kubernetes.io/name=stockwatch-kafka");
+        let (before, workers) = (pod(), self.home.pods(WORKERS));
+        let status = |home: &Namespace| home.get(&["stockwatch", "first"])["status"].clone();
+        let cluster_id = status(&self.home)["kafkaClusterId"].clone();
+        let began = Instant::now();
+        restart();
+        wait_for(60, "another pod of Kafka", || {
+            let after = pod();
+            soon(after.len() == 1 && after != before, after)
+        });
+        self.await_alarm(now());
+        let took = began.elapsed();
+        println!("{what}: alarms again after {:.1} s", took.as_secs_f64());
+        assert!(took < Duration::from_secs(AGAIN), "{what}: {took:?}");
+        self.home.wait(60, "stockwatch/first", "condition=Ready");
+        assert_eq!(status(&self.home)["kafkaClusterId"], cluster_id);
+        println!("{what}: Ready after {:.1} s", began.elapsed().as_secs_f64());
+        let after = self.home.pods(WORKERS);
+        assert_eq!(workers.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "the same workers");
+    }
+
+    fn upgrade(&self, value: &'static str) {
+        self.release.upgrade(&[&self.values[..], &[value]].concat());
+    }
+
+    fn restarts(&self, with: &str) {
+        self.measure(&format!("{with}, Kafka's pod deleted"), || {
+            self.home.kubectl(&["delete", "pod", "kafka-0", "--wait=false"]);
+        });
+        self.measure(&format!("{with}, helm upgrade with another heap"), || self.upgrade("kafka.heap=400m"));
+    }
+}
+
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+#[test]
+fn with_a_volume_alarms_go_on_after_a_restart_of_kafka() {
+    let cluster = Cluster::shared();
+    let home = Namespace::create(cluster, "volume");
+    let _volume = Volume::create(cluster, home.name(), "kafka-data");
+    let it = TryOut::start(home, "kafka.storage=8Gi");
+    let first = it.alarm(&["--from-beginning"]).unwrap();
+    it.restarts("with a volume");
+    assert_eq!(it.alarm(&["--from-beginning"]).unwrap(), first, "what was there is still there");
+}
+
+#[test]
+fn without_a_volume_alarms_come_again_after_a_restart_of_kafka() {
+    let it = TryOut::start(Namespace::create(Cluster::shared(), "bare"), "kafka.storage=");
+    it.restarts("without a volume");
+}
+
+#[test]
+fn where_no_volume_is_provided_an_upgrade_to_do_without_one_is_enough() {
+    let cluster = Cluster::shared();
+    cluster.load_kafka();
+    let home = Namespace::create(cluster, "unbound");
+    let helm = |arguments: &str| {
+        let values = "--set=kafka.enabled=true,kafka.image.repository=stockwatch-test-kafka,replicas=0";
+        let done = cluster.command("helm").args(["-n", home.name()]).args(arguments.split(' ')).arg(CHART);
+        let done = done.args([values, "--take-ownership"]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    helm("install stockwatch");
+    wait_for(60, "Kafka's pod waits for its volume", || {
+        let pod = home.try_kubectl(&["get", "pod", "kafka-0", "-o", "jsonpath={.status.conditions[*].reason}"]);
+        soon(pod.as_deref() == Ok("Unschedulable"), pod)
+    });
+    helm("upgrade stockwatch --set=kafka.storage= --wait --timeout=120s");
+    home.wait(10, "pod/kafka-0", "condition=Ready");
+    let uninstalled = cluster.command("helm").args(["-n", home.name(), "uninstall", "stockwatch"]).status();
+    assert!(uninstalled.unwrap().success());
+}
