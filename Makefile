@@ -6,7 +6,11 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
+# Kept between runs, like Kubernetes and Kafka.
+DENY_VERSION := 0.20.2
+DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockwatch/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help demo cluster cluster-down test test-faults lint dependencies advisories chart build bench bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,9 +34,26 @@ test-faults: build need-java need-go need-root ## Faults in a real cluster at le
 	tests/cluster/cluster.sh packages
 	STOCKWATCH_FAULTS=long $(CARGO) test $(BUILD) --test 'faults_*' -- --test-threads=1 --nocapture --include-ignored
 
-lint: need-rust packages chart ## Formatting, lints and the chart
+lint: need-rust packages chart dependencies ## Formatting, lints, the chart and the dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
+
+dependencies: $(DENY) ## Licences, sources and bans (deny.toml), notices; known vulnerabilities where their database is reached
+	$(DENY) --offline --all-features check --hide-inclusion-graph licenses bans sources
+	./notices.sh stockwatch-operator >/dev/null
+	./notices.sh stockwatch-worker >/dev/null
+	@if timeout 30 $(DENY) fetch db >/dev/null 2>&1; then $(DENY) --offline check --disable-fetch advisories; \
+	else echo "make: advisories are not checked: their database cannot be fetched (make advisories says why)"; fi
+
+advisories: $(DENY) ## Known vulnerabilities of the dependencies, by the RustSec database
+	@timeout 120 $(DENY) fetch db || \
+	{ echo "make: the advisory database cannot be fetched: it is a git repository at github.com (deny.toml, advisories)" >&2; exit 1; }
+	$(DENY) check --disable-fetch advisories
+
+$(DENY):
+	CARGO_TARGET_DIR=$(CURDIR)/target/cargo-deny $(CARGO) install cargo-deny --locked --version $(DENY_VERSION) --debug \
+	  --no-track --root $(@D)/..
+	rm -rf target/cargo-deny
 
 chart: need-go packages ## The chart against Kubernetes' schemas
 	tests/chart/check.sh
