@@ -225,7 +225,10 @@ fn the_development_kafka_has_a_volume_unless_told_to_do_without() {
         volumes.filter(|volume| volume["name"] == "data").cloned().collect::<Vec<_>>()
     };
     let objects = rendered("stockwatch", "kafka", "kafka");
-    assert_eq!(data(&objects), [json!({"name": "data", "persistentVolumeClaim": {"claimName": "kafka-data"}})]);
+    assert_eq!(
+        data(&objects),
+        [json!({"name": "data", "persistentVolumeClaim": {"claimName": "kafka-data"}})]
+    );
     let claim = &named(&objects, "PersistentVolumeClaim", "kafka-data").0;
     assert_eq!(claim["spec"]["resources"]["requests"]["storage"], json!("8Gi"));
     assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], json!("keep"));
@@ -258,7 +261,11 @@ fn another_version_of_the_chart_does_not_restart_the_development_kafka() {
     for values in ["kafka", "bare"] {
         let template = |objects: &[Object]| of_kind(objects, "StatefulSet")[0].0["spec"]["template"].clone();
         let (now, then) = (rendered("sw", "watching", values), newer.rendered("sw", "watching", values));
-        assert_ne!(of_kind(&now, "StatefulSet"), of_kind(&then, "StatefulSet"), "its labels name the version");
+        assert_ne!(
+            of_kind(&now, "StatefulSet"),
+            of_kind(&then, "StatefulSet"),
+            "its labels name the version"
+        );
         assert_eq!(template(&now), template(&then));
     }
 }

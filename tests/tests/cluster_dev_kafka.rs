@@ -39,8 +39,8 @@ impl TryOut {
         let command = "exec kafka-0 -- /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
                        --isolation-level read_committed --max-messages 1 --timeout-ms 10000 --topic";
         let topic = format!("{}.first.deviation-alarm", self.home.name());
-        let command: Vec<&str> = command.split(' ').filter(|word| !word.is_empty()).collect();
-        let text = self.home.try_kubectl(&[&command[..], &[&topic], more].concat())?;
+        let command: Vec<&str> = command.split(' ').collect();
+        let text = self.home.try_kubectl(&[&command[..], &[topic.as_str()], more].concat())?;
         // Kafka's tool prints its warnings among the records, and times out without a failure.
         let record = text.lines().find(|line| line.starts_with('{')).ok_or("no alarm")?;
         serde_json::from_str(record).map_err(|error| format!("{error}: {record}"))
@@ -117,13 +117,15 @@ fn where_no_volume_is_provided_an_upgrade_to_do_without_one_is_enough() {
     let home = Namespace::create(cluster, "unbound");
     let helm = |arguments: &str| {
         let values = "--set=kafka.enabled=true,kafka.image.repository=stockwatch-test-kafka,replicas=0";
-        let done = cluster.command("helm").args(["-n", home.name()]).args(arguments.split(' ')).arg(CHART);
-        let done = done.args([values, "--take-ownership"]).output().unwrap();
+        let mut helm = cluster.command("helm");
+        helm.args(["-n", home.name()]).args(arguments.split(' ')).args([CHART, values, "--take-ownership"]);
+        let done = helm.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
     helm("install stockwatch");
     wait_for(60, "Kafka's pod waits for its volume", || {
-        let pod = home.try_kubectl(&["get", "pod", "kafka-0", "-o", "jsonpath={.status.conditions[*].reason}"]);
+        let pod =
+            home.try_kubectl(&["get", "pod", "kafka-0", "-o", "jsonpath={.status.conditions[*].reason}"]);
         soon(pod.as_deref() == Ok("Unschedulable"), pod)
     });
     helm("upgrade stockwatch --set=kafka.storage= --wait --timeout=120s");
