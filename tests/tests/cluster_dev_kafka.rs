@@ -68,11 +68,11 @@ impl TryOut {
         });
         self.await_alarm(now());
         let took = began.elapsed();
-        println!("{what}: alarms again after {:.1} s", took.as_secs_f64());
+        eprintln!("{what}: alarms again after {:.1} s", took.as_secs_f64());
         assert!(took < Duration::from_secs(AGAIN), "{what}: {took:?}");
         self.home.wait(60, "stockwatch/first", "condition=Ready");
         assert_eq!(status(&self.home)["kafkaClusterId"], cluster_id);
-        println!("{what}: Ready after {:.1} s", began.elapsed().as_secs_f64());
+        eprintln!("{what}: Ready after {:.1} s", began.elapsed().as_secs_f64());
         let after = self.home.pods(WORKERS);
         assert_eq!(workers.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "the same workers");
     }
