@@ -6,7 +6,12 @@ PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart build bench bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
+# Kept between runs, like Kubernetes and Kafka.
+DENY_VERSION := 0.20.2
+DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockwatch/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+ADVISORIES = $(DENY) --offline check --hide-inclusion-graph advisories
+
+.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,9 +36,26 @@ test-faults: build need-java need-go need-root ## Faults in a real cluster at le
 	STOCKWATCH_FAULTS=long $(CARGO) test $(BUILD) --test cluster -- --test-threads=1 --nocapture --include-ignored faults:: \
 	  brokers::operator_and_workers alone::api_server alone::operators alone::times
 
-lint: need-rust packages chart ## Formatting, lints and the chart
+lint: need-rust packages chart dependencies ## Formatting, lints, the chart and the dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
+
+dependencies: $(DENY) ## Licences, bans and sources of the dependencies (deny.toml), their notices, and advisories where reached
+	$(DENY) check --hide-inclusion-graph licenses bans sources
+	@for program in stockwatch-operator stockwatch-worker; do ./notices.sh $$program >/dev/null || exit 1; done
+	@if timeout 30 $(DENY) fetch db >/dev/null 2>&1; then $(ADVISORIES); \
+	else echo "make: advisories are not checked: their database cannot be fetched (make advisories says why)"; fi
+
+advisories: $(DENY) ## Known vulnerabilities of the dependencies, by the RustSec database
+	@timeout 120 $(DENY) fetch db || \
+	{ echo "make: advisories are not checked: their database, a git repository at github.com, cannot be fetched" >&2; exit 1; }
+	$(ADVISORIES)
+
+# Built without optimisation, which takes longer than all its checks.
+$(DENY): | need-rust packages
+	CARGO_TARGET_DIR=$(CURDIR)/target/cargo-deny $(CARGO) install cargo-deny --locked --version $(DENY_VERSION) --debug \
+	  --no-track --root $(DENY:/bin/cargo-deny=)
+	rm -rf target/cargo-deny
 
 chart: need-go packages ## The chart against Kubernetes' schemas
 	tests/chart/check.sh

@@ -184,7 +184,13 @@ async fn dereference(
     let access = context.credentials.of(key, &valid.kafka, refused).await?;
     let kafka = match (&access, Wanted::of(stockwatch, valid)) {
         (Known { access: Some(access), problem: None, .. }, Some(wanted)) => {
-            Some(context.kafka.observe(&access.connection, wanted))
+            let who = wanted.who.clone();
+            let observed = context.kafka.observe(&access.connection, wanted);
+            // Workers whose topic is gone are not ready, and wait for it to be created again.
+            if rollout.as_ref().is_some_and(Rollout::lacks_ready) {
+                context.kafka.doubt(&who);
+            }
+            Some(observed)
         }
         _ => None,
     };

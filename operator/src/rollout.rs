@@ -63,6 +63,11 @@ impl Rollout {
     pub fn is_complete(&self) -> bool {
         self.observed && [self.replicas, self.updated, self.ready] == [self.wanted; 3]
     }
+
+    /// Its rollout is over, and yet fewer pods are ready than are wanted.
+    pub fn lacks_ready(&self) -> bool {
+        self.observed && self.progress == Progress::Complete && self.ready < self.wanted
+    }
 }
 
 fn progress(status: &DeploymentStatus) -> Progress {

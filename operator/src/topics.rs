@@ -84,6 +84,12 @@ impl Kafka {
         observed
     }
 
+    /// Looks at the topics of a StockWatch ahead of time: its workers say that something is wrong, and a topic may be
+    /// gone. However often and by however many this is asked, a cluster gets one look for it in ten seconds.
+    pub fn doubt(&self, who: &ObjectKey) {
+        self.shared.board().doubt(who);
+    }
+
     /// Deletes topics and the consumer group, and gives the state of that without waiting. Nothing is created for
     /// this StockWatch any more, but its names stay its own until it is forgotten.
     pub fn delete(&self, connection: &Connection, doomed: Doomed) -> Deleted {

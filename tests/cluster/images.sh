@@ -48,10 +48,13 @@ debian() { # DIRECTORY
 program() { # NAME: the image of Dockerfile.NAME with the program in target/release
   local name=stockwatch-$1 program=$root/target/release/stockwatch-$1
   [ -e "$program" ] || { say "$program is missing: cargo build --release --workspace"; return 1; }
-  newer_than "$1-$tag" "$program" "$root/Dockerfile.$1" || {
+  newer_than "$1-$tag" "$program" "$root"/{Dockerfile.$1,LICENSE,notices.sh} || {
     local stage; stage=$(mktemp -d "$out/stage.XXXXXX")
     strip -o "$stage/$name" "$program"
-    touch -d @0 "$stage/$name" # the same program is the same layer
+    "$root/notices.sh" "$name" >"$stage/THIRD-PARTY"
+    mkdir "$stage/src"
+    cp "$root/LICENSE" "$stage/src"
+    find "$stage" -exec touch -d @0 {} + # the same files are the same layers
     image "$1-$tag" "$name:$tag" -f "$root/Dockerfile.$1" --build-context build="$stage" --target runtime "$stage"
   }
   echo "$out/$1-$tag.tar"

@@ -1,5 +1,6 @@
 //! The chart as helm renders it, without a cluster.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde::Deserialize;
@@ -62,9 +63,14 @@ impl Object {
 
 /// What the release `release` in the namespace `namespace` would consist of, with a file of `tests/chart/` as values.
 pub fn rendered(release: &str, namespace: &str, values: &str) -> Vec<Object> {
+    rendered_chart(Path::new(CHART), release, namespace, values)
+}
+
+/// The same of another chart.
+pub(crate) fn rendered_chart(chart: &Path, release: &str, namespace: &str, values: &str) -> Vec<Object> {
     let values = format!("{}/chart/{values}.yaml", env!("CARGO_MANIFEST_DIR"));
     let mut helm = Command::new(tools().join("helm"));
-    helm.args(["template", release, CHART, "--namespace", namespace, "--values", &values]);
+    helm.args(["template", release]).arg(chart).args(["--namespace", namespace, "--values", &values]);
     let text = output(&mut helm, "").unwrap();
     let documents =
         serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());

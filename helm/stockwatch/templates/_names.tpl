@@ -45,16 +45,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- define "stockwatch.kafkaSelector" -}}
-app.kubernetes.io/name: stockwatch-kafka
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end -}}
-
-{{- define "stockwatch.kafkaLabels" -}}
-{{ include "stockwatch.kafkaSelector" . }}
-{{ include "stockwatch.commonLabels" . }}
-{{- end -}}
-
 {{/* An image: (list image default-tag). */}}
 {{- define "stockwatch.image" -}}
 {{- $image := index . 0 -}}

@@ -47,14 +47,13 @@ fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Verdict {
         metadata.namespace.as_deref().unwrap_or_default(),
         names::selector_text(metadata.name.as_deref().unwrap_or_default()),
     );
-    let rolled_out = rollout.progress == Progress::Complete && rollout.observed && ready < wanted;
-    if rolled_out && were_ready(seen) {
+    if rollout.lacks_ready() && were_ready(seen) {
         return Verdict::no(
             Reason::WorkersNotReady,
             format!("{ready} of {wanted} workers are ready, the others are not any more: {look}"),
         );
     }
-    if rollout.progress == Progress::Failed || (rolled_out && start_for_too_long(seen, now)) {
+    if rollout.progress == Progress::Failed || (rollout.lacks_ready() && start_for_too_long(seen, now)) {
         return Verdict::no(
             Reason::WorkersNotStarting,
             format!("{ready} of {wanted} workers are ready, and the others do not become so: {look}"),

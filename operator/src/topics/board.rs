@@ -18,6 +18,8 @@ use super::wanted::{ObjectKey, Wanted};
 
 /// How often everything of a cluster is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
+/// Least time from any look at a cluster to one at topics that may be gone, which those of all StockWatches share.
+const DOUBT_AFTER: Duration = Duration::from_secs(10);
 /// A group's last member may have gone without a word: for so long that is no failure.
 const GROUP_EMPTIES: Duration = Duration::from_secs(45);
 /// Between two tries while something only needs time.
@@ -40,6 +42,8 @@ struct Cluster {
     /// It does not answer.
     down: Option<Problem>,
     look_at: Instant,
+    /// The earliest time to look at topics that may be gone.
+    doubt_at: Instant,
 }
 
 #[derive(Debug)]
@@ -135,6 +139,15 @@ impl Board {
         self.reconsider(&affected);
     }
 
+    /// Has the topics of a StockWatch looked at soon: they may be gone.
+    pub(super) fn doubt(&mut self, who: &ObjectKey) {
+        let Some(cluster) = self.homes.get(who).and_then(|home| self.clusters.get_mut(home)) else { return };
+        let Some(entry) = cluster.entries.get_mut(who) else { return };
+        let at = cluster.doubt_at.max(Instant::now());
+        entry.due = Some(entry.due.map_or(at, |due| due.min(at)));
+        cluster.notify.notify_one();
+    }
+
     /// Notes what a StockWatch has in a cluster; those that it may be in conflict with are looked at again.
     pub(super) fn claim(&mut self, cluster_id: &str, wanted: &Wanted) {
         let affected = self.claims.take(cluster_id, wanted);
@@ -165,6 +178,7 @@ impl Board {
             deletions: HashMap::new(),
             down: None,
             look_at: Instant::now() + LOOK_EVERY,
+            doubt_at: Instant::now(),
         };
         self.clusters.insert(connection.clone(), cluster);
         Some(notify)
@@ -216,6 +230,7 @@ impl Board {
         if all {
             cluster.look_at = now + LOOK_EVERY;
         }
+        cluster.doubt_at = now + DOUBT_AFTER;
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         let mut work = Work::default();
         for entry in cluster.entries.values_mut().filter(|entry| all || is_due(entry.due)) {

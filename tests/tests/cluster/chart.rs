@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Object, rendered};
+use stockwatch_tests::{Copied, Object, rendered};
 
 /// The files of `tests/chart/`.
-const ALL: [&str; 4] = ["default", "namespaced", "kafka", "full"];
+const ALL: [&str; 5] = ["default", "namespaced", "kafka", "bare", "full"];
 
 fn all() -> impl Iterator<Item = Object> {
     ALL.into_iter().flat_map(|values| rendered("sw", "watching", values))
@@ -214,6 +214,59 @@ fn the_development_kafka_is_found_where_the_examples_look_for_it() {
     assert!(settings.contains("advertised.listeners=PLAINTEXT://kafka.kafka.svc:9092"), "{settings}");
     let first: Value = serde_yaml::from_str(include_str!("../../../examples/first.yaml")).unwrap();
     assert_eq!(first["spec"]["kafka"]["bootstrapServers"], json!("kafka.kafka:9092"));
+}
+
+#[test]
+fn the_development_kafka_has_a_volume_unless_told_to_do_without() {
+    let data = |objects: &[Object]| {
+        let pod = of_kind(objects, "StatefulSet")[0].pod().unwrap();
+        let volumes = pod["volumes"].as_array().unwrap().iter();
+        volumes.filter(|volume| volume["name"] == "data").cloned().collect::<Vec<_>>()
+    };
+    let objects = rendered("stockwatch", "kafka", "kafka");
+    assert_eq!(
+        data(&objects),
+        [json!({"name": "data", "persistentVolumeClaim": {"claimName": "kafka-data"}})]
+    );
+    let claim = &named(&objects, "PersistentVolumeClaim", "kafka-data").0;
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], json!("8Gi"));
+    assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], json!("keep"));
+    let bare = rendered("stockwatch", "kafka", "bare");
+    assert_eq!(data(&bare), [json!({"name": "data", "emptyDir": {}})]);
+    assert!(of_kind(&bare, "PersistentVolumeClaim").is_empty());
+}
+
+#[test]
+fn the_development_kafka_of_a_release_always_has_the_same_cluster_id() {
+    let id = |release: &str, namespace: &str, values: &str| {
+        let objects = rendered(release, namespace, values);
+        let command = &of_kind(&objects, "StatefulSet")[0].pod().unwrap()["containers"][0]["command"][2];
+        let mut words = command.as_str().unwrap().split_whitespace().skip_while(|word| *word != "-t");
+        words.nth(1).unwrap().to_owned()
+    };
+    let ours = id("stockwatch", "kafka", "kafka");
+    assert_eq!(ours, id("stockwatch", "kafka", "bare"), "with and without a volume");
+    assert_ne!(ours, id("other", "kafka", "kafka"));
+    assert_ne!(ours, id("stockwatch", "other", "kafka"));
+    // 16 bytes as Kafka's own tool writes them.
+    let base64 = |letter: char| letter.is_ascii_alphanumeric() || "-_".contains(letter);
+    assert!(ours.len() == 22 && ours.chars().all(base64) && ours.ends_with(['A', 'Q', 'g', 'w']), "{ours}");
+    assert!(!ours.starts_with('-'), "an option to Kafka's tool: {ours}");
+}
+
+#[test]
+fn another_version_of_the_chart_does_not_restart_the_development_kafka() {
+    let newer = Copied::with_version("9.9.9");
+    for values in ["kafka", "bare"] {
+        let template = |objects: &[Object]| of_kind(objects, "StatefulSet")[0].0["spec"]["template"].clone();
+        let (now, then) = (rendered("sw", "watching", values), newer.rendered("sw", "watching", values));
+        assert_ne!(
+            of_kind(&now, "StatefulSet"),
+            of_kind(&then, "StatefulSet"),
+            "its labels name the version"
+        );
+        assert_eq!(template(&now), template(&then));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod alone;
 mod brokers;
 mod chart;
 mod delete;
+mod dev_kafka;
 mod edit;
 mod faults;
 mod images;

@@ -89,6 +89,26 @@ fn what_is_known_survives_one_failure_and_not_two() {
     assert_eq!(round(&mut board, &kafka), HashSet::from([tech.who.clone()]), "it is due again");
 }
 
+#[tokio::test(start_paused = true)]
+async fn topics_that_may_be_gone_are_looked_at_at_once_and_then_together_every_ten_seconds() {
+    let (mut board, kafka) = (Board::default(), connection("kafka:1"));
+    let both = [wanted(stockwatch("a", 1)), wanted(stockwatch("b", 2))];
+    for one in &both {
+        board.observe(&kafka, one.clone());
+    }
+    round(&mut board, &kafka);
+    tokio::time::advance(LOOK_EVERY / 2).await;
+    board.doubt(&both[0].who);
+    assert_eq!(board.take(&kafka).wanted.len(), 1, "nobody else is looked at");
+    for who in [&both[0].who, &both[1].who, &both[0].who] {
+        board.doubt(who);
+        tokio::time::advance(DOUBT_AFTER / 4).await;
+    }
+    assert!(board.take(&kafka).wanted.is_empty(), "not again yet");
+    tokio::time::advance(DOUBT_AFTER / 4).await;
+    assert_eq!(board.take(&kafka).wanted.len(), 2, "one look for both");
+}
+
 #[test]
 fn a_changed_connection_leaves_the_old_one() {
     let (mut board, old, new) = (Board::default(), connection("kafka:1"), connection("kafka:2"));

@@ -2,9 +2,9 @@
 //! their own. One after another, in the order of their names.
 
 mod api_server;
+mod bare;
 mod idle;
 mod install;
-mod kafka;
 mod operators;
 mod rights;
 mod times;

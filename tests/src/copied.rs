@@ -1,0 +1,37 @@
+//! The chart as another version of it would be.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::chart::{Object, rendered_chart};
+use crate::helm::CHART;
+
+/// A copy of the chart.
+#[derive(Debug)]
+pub struct Copied(tempfile::TempDir);
+
+impl Copied {
+    /// A copy whose `version` and `appVersion` are this one.
+    pub fn with_version(version: &str) -> Self {
+        let copy = tempfile::tempdir().unwrap();
+        let copied =
+            Command::new("cp").args(["-r", &format!("{CHART}/.")]).arg(copy.path()).status().unwrap();
+        assert!(copied.success());
+        let file = copy.path().join("Chart.yaml");
+        let mut chart: serde_json::Value =
+            serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        (chart["version"], chart["appVersion"]) = (version.into(), version.into());
+        std::fs::write(file, serde_yaml::to_string(&chart).unwrap()).unwrap();
+        Self(copy)
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// What a release of it would consist of, as [`crate::rendered`] gives it.
+    pub fn rendered(&self, release: &str, namespace: &str, values: &str) -> Vec<Object> {
+        rendered_chart(self.path(), release, namespace, values)
+    }
+}
