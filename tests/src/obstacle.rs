@@ -204,8 +204,8 @@ fn identity() -> (SslAcceptor, Vec<u8>) {
     certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
     certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
     certificate.set_pubkey(&key).unwrap();
-    let context = certificate.x509v3_context(None, None);
-    let host = SubjectAlternativeName::new().ip(Cluster::HOST).build(&context).unwrap();
+    let mut host = SubjectAlternativeName::new();
+    let host = host.ip(Cluster::HOST).build(&certificate.x509v3_context(None, None)).unwrap();
     certificate.append_extension(host).unwrap();
     certificate.sign(&key, MessageDigest::sha256()).unwrap();
     let certificate = certificate.build();
