@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Client;
+use stockwatch_crds::StockWatchStatus;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -66,6 +67,8 @@ pub struct Memory {
     pub who: Option<ObjectKey>,
     /// Since when its status is to say something else.
     pub differs_since: Option<Instant>,
+    /// A status as it was, and the one that was written over it and changed nothing.
+    pub in_vain: Option<(StockWatchStatus, StockWatchStatus)>,
     /// Kafka refused its credentials.
     pub refused: bool,
     /// What its deletion waits for, as it was last logged.
@@ -116,6 +119,7 @@ impl Context {
         self.workers.forget(key);
         self.credentials.forget(key);
         self.applier.forget(key);
+        self.writes.forget(key);
         self.queue.forget(key);
         self.free_slot(key);
     }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 pub use read::SecretAccess;
 
 use crate::key::Key;
+use crate::reconcile::{ObjectProblem, Trouble};
 use crate::status::Reason;
 use crate::topics::Connection;
 
@@ -42,6 +43,13 @@ pub struct Problem {
 pub struct ReadError {
     name: String,
     why: String,
+}
+
+impl ReadError {
+    /// What a status says of it.
+    pub fn problem(&self) -> ObjectProblem {
+        ObjectProblem { kind: "Secret", name: self.name.clone(), trouble: Trouble::Unanswered }
+    }
 }
 
 /// How Kafka is reached.

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod names;
 pub mod queue;
 pub mod reconcile;
+pub mod refusals;
 pub mod resources;
 pub mod rollout;
 pub mod run;

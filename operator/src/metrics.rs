@@ -101,8 +101,10 @@ pub struct Metrics {
     pub active: Gauge,
     /// StockWatches by readiness.
     pub stockwatches: Family<Ready, Gauge>,
-    /// Writes to the API server, failed ones included.
+    /// Writes to the API server, failed ones included but for those that it refused.
     pub writes: Family<Write, Counter>,
+    /// Writes that the API server refused.
+    pub refused: Family<Write, Counter>,
     /// Breaks of watches.
     pub watch_errors: Counter,
     /// Times that workers were asked.
@@ -134,7 +136,8 @@ impl Metrics {
             queue_depth: register(r, "queue_depth", "StockWatches that wait to be reconciled"),
             active: register(r, "active", "StockWatches that are being reconciled"),
             stockwatches: register(r, "stockwatches", "StockWatches by readiness"),
-            writes: register(r, "writes", "Writes to the API server, the Lease apart"),
+            writes: register(r, "writes", "Writes to the API server, the Lease and refused ones apart"),
+            refused: register(r, "refused", "Writes that the API server refused"),
             watch_errors: register(r, "watch_errors", "Breaks of watches"),
             worker_requests: register(r, "worker_requests", "Times that workers were asked"),
             worker_request_errors: register(r, "worker_request_errors", "Times that a worker did not answer"),
@@ -151,6 +154,7 @@ impl Metrics {
         }
         for write in Write::ALL {
             drop(metrics.writes.get_or_create(write));
+            drop(metrics.refused.get_or_create(write));
         }
         for ready in Ready::ALL {
             drop(metrics.stockwatches.get_or_create(ready));
@@ -196,6 +200,7 @@ mod tests {
         for line in [
             "stockwatch_operator_reconcile_errors_total{step=\"apply\"} 0\n",
             "stockwatch_operator_writes_total{write=\"status\"} 0\n",
+            "stockwatch_operator_refused_total{write=\"finalizer\"} 0\n",
             "stockwatch_operator_stockwatches{ready=\"unknown\"} 0\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
 
-pub use apply::{Applier, ApplyError, ObjectProblem, Trouble};
+pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
 pub use decide::{Decision, Facts, Plan, decide};
 pub use finalize::FinalizeError;
 
@@ -22,6 +22,7 @@ use crate::credentials::{Known, ReadError};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
+use crate::refusals::Refusal;
 use crate::resources::{Kind, Owner, surroundings};
 use crate::rollout::Rollout;
 use crate::status::{self, Seen};
@@ -88,34 +89,63 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<Again, ReconcileE
         }
         Some(Watched::Unreadable { metadata, error }) => {
             if metadata.deletion_timestamp.is_some() {
-                return Ok(finalize::unreadable(context, key, &metadata).await?);
+                return match finalize::unreadable(context, key, &metadata).await {
+                    Err(FinalizeError::Write(WriteError::Refused(refusal))) => Ok(Some(refusal.wait())),
+                    ended => Ok(ended?),
+                };
             }
-            write::unreadable(context, key, &metadata, &error).await.map_err(ReconcileError::Status)?;
-            Ok(None)
+            write::unreadable(context, key, &metadata, &error).await.map_err(ReconcileError::Status)
         }
         Some(Watched::Readable(stockwatch)) => {
             note_identity(context, key, &stockwatch);
             if stockwatch.metadata.deletion_timestamp.is_some() {
-                return Ok(finalize::finalize(context, key, &stockwatch).await?);
+                return finalize_said(context, key, &stockwatch).await;
             }
             if is_paused(&stockwatch) {
                 let next = status::paused(&stockwatch, &write::now());
                 return write::status(context, key, &stockwatch, next).await.map_err(ReconcileError::Status);
             }
-            if finalize::keep_finalizer(context, key, &stockwatch).await? {
-                // The object has changed: once more, with what it is now.
-                context.queue.add(key.clone());
-                return Ok(None);
+            match finalize::keep_finalizer(context, key, &stockwatch).await {
+                Ok(false) => reconcile_live(context, key, &stockwatch, None).await,
+                Ok(true) => {
+                    // The object has changed: once more, with what it is now.
+                    context.queue.add(key.clone());
+                    Ok(None)
+                }
+                // Everything else is done all the same: without it, its topics outlive the StockWatch.
+                Err(FinalizeError::Write(WriteError::Refused(refusal))) => {
+                    reconcile_live(context, key, &stockwatch, Some(refusal)).await
+                }
+                Err(error) => Err(error.into()),
             }
-            reconcile_live(context, key, &stockwatch).await
         }
     }
+}
+
+/// A deletion that is refused a step says so, if it can; the step is tried again by itself.
+async fn finalize_said(
+    context: &Context,
+    key: &Key,
+    stockwatch: &StockWatch,
+) -> Result<Again, ReconcileError> {
+    let refusal = match finalize::finalize(context, key, stockwatch).await {
+        Err(FinalizeError::Write(WriteError::Refused(refusal))) => refusal,
+        ended => return Ok(ended?),
+    };
+    let wait = refusal.wait();
+    let next = status::deletion_refused(stockwatch, refusal, &write::now());
+    if let Err(error) = write::status(context, key, stockwatch, next).await {
+        tracing::debug!(stockwatch = %key, %error, "the status does not say that the deletion is refused");
+    }
+    Ok(Some(wait))
 }
 
 /// What was dereferenced.
 struct Inputs {
     spec: Result<Spec, Invalid>,
     access: Known,
+    /// Why Secrets are read again soon.
+    failed: Option<ReadError>,
     kafka: Option<Observed>,
     rollout: Option<Rollout>,
     report: Report,
@@ -125,9 +155,10 @@ async fn reconcile_live(
     context: &Context,
     key: &Key,
     stockwatch: &Arc<StockWatch>,
+    finalizer: Option<Refusal>,
 ) -> Result<Again, ReconcileError> {
     let Some(owner) = Owner::of(&stockwatch.metadata) else { return Ok(None) };
-    let inputs = dereference(context, key, &owner, stockwatch).await?;
+    let inputs = dereference(context, key, &owner, stockwatch).await;
     let plan = decide(&Facts {
         spec: inputs.spec.as_ref().ok(),
         status: stockwatch.status.as_ref(),
@@ -135,11 +166,13 @@ async fn reconcile_live(
         kafka: inputs.kafka.as_ref(),
         rollout: inputs.rollout.as_ref(),
     });
-    let problems = match &inputs.spec {
+    let mut applied = match &inputs.spec {
         Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
         // The last good form stays, with its workers.
-        Err(_) => Vec::new(),
+        Err(_) => Applied::default(),
     };
+    applied.problems.extend(finalizer.map(|refusal| ObjectProblem::of_finalizer(&owner.name, refusal)));
+    applied.problems.extend(inputs.failed.as_ref().map(ReadError::problem));
     let rollout = rollout(context, key, &owner);
     let seen = Seen {
         stockwatch,
@@ -147,17 +180,23 @@ async fn reconcile_live(
         access: inputs.access.problem.as_ref(),
         kafka: inputs.kafka.as_ref(),
         decision: plan.decision,
-        objects: &problems,
+        objects: &applied.problems,
         rollout: rollout.as_ref(),
         report: &inputs.report,
     };
     let next = status::status(&seen, &write::now());
     let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
     let secrets_again = inputs.access.again.map(|at| at.saturating_duration_since(Instant::now()));
-    let objects_again = problems.iter().filter_map(|problem| match problem.trouble {
-        Trouble::Older => Some(OLDER_AGAIN),
-        Trouble::Foreign => Some(FOREIGN_AGAIN),
-        Trouble::Refused(_) => None,
+    if let Some(error) = applied.failed {
+        return Err(error.into());
+    }
+    if let Some(error) = inputs.failed {
+        return Err(error.into());
+    }
+    let objects_again = applied.problems.iter().map(|problem| match &problem.trouble {
+        Trouble::Older | Trouble::Unanswered => OLDER_AGAIN,
+        Trouble::Foreign => FOREIGN_AGAIN,
+        Trouble::Refused(refusal) => refusal.wait(),
     });
     let starts = plan.decision == Decision::Run && rollout.is_some_and(|rollout| !rollout.is_complete());
     let workers_again = starts.then_some(WORKERS_AGAIN);
@@ -165,23 +204,22 @@ async fn reconcile_live(
 }
 
 /// Everything that the spec and the object refer to.
-async fn dereference(
-    context: &Context,
-    key: &Key,
-    owner: &Owner,
-    stockwatch: &StockWatch,
-) -> Result<Inputs, ReconcileError> {
+async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &StockWatch) -> Inputs {
     let spec = Spec::parse(stockwatch);
     let rollout = rollout(context, key, owner);
     let nothing = Known { access: None, problem: None, again: None };
     let generation = stockwatch.metadata.generation.unwrap_or_default();
     let Ok(valid) = &spec else {
-        return Ok(Inputs { spec, access: nothing, kafka: None, rollout, report: Report::default() });
+        let report = Report::default();
+        return Inputs { spec, access: nothing, failed: None, kafka: None, rollout, report };
     };
     // First of all: the workers take an edit in by themselves, and answer while the rest is done.
     let report = context.workers.observe(key, &owner.uid, generation, &context.store.workers_of(key));
     let refused = context.remember(key, |memory| memory.refused);
-    let access = context.credentials.of(key, &valid.kafka, refused).await?;
+    let (access, failed) = match context.credentials.of(key, &valid.kafka, refused).await {
+        Ok(access) => (access, None),
+        Err(error) => (nothing, Some(error)),
+    };
     let kafka = match (&access, Wanted::of(stockwatch, valid)) {
         (Known { access: Some(access), problem: None, .. }, Some(wanted)) => {
             let who = wanted.who.clone();
@@ -194,9 +232,11 @@ async fn dereference(
         }
         _ => None,
     };
-    let refused = matches!(&kafka, Some(Observed::Unreachable(problem)) if problem.reason.is_refusal());
-    context.remember(key, |memory| memory.refused = refused);
-    Ok(Inputs { spec, access, kafka, rollout, report })
+    if failed.is_none() {
+        let refused = matches!(&kafka, Some(Observed::Unreachable(problem)) if problem.reason.is_refusal());
+        context.remember(key, |memory| memory.refused = refused);
+    }
+    Inputs { spec, access, failed, kafka, rollout, report }
 }
 
 /// The surroundings always; the Deployment as was decided.
@@ -207,23 +247,23 @@ async fn apply(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
-) -> Result<Vec<ObjectProblem>, ReconcileError> {
+) -> Result<Applied, serde_json::Error> {
     let surroundings = surroundings(owner, stockwatch)?;
     let fresh = stockwatch.status.is_none();
-    let mut problems = context.applier.all(&context.store, owner, &surroundings, fresh).await?;
+    let mut applied = context.applier.all(&context.store, owner, &surroundings, fresh).await;
     let existing = context.store.owned_of(key, Kind::Deployment);
-    // Its first pods would run with someone else's account or files.
-    let may_create = problems.is_empty() || existing.is_some();
     if let Some(connection) = &plan.connection
-        && may_create
+        && (existing.is_some() || !applied.keeps_from_starting())
     {
         let desired =
             build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
-        if let Some(desired) = desired {
-            problems.extend(context.applier.one(&context.store, owner, &desired, fresh).await?);
+        context.applier.each(&context.store, owner, &desired, fresh, &mut applied).await;
+        if applied.problems.iter().any(|problem| problem.kind == Kind::Deployment.as_str()) {
+            // It does not roll: the next one may.
+            context.free_slot(key);
         }
     }
-    Ok(problems)
+    Ok(applied)
 }
 
 /// The Deployment, if it is ours.

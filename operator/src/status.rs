@@ -8,6 +8,7 @@ mod hold;
 mod ready;
 mod topics;
 mod verdict;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub use verdict::{Condition, Holds, Reason, Verdict};
 use crate::credentials;
 use crate::names;
 use crate::reconcile::{Decision, ObjectProblem};
+use crate::refusals::Refusal;
 use crate::rollout::Rollout;
 use crate::topics::Observed;
 use crate::workers::Report;
@@ -124,16 +126,48 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
 
 /// The status of a StockWatch that is not reconciled: all that was said stays, but nobody looks any more.
 pub fn paused(stockwatch: &StockWatch, now: &Time) -> StockWatchStatus {
-    let mut status = stockwatch.status.clone().unwrap_or_default();
     let verdict = Verdict::unknown(
         Reason::Paused,
         format!("nothing is reconciled: remove the annotation {} to go on", names::PAUSED),
     );
+    with_ready(stockwatch, verdict, now)
+}
+
+/// The status of a StockWatch whose deletion the API server refuses a step.
+pub fn deletion_refused(stockwatch: &StockWatch, refusal: Refusal, now: &Time) -> StockWatchStatus {
+    let before = stockwatch.status.as_ref().and_then(|status| said(status, Condition::Ready));
+    let message = format!("the API server refuses a step of the deletion: {}", refusal.words);
+    let message = words::unless_said(before.map(|before| before.message.as_str()), message);
+    with_ready(stockwatch, Verdict::no(Reason::ObjectRefused, message), now)
+}
+
+/// All that was said of it, but for Ready; what others say is theirs.
+fn with_ready(stockwatch: &StockWatch, verdict: Verdict, now: &Time) -> StockWatchStatus {
+    let mut status = stockwatch.status.clone().unwrap_or_default();
     let said = Said { verdict, generation: stockwatch.metadata.generation };
     let ready = stamp(&status, Condition::Ready, said, now);
-    status.conditions.retain(|said| said.type_ != ready.type_);
+    status
+        .conditions
+        .retain(|said| Condition::of(&said.type_).is_some_and(|condition| condition != Condition::Ready));
     status.conditions.insert(0, ready);
     status
+}
+
+/// Whether `status` says all that `next` does, and nothing else of ours: others may have their own conditions and topics
+/// in it.
+pub fn says(status: &StockWatchStatus, next: &StockWatchStatus) -> bool {
+    let ours = |status: &StockWatchStatus| -> BTreeMap<Condition, ApiCondition> {
+        let conditions = status.conditions.iter();
+        conditions.filter_map(|said| Some((Condition::of(&said.type_)?, said.clone()))).collect()
+    };
+    let lists_aside = |status: &StockWatchStatus| StockWatchStatus {
+        conditions: Vec::new(),
+        topics: Vec::new(),
+        ..status.clone()
+    };
+    lists_aside(status) == lists_aside(next)
+        && ours(status) == ours(next)
+        && next.topics.iter().all(|topic| status.topics.contains(topic))
 }
 
 /// A condition whose time is that of its last transition.

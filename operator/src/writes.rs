@@ -1,4 +1,5 @@
-//! The one way to write to the API server: fenced by the Lease, bounded in time, counted.
+//! The one way to write to the API server: fenced by the Lease, bounded in time, counted; and what is refused is not
+//! asked again before its time.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -11,13 +12,14 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::{Client, Error};
 use serde_json::Value;
 use stockwatch_crds::StockWatch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::fence::{Fence, NotLeader};
 use crate::key::Key;
 use crate::metrics::{Metrics, Write};
 use crate::names::{self, MANAGER, STATUS_MANAGER};
-use crate::resources::Kind;
+use crate::refusals::{Refusal, Refusals, Request, is_refusal};
+use crate::resources::{Desired, Kind};
 
 /// Short enough that a write begun under a valid Lease has ended before another may hold it.
 const WRITE: Duration = Duration::from_secs(4);
@@ -37,9 +39,9 @@ pub enum WriteError {
     /// It is gone.
     #[error("the object is gone")]
     Gone,
-    /// The object as wanted breaks the API server's rules.
-    #[error("the API server refuses it: {0}")]
-    Invalid(String),
+    /// The API server says no, now or when it was asked last.
+    #[error("the API server refuses it: {}", .0.words)]
+    Refused(Refusal),
     /// Anything else.
     #[error("the API server: {0}")]
     Api(#[source] Error),
@@ -50,7 +52,6 @@ impl From<Error> for WriteError {
         match error {
             Error::Api(status) if status.code == 409 => Self::Conflict,
             Error::Api(status) if status.code == 404 => Self::Gone,
-            Error::Api(status) if status.code == 422 => Self::Invalid(status.message),
             error => Self::Api(error),
         }
     }
@@ -62,27 +63,34 @@ pub struct Writes {
     client: Client,
     fence: Fence,
     metrics: Arc<Metrics>,
+    refusals: Arc<Refusals>,
 }
 
 impl Writes {
     /// Through this client, as long as the fence is open.
     pub fn new(client: Client, fence: Fence, metrics: Arc<Metrics>) -> Self {
-        Self { client, fence, metrics }
+        Self { client, fence, metrics, refusals: Arc::default() }
     }
 
-    /// Applies an owned object; `force` takes fields from others, and is only for an object that is ours.
+    /// A StockWatch is gone.
+    pub fn forget(&self, key: &Key) {
+        self.refusals.forget(key);
+    }
+
+    /// Applies an owned object, as `body`; `force` takes fields from others, and is only for an object that is ours.
     pub async fn apply(
         &self,
         key: &Key,
-        kind: Kind,
+        desired: &Desired,
         body: &Value,
         force: bool,
     ) -> Result<DynamicObject, WriteError> {
+        let kind = desired.kind;
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &key.namespace, &kind.resource());
         let params = PatchParams { force, ..PatchParams::apply(MANAGER) };
         let (name, patch) = (names::owned(&key.name), Patch::Apply(body));
-        self.bounded(Write::Apply, async {
+        self.asked(key, (Write::Apply, Some(kind)), &desired.hash, async {
             if kind == Kind::Deployment {
                 return api.patch(&name, &params, &patch).await;
             }
@@ -93,16 +101,23 @@ impl Writes {
         .await
     }
 
-    /// Applies a status; `body` names the resourceVersion that it was computed from.
-    pub async fn status(&self, key: &Key, body: &Value) -> Result<StockWatch, WriteError> {
-        self.status_as(key, body, STATUS_MANAGER).await
+    /// Applies a status of this generation; `body` names the resourceVersion that it was computed from.
+    pub async fn status(&self, key: &Key, body: &Value, generation: i64) -> Result<StockWatch, WriteError> {
+        self.status_as(key, body, generation, STATUS_MANAGER).await
     }
 
     /// [`Writes::status`] under another manager's name, which leaves what that of the status said alone.
-    pub async fn status_as(&self, key: &Key, body: &Value, manager: &str) -> Result<StockWatch, WriteError> {
+    pub async fn status_as(
+        &self,
+        key: &Key,
+        body: &Value,
+        generation: i64,
+        manager: &str,
+    ) -> Result<StockWatch, WriteError> {
         let api: Api<StockWatch> = Api::namespaced(self.client.clone(), &key.namespace);
         let params = PatchParams::apply(manager).force();
-        self.bounded(Write::Status, api.patch_status(&key.name, &params, &Patch::Apply(body))).await
+        let call = api.patch_status(&key.name, &params, &Patch::Apply(body));
+        self.asked(key, (Write::Status, None), &generation.to_string(), call).await
     }
 
     /// Sets a StockWatch's finalizers, unless it has changed since `resource_version`.
@@ -116,7 +131,8 @@ impl Writes {
         let metadata = serde_json::json!({"resourceVersion": resource_version, "finalizers": finalizers});
         let patch = Patch::Merge(serde_json::json!({"metadata": metadata}));
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        self.bounded(Write::Finalizer, api.patch(&key.name, &params, &patch)).await
+        let call = api.patch(&key.name, &params, &patch);
+        self.asked(key, (Write::Finalizer, None), &finalizers.join(","), call).await
     }
 
     /// Deletes the Deployment with this uid; its pods follow.
@@ -125,7 +141,8 @@ impl Writes {
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
         let name = names::owned(&key.name);
-        match self.bounded(Write::Delete, api.delete(&name, &params)).await {
+        let call = api.delete(&name, &params);
+        match self.asked(key, (Write::Delete, Some(Kind::Deployment)), uid, call).await {
             Ok(_) | Err(WriteError::Gone) => Ok(()),
             Err(error) => Err(error),
         }
@@ -134,16 +151,51 @@ impl Writes {
     /// Creates an event.
     pub async fn event(&self, namespace: &str, event: &Event) -> Result<(), WriteError> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        self.bounded(Write::Event, api.create(&PostParams::default(), event)).await.map(drop)
+        self.bounded(Write::Event, api.create(&PostParams::default(), event)).await??;
+        Ok(())
+    }
+
+    /// Makes a request, unless one of the same form was refused and is not due again.
+    async fn asked<T: Debug>(
+        &self,
+        key: &Key,
+        (write, kind): (Write, Option<Kind>),
+        form: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, WriteError> {
+        let request = Request { key: key.clone(), write, kind };
+        if let Some(refusal) = self.refusals.standing(&request, form, Instant::now()) {
+            return Err(WriteError::Refused(refusal));
+        }
+        match self.bounded(write, call).await? {
+            Ok(done) => {
+                self.refusals.end(&request);
+                Ok(done)
+            }
+            Err(Error::Api(status)) if is_refusal(&status) => {
+                let object = kind.map_or("StockWatch", Kind::as_str);
+                let refusal = self.refusals.note(request, form, &status, Instant::now());
+                let Refusal { code, words, .. } = &refusal;
+                tracing::warn!(
+                    stockwatch = %key, write = write.as_str(), object, code, words, retry = ?refusal.wait(),
+                    "the API server refuses a write"
+                );
+                Err(WriteError::Refused(refusal))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn bounded<T: Debug>(
         &self,
         write: Write,
         call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, WriteError> {
+    ) -> Result<Result<T, Error>, WriteError> {
         self.fence.check()?;
-        self.metrics.writes.get_or_create(&write).inc();
-        timeout(WRITE, call).await.map_err(|_| WriteError::Timeout)?.map_err(WriteError::from)
+        let ended = timeout(WRITE, call).await;
+        let refused = matches!(&ended, Ok(Err(Error::Api(status))) if is_refusal(status));
+        let counted = if refused { &self.metrics.refused } else { &self.metrics.writes };
+        counted.get_or_create(&write).inc();
+        ended.map_err(|_| WriteError::Timeout)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -15,6 +16,11 @@ use crate::operator::start::is_ready;
 use crate::report::Report;
 
 const LIMIT: Duration = Duration::from_secs(300);
+/// How many StockWatches others write to.
+const FOREIGN: usize = 50;
+/// The kinds of objects that a StockWatch owns.
+const KINDS: [&str; 7] =
+    ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 /// Breaks a rule that the API server does not know.
 const INVALID: &str = "invalid";
 /// Wants of a topic what no broker gives.
@@ -31,6 +37,9 @@ pub(super) enum Window {
     Refused,
     /// The operators were restarted just before: not one write is legitimate.
     Restarted,
+    /// Others have a condition in the statuses of some, and labels and annotations on their objects, and the operators
+    /// are restarted: not one write is legitimate.
+    Foreign,
     /// The broker is stopped.
     KafkaDown,
 }
@@ -41,6 +50,7 @@ impl Window {
             Self::Calm => "idle",
             Self::Refused => "with refused StockWatches",
             Self::Restarted => "after a restart",
+            Self::Foreign => "with others' conditions, labels and annotations, and a restart",
             Self::KafkaDown => "with Kafka down",
         }
     }
@@ -56,7 +66,7 @@ pub(super) async fn run(
     let mut writes = Writes::begin(stage);
     begin(stage, follower, window).await?;
     let title = window.title();
-    if window != Window::Restarted {
+    if !matches!(window, Window::Restarted | Window::Foreign) {
         let transition = writes.settle(LIMIT).await?;
         report.note(format!("{title}: written before: {}", requests::listed(&transition)));
     }
@@ -91,6 +101,10 @@ async fn begin(stage: &Stage, follower: &Follower, window: Window) -> Result<()>
             follower.until("the refused ones are said to be", LIMIT, said).await?;
         }
         Window::Restarted => stage.restart(),
+        Window::Foreign => {
+            add_foreign(stage).await?;
+            stage.restart();
+        }
         Window::KafkaDown => {
             stage.broker.stop();
             crowd::apply(&api, vec![crowd::stockwatch(home, LATE, brokers)]).await?;
@@ -103,13 +117,40 @@ async fn begin(stage: &Stage, follower: &Follower, window: Window) -> Result<()>
     Ok(())
 }
 
+/// What somebody else's controllers may add to StockWatches and to the objects that they own.
+async fn add_foreign(stage: &Stage) -> Result<()> {
+    let api = stage.stockwatches();
+    let some = api.list(&ListParams::default()).await?.items.into_iter().take(FOREIGN);
+    let names: Vec<String> = some.filter_map(|stockwatch| stockwatch.metadata.name).collect();
+    for name in &names {
+        let condition = json!({
+            "type": "Synced", "status": "True", "reason": "Applied", "message": "of somebody else",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let body = json!({
+            "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch", "metadata": {"name": name},
+            "status": {"conditions": [condition]},
+        });
+        api.patch_status(name, &PatchParams::apply("somebody-else"), &Patch::Apply(&body)).await?;
+    }
+    let objects: Vec<String> = names.iter().map(|name| format!("{name}-stockwatch")).collect();
+    let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+    for kind in KINDS {
+        for change in [["label", "team=somebody-else"], ["annotate", "example.com/note=somebody-else"]] {
+            let [verb, value] = change;
+            stage.cluster.kubectl(&[&["-n", stage.home(), verb, kind][..], &objects, &[value]].concat());
+        }
+    }
+    Ok(())
+}
+
 fn is_refused(states: &States, name: &str) -> bool {
     states.get(name).is_some_and(|state| state.ready.0 == "False")
 }
 
 async fn end(stage: &Stage, follower: &Follower, window: Window) -> Result<()> {
     match window {
-        Window::Calm | Window::Restarted => {}
+        Window::Calm | Window::Restarted | Window::Foreign => {}
         Window::Refused => {
             stage.delete(&[INVALID, REFUSED].map(String::from)).await?;
             follower.until("all are Ready", LIMIT, |states| is_ready(states, 1)).await?;

@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// The same with a refused StockWatch, after a restart of the operator and with Kafka down.
     #[arg(long, default_value_t = 3.0)]
     trouble_minutes: f64,
+    /// The same with what others write to 50 StockWatches and their objects, and a restart of the operator.
+    #[arg(long, default_value_t = 10.0)]
+    foreign_minutes: f64,
     /// How many StockWatches have dead brokers.
     #[arg(long, default_value_t = 100)]
     dead: usize,
@@ -71,6 +74,7 @@ async fn measure(arguments: &Arguments, stage: &Stage, report: &mut Report) -> R
     .await?;
     idle::run(stage, &follower, Window::Refused, trouble, report).await?;
     idle::run(stage, &follower, Window::Restarted, trouble, report).await?;
+    idle::run(stage, &follower, Window::Foreign, minutes(arguments.foreign_minutes), report).await?;
     let dead = edits::dead(stage, &follower, arguments.dead).await?;
     edits::run(stage, &follower, &format!("{} on dead brokers", dead.len()), arguments.edits, report).await?;
     stage.delete(&dead).await?;

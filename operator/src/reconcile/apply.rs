@@ -9,19 +9,20 @@ use futures::future::join_all;
 use kube::api::{Api, DynamicObject, GetParams};
 use kube::{Client, Error};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::key::Key;
 use crate::managed::Fields;
 use crate::names;
+use crate::refusals::{Refusal, is_refusal};
 use crate::resources::{Desired, Kind, Owner};
 use crate::store::{Owned, Store, Whose};
 use crate::writes::{WriteError, Writes};
 
 /// For one read.
 const READ: Duration = Duration::from_secs(3);
-/// Of the API server's own words.
-const WORDS: usize = 512;
+/// Between two reads of what may not be read.
+const READ_AGAIN: Duration = Duration::from_secs(40);
 /// A version that no object has. An apply that names it creates what is not there, and is a conflict where anything is:
 /// the version is compared with an existing object's alone (`Store.Update` of k8s.io/apiserver).
 const ABSENT: &str = "1";
@@ -29,12 +30,23 @@ const ABSENT: &str = "1";
 /// An object that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectProblem {
-    /// Its kind.
-    pub kind: Kind,
+    /// Its kind, as Kubernetes names it.
+    pub kind: &'static str,
     /// Its name.
     pub name: String,
     /// What is the matter.
     pub trouble: Trouble,
+}
+
+impl ObjectProblem {
+    /// A StockWatch's finalizer cannot be set or removed.
+    pub fn of_finalizer(name: &str, refusal: Refusal) -> Self {
+        Self {
+            kind: "the finalizer of StockWatch",
+            name: name.to_owned(),
+            trouble: Trouble::Refused(refusal),
+        }
+    }
 }
 
 /// What is the matter with an object.
@@ -44,8 +56,45 @@ pub enum Trouble {
     Foreign,
     /// It is that of an older StockWatch of this name, or is just being deleted.
     Older,
-    /// The API server refuses the desired form; its words.
-    Refused(String),
+    /// The API server refuses the desired form.
+    Refused(Refusal),
+    /// The API server does not answer, or cannot: it is tried again soon.
+    Unanswered,
+}
+
+/// What came of applying objects.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Those that are not as they should be.
+    pub problems: Vec<ObjectProblem>,
+    /// Why everything is tried again soon.
+    pub failed: Option<ApplyError>,
+}
+
+impl Applied {
+    fn add(&mut self, owner: &Owner, kind: Kind, ended: Result<Option<Trouble>, ApplyError>) {
+        let trouble = match ended {
+            Ok(None) => return,
+            Ok(Some(trouble)) => trouble,
+            Err(ApplyError::Refused(refusal)) => Trouble::Refused(refusal),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Trouble::Unanswered
+            }
+        };
+        self.problems.push(ObjectProblem { kind: kind.as_str(), name: names::owned(&owner.name), trouble });
+    }
+
+    /// Whether first workers would lack something, or use what is someone else's. Pods that wait for an object look for it
+    /// minutes apart, so the Deployment waits instead.
+    pub fn keeps_from_starting(&self) -> bool {
+        let is_needed =
+            |problem: &ObjectProblem| Kind::NEEDED_BY_PODS.iter().any(|kind| kind.as_str() == problem.kind);
+        self.problems.iter().any(|problem| match problem.trouble {
+            Trouble::Foreign | Trouble::Older => true,
+            Trouble::Refused(_) | Trouble::Unanswered => is_needed(problem),
+        })
+    }
 }
 
 /// Why an object is not as it should be and is tried again.
@@ -67,6 +116,9 @@ pub enum ApplyError {
         /// Why.
         source: WriteError,
     },
+    /// Reading or writing it is refused.
+    #[error("refused: {}", .0.words)]
+    Refused(Refusal),
 }
 
 /// The hash that was applied, and what the API server's books said after it.
@@ -87,48 +139,47 @@ impl Applier {
         Self { client, writes, settled: Mutex::default() }
     }
 
-    /// All at once, but for the RoleBinding: nobody may bind a role that is not there, or not ours.
+    /// All at once, whatever becomes of each, but for the RoleBinding: nobody may bind a role that is not there, or not
+    /// ours.
     ///
     /// `fresh`: nothing was ever applied for this StockWatch, as far as its status tells.
-    pub async fn all(
-        &self,
-        store: &Store,
-        owner: &Owner,
-        desired: &[Desired],
-        fresh: bool,
-    ) -> Result<Vec<ObjectProblem>, ApplyError> {
+    pub async fn all(&self, store: &Store, owner: &Owner, desired: &[Desired], fresh: bool) -> Applied {
         let (bindings, others): (Vec<_>, Vec<_>) =
             desired.iter().partition(|desired| desired.kind == Kind::RoleBinding);
-        let mut problems = self.together(store, owner, others, fresh).await?;
-        if problems.iter().all(|problem| problem.kind != Kind::Role) {
-            problems.extend(self.together(store, owner, bindings, fresh).await?);
+        let mut applied = Applied::default();
+        self.each(store, owner, others, fresh, &mut applied).await;
+        let role = store.owned_of(&Key::new(&owner.namespace, &owner.name), Kind::Role);
+        if role.is_some_and(|role| role.whose(&owner.name, &owner.uid) == Whose::Ours && !role.deleting) {
+            self.each(store, owner, bindings, fresh, &mut applied).await;
         }
-        Ok(problems)
+        applied
     }
 
-    async fn together(
+    /// Some more, all at once.
+    pub async fn each(
         &self,
         store: &Store,
         owner: &Owner,
-        desired: Vec<&Desired>,
+        desired: impl IntoIterator<Item = &Desired>,
         fresh: bool,
-    ) -> Result<Vec<ObjectProblem>, ApplyError> {
-        let each = desired.into_iter().map(|desired| self.one(store, owner, desired, fresh));
-        let mut problems = Vec::new();
-        for ended in join_all(each).await {
-            problems.extend(ended?);
+        applied: &mut Applied,
+    ) {
+        let each = desired
+            .into_iter()
+            .map(|desired| async move { (desired.kind, self.one(store, owner, desired, fresh).await) });
+        for (kind, ended) in join_all(each).await {
+            applied.add(owner, kind, ended);
         }
-        Ok(problems)
     }
 
-    /// One object; its problem, if it has one that only somebody else can solve.
-    pub async fn one(
+    /// One object; what is the matter with it, if only somebody else can change that.
+    async fn one(
         &self,
         store: &Store,
         owner: &Owner,
         desired: &Desired,
         fresh: bool,
-    ) -> Result<Option<ObjectProblem>, ApplyError> {
+    ) -> Result<Option<Trouble>, ApplyError> {
         let kind = desired.kind;
         let key = Key::new(&owner.namespace, &owner.name);
         let found = match store.owned_of(&key, kind) {
@@ -143,11 +194,10 @@ impl Applier {
             None => self.look(&key, kind).await?,
         };
         if let Some(found) = &found {
-            let problem = |trouble| Ok(Some(problem(&key, kind, trouble)));
             match found.whose(&owner.name, &owner.uid) {
-                Whose::Foreign => return problem(Trouble::Foreign),
-                Whose::Older => return problem(Trouble::Older),
-                Whose::Ours if found.deleting => return problem(Trouble::Older),
+                Whose::Foreign => return Ok(Some(Trouble::Foreign)),
+                Whose::Older => return Ok(Some(Trouble::Older)),
+                Whose::Ours if found.deleting => return Ok(Some(Trouble::Older)),
                 Whose::Ours if self.is_as_wanted(&key, desired, found) => return Ok(None),
                 Whose::Ours => {}
             }
@@ -162,14 +212,14 @@ impl Applier {
         key: &Key,
         desired: &Desired,
         found: Option<&Owned>,
-    ) -> Result<Option<ObjectProblem>, ApplyError> {
+    ) -> Result<Option<Trouble>, ApplyError> {
         let kind = desired.kind;
         let mut body = desired.body.clone();
         match found {
             Some(found) => body["metadata"]["uid"] = Value::String(found.uid.clone()),
             None => body["metadata"]["resourceVersion"] = Value::String(ABSENT.to_owned()),
         }
-        match self.writes.apply(key, kind, &body, found.is_some()).await {
+        match self.writes.apply(key, desired, &body, found.is_some()).await {
             Ok(object) => {
                 tracing::info!(stockwatch = %key, %kind, created = found.is_none(), "applied");
                 if let Some(owned) = store.learn_owned(kind, object) {
@@ -177,10 +227,7 @@ impl Applier {
                 }
                 Ok(None)
             }
-            Err(WriteError::Invalid(words)) => {
-                tracing::warn!(stockwatch = %key, %kind, error = words, "the API server refuses an object");
-                Ok(Some(problem(key, kind, Trouble::Refused(words.chars().take(WORDS).collect()))))
-            }
+            Err(WriteError::Refused(refusal)) => Err(ApplyError::Refused(refusal)),
             Err(source) => Err(ApplyError::Write { kind, source }),
         }
     }
@@ -222,13 +269,12 @@ impl Applier {
         let failed = |why: String| ApplyError::Read { kind, why };
         match timeout(READ, call).await {
             Ok(Ok(found)) => Ok(found.map(|object| Owned::of(&object.metadata, None, None))),
+            Ok(Err(Error::Api(status))) if is_refusal(&status) => {
+                Err(ApplyError::Refused(Refusal::of(&status, Instant::now() + READ_AGAIN)))
+            }
             Ok(Err(Error::Api(status))) => Err(failed(status.to_string())),
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => Err(failed(format!("no answer within {READ:?}"))),
         }
     }
-}
-
-fn problem(key: &Key, kind: Kind, trouble: Trouble) -> ObjectProblem {
-    ObjectProblem { kind, name: names::owned(&key.name), trouble }
 }

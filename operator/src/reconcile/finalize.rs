@@ -45,7 +45,7 @@ fn has_finalizer(metadata: &ObjectMeta) -> bool {
     metadata.finalizers.as_deref().unwrap_or_default().iter().any(|finalizer| finalizer == FINALIZER)
 }
 
-/// Sets or removes the finalizer of a living StockWatch. `true`: it had to.
+/// Sets or removes the finalizer of a living StockWatch. `true`: it did.
 pub(super) async fn keep_finalizer(
     context: &Context,
     key: &Key,
@@ -63,8 +63,10 @@ pub(super) async fn keep_finalizer(
     }
     let version = metadata.resource_version.as_deref().unwrap_or_default();
     let written = context.writes.finalizers(key, version, &finalizers).await?;
+    // A webhook may have put it back: it is no use to try again at once.
+    let done = has_finalizer(&written.metadata) == wanted;
     context.store.learn_stockwatch(written);
-    Ok(true)
+    Ok(done)
 }
 
 /// Brings the deletion of a StockWatch one step further.

@@ -1,12 +1,14 @@
 //! Writes a status, if and when that is due, and the event of a turn to the worse.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
-use kube::api::ObjectMeta;
-use serde_json::json;
+use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
+use serde_json::{Value, json};
 use stockwatch_crds::{StockWatch, StockWatchStatus};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Again;
 use crate::context::Context;
@@ -15,6 +17,9 @@ use crate::key::Key;
 use crate::names::STATUS_MANAGER;
 use crate::status::{Condition, Hold, Holds, Reason, hold};
 use crate::writes::WriteError;
+
+/// For one read.
+const READ: Duration = Duration::from_secs(3);
 
 /// Now, as a condition has it: whole seconds.
 pub(super) fn now() -> Time {
@@ -44,6 +49,10 @@ pub(super) async fn status(
     if due.is_some() {
         return Ok(due);
     }
+    let before = stockwatch.status.clone().unwrap_or_default();
+    if context.remember(key, |memory| memory.in_vain.as_ref() == Some(&(before.clone(), next.clone()))) {
+        return Ok(None);
+    }
     let body = json!({
         "apiVersion": StockWatch::api_version(&()),
         "kind": StockWatch::kind(&()),
@@ -54,8 +63,21 @@ pub(super) async fn status(
         },
         "status": next,
     });
-    let written = context.writes.status(key, &body).await?;
-    context.remember(key, |memory| memory.differs_since = None);
+    let generation = stockwatch.metadata.generation.unwrap_or_default();
+    let written = match context.writes.status(key, &body, generation).await {
+        Ok(written) => written,
+        // It was logged and counted, and there is no other place to say so.
+        Err(WriteError::Refused(refusal)) => return Ok(Some(refusal.wait())),
+        Err(error) => return Err(error),
+    };
+    let in_vain = written.metadata.resource_version == stockwatch.metadata.resource_version;
+    context.remember(key, |memory| {
+        memory.differs_since = None;
+        memory.in_vain = in_vain.then(|| (before, next.clone()));
+    });
+    if in_vain {
+        return Ok(None);
+    }
     context.store.learn_stockwatch(written);
     let event = events::of_transition(stockwatch, &next, &context.settings.instance, Timestamp::now());
     if let Some(event) = event {
@@ -77,16 +99,20 @@ pub(super) async fn unreadable(
     key: &Key,
     metadata: &ObjectMeta,
     error: &str,
-) -> Result<(), WriteError> {
-    tracing::warn!(stockwatch = %key, error, "a StockWatch cannot be read");
+) -> Result<Again, WriteError> {
     let ready = json!({
         "type": Condition::Ready.as_str(),
         "status": Holds::False.as_str(),
         "reason": Reason::InvalidSpec.as_str(),
         "message": "this version of the operator cannot read it: its log says why; the workers go on as they are",
         "observedGeneration": metadata.generation,
-        "lastTransitionTime": now(),
     });
+    if says(context, key, &ready).await? {
+        return Ok(None);
+    }
+    tracing::warn!(stockwatch = %key, error, "a StockWatch cannot be read");
+    let mut stamped = ready;
+    stamped["lastTransitionTime"] = json!(now());
     let body = json!({
         "apiVersion": StockWatch::api_version(&()),
         "kind": StockWatch::kind(&()),
@@ -95,16 +121,25 @@ pub(super) async fn unreadable(
             "namespace": key.namespace,
             "resourceVersion": metadata.resource_version,
         },
-        "status": {"conditions": [ready]},
+        "status": {"conditions": [stamped]},
     });
-    match context.writes.status_as(key, &body, &format!("{STATUS_MANAGER}-unreadable")).await {
+    let generation = metadata.generation.unwrap_or_default();
+    let manager = format!("{STATUS_MANAGER}-unreadable");
+    match context.writes.status_as(key, &body, generation, &manager).await {
         // The answer cannot be read either.
-        Ok(_) | Err(WriteError::Api(kube::Error::SerdeError(_))) => Ok(()),
-        // The API server's own rules refuse what is stored: there is no way to say so.
-        Err(WriteError::Invalid(words)) => {
-            tracing::warn!(stockwatch = %key, error = words, "nor can its status be written");
-            Ok(())
-        }
+        Ok(_) | Err(WriteError::Api(kube::Error::SerdeError(_))) => Ok(None),
+        // Also where the API server's own rules refuse what is stored.
+        Err(WriteError::Refused(refusal)) => Ok(Some(refusal.wait())),
         Err(error) => Err(error),
     }
+}
+
+/// Whether the status of a StockWatch that cannot be read has a condition that says all this.
+async fn says(context: &Context, key: &Key, condition: &Value) -> Result<bool, WriteError> {
+    let resource = ApiResource::erase::<StockWatch>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
+    let found = timeout(READ, api.get(&key.name)).await.map_err(|_| WriteError::Timeout)??;
+    let conditions = found.data["status"]["conditions"].as_array().into_iter().flatten();
+    let members = condition.as_object().into_iter().flatten();
+    Ok(conditions.into_iter().any(|said| members.clone().all(|(name, value)| said[name] == *value)))
 }

@@ -33,6 +33,10 @@ impl Kind {
         Self::Deployment,
     ];
 
+    /// Those without which a worker's pod does not start, or may not do what it has to.
+    pub const NEEDED_BY_PODS: [Self; 4] =
+        [Self::ConfigMap, Self::ServiceAccount, Self::Role, Self::RoleBinding];
+
     /// As Kubernetes names it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -26,6 +26,10 @@ pub(super) fn verdict(seen: &Seen<'_>, now: &Time) -> Said {
             Reason::WaitingForConnection,
             "the workers keep their connection to Kafka until the new one is known to work",
         ),
+        (Decision::Run, None) if !seen.objects.is_empty() => Verdict::unknown(
+            Reason::WaitingForObjects,
+            "the workers start once their objects are there: Ready says what is in the way",
+        ),
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
         (_, Some(rollout)) => of(rollout, seen, now),
     };

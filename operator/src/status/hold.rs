@@ -6,13 +6,13 @@ use std::time::Duration;
 use stockwatch_crds::StockWatchStatus;
 use stockwatch_crds::v1alpha1::TopicState;
 
-use super::{Condition, Holds, Reason, said};
+use super::{Condition, Holds, Reason, said, says};
 
 /// Workers answer an edit much faster than this.
 const EDIT: Duration = Duration::from_millis(400);
 /// Numbers that change while everything works.
 const NUMBERS: Duration = Duration::from_secs(1);
-/// A worker that moves its partitions is not ready for a moment.
+/// A worker that moves its partitions is not ready for a moment, nor is an API server that changes hands.
 const MOVES: Duration = Duration::from_secs(5);
 /// Something is said of a new StockWatch.
 const FIRST: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub enum Hold {
 
 /// When `next` is to take the place of what is there.
 pub fn hold(before: Option<&StockWatchStatus>, next: &StockWatchStatus) -> Hold {
-    if before == Some(next) {
+    if before.is_some_and(|before| says(before, next)) {
         return Hold::Same;
     }
     let absent = StockWatchStatus::default();
@@ -65,6 +65,7 @@ pub fn hold(before: Option<&StockWatchStatus>, next: &StockWatchStatus) -> Hold 
             Hold::For(NUMBERS)
         }
         (_, Some(Holds::True)) => Hold::Now,
+        _ if reason(next).as_deref() == Some(Reason::ApiServerUnavailable.as_str()) => Hold::For(MOVES),
         (Some(Holds::True), _) => Hold::For(EDIT),
         (Some(Holds::False), _) => Hold::For(NUMBERS),
         (None, _) => Hold::For(FIRST),

@@ -2,7 +2,8 @@
 
 use stockwatch_crds::Invalid;
 
-use super::{Holds, Reason, Seen, Verdict};
+use super::words::unless_said;
+use super::{Condition, Holds, Reason, Seen, Verdict};
 use crate::reconcile::{Decision, ObjectProblem, Trouble};
 
 /// A message has room for some problems; the worker's log and `kubectl apply --dry-run` show the rest.
@@ -13,7 +14,12 @@ pub(super) fn verdict(seen: &Seen<'_>, topics: &Verdict, available: &Verdict, ap
         return Verdict::no(of_invalid(invalid), sentence(invalid));
     }
     if let Some(problem) = seen.objects.iter().min_by_key(|problem| weight(&problem.trouble)) {
-        return of_object(problem);
+        let verdict = of_object(problem, seen.objects);
+        let before = seen.said(Condition::Ready).filter(|before| before.reason == verdict.reason);
+        return Verdict {
+            message: unless_said(before.map(|before| before.message.as_str()), verdict.message),
+            ..verdict
+        };
     }
     let all = [topics, available, applied];
     if let Some(no) = all.iter().find(|verdict| verdict.holds == Holds::False) {
@@ -53,10 +59,18 @@ fn weight(trouble: &Trouble) -> u8 {
         Trouble::Foreign => 0,
         Trouble::Refused(_) => 1,
         Trouble::Older => 2,
+        Trouble::Unanswered => 3,
     }
 }
 
-fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem) -> Verdict {
+/// The kinds of the other refused objects, in brackets.
+fn also_refused(objects: &[ObjectProblem]) -> String {
+    let refused = objects.iter().filter(|problem| matches!(problem.trouble, Trouble::Refused(_)));
+    let others: Vec<&str> = refused.skip(1).map(|problem| problem.kind).collect();
+    if others.is_empty() { String::new() } else { format!(" (and {})", others.join(", ")) }
+}
+
+fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem, all: &[ObjectProblem]) -> Verdict {
     match trouble {
         Trouble::Foreign => Verdict::no(
             Reason::NameConflict,
@@ -65,12 +79,19 @@ fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem) -> Verdict {
                  delete or rename it, or create this StockWatch under another name"
             ),
         ),
-        Trouble::Refused(why) => {
-            Verdict::no(Reason::ObjectRefused, format!("the API server refuses {kind} {name}: {why}"))
-        }
+        Trouble::Refused(refusal) => Verdict::no(
+            Reason::ObjectRefused,
+            format!("the API server refuses {kind} {name}{}: {}", also_refused(all), refusal.words),
+        ),
         Trouble::Older => Verdict::unknown(
             Reason::WaitingForDeletion,
             format!("{kind} {name} of an older StockWatch of this name is still being deleted"),
+        ),
+        Trouble::Unanswered => Verdict::unknown(
+            Reason::ApiServerUnavailable,
+            format!(
+                "{kind} {name}: the API server, or a webhook that it asks, does not answer; it is tried again"
+            ),
         ),
     }
 }

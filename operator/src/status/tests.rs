@@ -245,10 +245,18 @@ fn a_worker_that_is_added_is_trouble_only_when_it_does_not_come_up() {
     assert_eq!(later(180), "False WorkersNotStarting");
 }
 
+fn problem(kind: Kind, trouble: Trouble) -> ObjectProblem {
+    ObjectProblem { kind: kind.as_str(), name: "tech-stockwatch".into(), trouble }
+}
+
+fn refused(kind: Kind, words: &str) -> ObjectProblem {
+    let refusal = Refusal { code: 403, words: words.into(), retry: tokio::time::Instant::now() };
+    problem(kind, Trouble::Refused(refusal))
+}
+
 #[test]
 fn someone_elses_object_weighs_more_than_one_that_is_going() {
     let mut scene = Scene::new();
-    let problem = |kind, trouble| ObjectProblem { kind, name: "tech-stockwatch".into(), trouble };
     scene.objects = vec![problem(Kind::Role, Trouble::Older)];
     assert_eq!(ready(&scene), "Unknown WaitingForDeletion");
     scene.objects.push(problem(Kind::Service, Trouble::Foreign));
@@ -268,4 +276,72 @@ fn paused_says_so_and_keeps_the_rest() {
     assert_eq!(status.topics, before.topics);
     scene.stockwatch.status = Some(status.clone());
     assert_eq!(paused(&scene.stockwatch, &at(9)), status);
+}
+
+#[test]
+fn refused_objects_are_named_with_the_words_of_the_first_and_for_the_edited_generation() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.objects = vec![refused(Kind::Service, "no services"), refused(Kind::Role, "no roles")];
+    let status = scene.status();
+    let ready = said(&status, Condition::Ready).unwrap();
+    assert_eq!((ready.status.as_str(), ready.observed_generation), ("False", Some(8)));
+    assert_eq!(ready.message, "the API server refuses Service tech-stockwatch (and Role): no services");
+}
+
+#[test]
+fn a_refusal_that_stands_is_said_once_whatever_its_numbers_are() {
+    let mut scene = Scene::new();
+    scene.objects = vec![refused(Kind::Service, "exceeded quota, used: count/services=5")];
+    let before = scene.write();
+    scene.objects = vec![refused(Kind::Service, "exceeded quota, used: count/services=6")];
+    assert_eq!(scene.status_at(&at(60)), before);
+    scene.objects = vec![refused(Kind::Service, "denied by a webhook")];
+    assert_ne!(scene.status_at(&at(60)), before);
+}
+
+#[test]
+fn an_api_server_that_does_not_answer_is_nobodys_fault() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.objects = vec![problem(Kind::Service, Trouble::Unanswered)];
+    assert_eq!(ready(&scene), "Unknown ApiServerUnavailable");
+    let before = scene.stockwatch.status.clone();
+    assert!(matches!(hold(before.as_ref(), &scene.status()), Hold::For(_)), "it may answer soon");
+    scene.objects.push(refused(Kind::Role, "no"));
+    assert_eq!(ready(&scene), "False ObjectRefused");
+}
+
+#[test]
+fn what_others_add_to_a_status_is_theirs() {
+    let mut scene = Scene::new();
+    let ours = scene.write();
+    let mut foreign = ours.conditions[0].clone();
+    foreign.type_ = "Synced".into();
+    let mut topic = ours.topics[0].clone();
+    topic.name = "theirs".into();
+    let both = scene.stockwatch.status.as_mut().unwrap();
+    both.conditions.insert(0, foreign);
+    both.topics.insert(0, topic);
+    assert_eq!(hold(scene.stockwatch.status.as_ref(), &scene.status()), Hold::Same);
+    assert_eq!(
+        paused(&scene.stockwatch, &at(5)).conditions.len(),
+        Condition::ALL.len(),
+        "nor is it taken over"
+    );
+
+    scene.stockwatch.status.as_mut().unwrap().conditions[1].message = "changed by somebody".into();
+    assert_ne!(hold(scene.stockwatch.status.as_ref(), &scene.status()), Hold::Same);
+}
+
+#[test]
+fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
+    let mut scene = Scene::new();
+    let before = scene.write();
+    let refusal = Refusal { code: 403, words: "it stays".into(), retry: tokio::time::Instant::now() };
+    let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
+    assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
+    assert_eq!((&status.conditions[1..], status.topics), (&before.conditions[1..], before.topics));
 }

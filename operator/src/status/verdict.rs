@@ -19,6 +19,11 @@ impl Condition {
     /// Every condition.
     pub const ALL: [Self; 4] = [Self::Ready, Self::TopicsReady, Self::WorkerAvailable, Self::ConfigApplied];
 
+    /// The one of this type; `None`: somebody else's.
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|condition| condition.as_str() == text)
+    }
+
     /// Its type.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,8 +85,10 @@ pub enum Reason {
     NameConflict,
     /// The objects of an older StockWatch of this name are still being deleted.
     WaitingForDeletion,
-    /// The API server refuses an object as it is wanted.
+    /// The API server, or a policy in it, refuses an object as it is wanted.
     ObjectRefused,
+    /// The API server does not answer, or cannot.
+    ApiServerUnavailable,
 
     /// The operator may not read a Secret.
     SecretNotReadable,
@@ -104,6 +111,8 @@ pub enum Reason {
     WorkersReady,
     /// The workers start once the topics are there.
     WaitingForTopics,
+    /// The workers start once the objects that they need are there.
+    WaitingForObjects,
     /// The workers keep their connection until the new one is known to work.
     WaitingForConnection,
     /// Workers start, or are replaced one by one.
@@ -140,6 +149,7 @@ impl Reason {
             Self::NameConflict => "NameConflict",
             Self::WaitingForDeletion => "WaitingForDeletion",
             Self::ObjectRefused => "ObjectRefused",
+            Self::ApiServerUnavailable => "ApiServerUnavailable",
             Self::SecretNotReadable => "SecretNotReadable",
             Self::SecretMissing => "SecretMissing",
             Self::SecretNotLabelled => "SecretNotLabelled",
@@ -150,6 +160,7 @@ impl Reason {
             Self::Kafka(reason) => reason.as_str(),
             Self::WorkersReady => "WorkersReady",
             Self::WaitingForTopics => "WaitingForTopics",
+            Self::WaitingForObjects => "WaitingForObjects",
             Self::WaitingForConnection => "WaitingForConnection",
             Self::WorkersStarting => "WorkersStarting",
             Self::WorkersNotStarting => "WorkersNotStarting",

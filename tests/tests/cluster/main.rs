@@ -14,5 +14,6 @@ mod images;
 mod lifecycle;
 mod limits;
 mod objects;
+mod refused;
 mod security;
 mod topics;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use stockwatch_tests::{Broker, Cluster, Namespace, Release, Until, Watch, condition, soon, wait_for};
 
 /// The Deployment last: its pods use all the others.
-const KINDS: [&str; 7] =
+pub(crate) const KINDS: [&str; 7] =
     ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 
 /// Made-up quotes, once a second.

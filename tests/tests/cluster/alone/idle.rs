@@ -8,7 +8,7 @@ use stockwatch_tests::{
     wait_for,
 };
 
-use crate::objects::{apply, ready};
+use crate::objects::{KINDS, apply, ready};
 use crate::topics::{await_applied, topics};
 
 const PODS: &str = "stockwatch.dev/name=tech";
@@ -118,4 +118,68 @@ fn a_partition_count_that_cannot_be_is_refused_without_a_call_and_the_worker_goe
     feeder.stop();
     scene.assert_right();
     assert_eq!(home.pods(PODS), workers, "no pod was replaced or restarted");
+}
+
+#[test]
+fn what_others_add_to_a_status_or_to_owned_objects_causes_no_writes() {
+    let alone = Alone::new();
+    let (cluster, release) = (Cluster::shared(), alone.shared());
+    let home = Namespace::create(cluster, "foreign");
+    let names = ["plain", "resting", "wrong"];
+    apply(&home, "plain", |_| {});
+    apply(&home, "resting", |_| {});
+    home.patch("stockwatch/resting", &json!({"spec": {"suspend": true}}));
+    apply(&home, "wrong", |watch| watch.tickers[0].name = Some("b".into()));
+    for name in ["plain", "resting"] {
+        home.wait(120, &format!("stockwatch/{name}"), &Until::ready());
+    }
+    home.wait(60, "stockwatch/resting", &Until::status("replicas", 0));
+    home.wait(60, "stockwatch/wrong", &Until::because("Ready", "DuplicateEntity"));
+    let mut audit = Audit::begin(cluster);
+
+    let theirs = json!({
+        "type": "Synced", "status": "True", "reason": "Applied", "message": "theirs",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    });
+    for name in names {
+        let object = format!("stockwatch/{name}");
+        let mut patch = vec![json!({"op": "add", "path": "/status/conditions/0", "value": theirs})];
+        if name != "wrong" {
+            let topic = json!({"name": "theirs", "state": "Found"});
+            patch.push(json!({"op": "add", "path": "/status/topics/0", "value": topic}));
+        }
+        let patch = json!(patch).to_string();
+        home.kubectl(&["patch", &object, "--subresource=status", "--type=json", "-p", &patch]);
+    }
+    for kind in KINDS {
+        let all = ["-l", "stockwatch.dev/name"];
+        home.kubectl(&[&["label", kind, "team=theirs"], &all[..]].concat());
+        home.kubectl(&[&["annotate", kind, "example.com/note=theirs"], &all[..]].concat());
+    }
+    look_again(&home, &release, &names, 1..4);
+    let operators = ["-n", release.namespace(), "delete", "pods", "-l", &release.pods()];
+    cluster.kubectl(&operators);
+    release.await_operators();
+    look_again(&home, &release, &names, 4..7);
+    // It takes one after another: what is done for a new one is done after all that was to be done for the others.
+    apply(&home, "last", |_| {});
+    home.wait(120, "stockwatch/last", &Until::ready());
+    let requests = audit.of(&release.user());
+    let here = requests.iter().filter(|request| request.namespace == home.name());
+    let (last, others): (Vec<&Request>, Vec<&Request>) = here.partition(|r| r.name.starts_with("last"));
+    assert!(!last.is_empty() && others.is_empty(), "{others:#?}");
+}
+
+/// Has the operators look at StockWatches, time and again.
+fn look_again(home: &Namespace, release: &Release, names: &[&str], times: std::ops::Range<u32>) {
+    for time in times {
+        let before = release.metric("reconciles", "");
+        for name in names {
+            home.kubectl(&["label", "--overwrite", &format!("stockwatch/{name}"), &format!("look={time}")]);
+        }
+        wait_for(60, "they are looked at", || {
+            let looked = release.metric("reconciles", "") - before;
+            soon(looked >= f64::from(u32::try_from(names.len()).unwrap()), looked)
+        });
+    }
 }
