@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use stockwatch_core::checkpoint::{self, OffsetRecord, SHAPE_KEY, TableReader};
+use stockwatch_core::replay::{CommitMetadata, Plan, Replay};
+use stockwatch_core::{Encoder, Older, Partition, RawRecord};
 use stockwatch_fuzz::input::START;
 use stockwatch_fuzz::world::{absorb, shape};
-use stockwatch_worker::checkpoint::{self, OffsetRecord, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{Encoder, Older, Partition, RawRecord};
-use stockwatch_worker::replay::{CommitMetadata, Plan, Replay};
 
 /// Records that are replayed at most.
 const REPLAYED: i64 = 8;

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
+use stockwatch_core::Shape;
 use stockwatch_fuzz::input::parts;
 use stockwatch_worker::config::{Decision, LiveSpec, Refusal, accept, first};
-use stockwatch_worker::process::Shape;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let mut documents = parts(data, 2).map(std::str::from_utf8);

@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use stockwatch_core::checkpoint::{self, SHAPE_KEY, TableReader};
+use stockwatch_core::replay::{Goal, Plan, Replay};
+use stockwatch_core::{Encoder, Older, RawRecord};
 use stockwatch_fuzz::input::{START, key_and_value, parts};
 use stockwatch_fuzz::world::absorb;
-use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{Encoder, Older, RawRecord};
-use stockwatch_worker::replay::{Goal, Plan, Replay};
 
 /// Records that are replayed at most.
 const REPLAYED: i64 = 16;

@@ -5,12 +5,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use stockwatch_crds::Tolerance;
-use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{
+use stockwatch_core::checkpoint::{self, SHAPE_KEY, TableReader};
+use stockwatch_core::replay::{Goal, Replay};
+use stockwatch_core::{
     Effect, Encoder, MAX_VALUE_BYTES, Older, Partition, RawRecord, Rule, Shape, Sink, Stream, Taken,
 };
-use stockwatch_worker::replay::{Goal, Replay};
+use stockwatch_crds::Tolerance;
 
 use crate::input::{ENTITIES, Event};
 
@@ -118,8 +118,7 @@ type Outlook = BTreeMap<String, (Vec<u8>, i64, Vec<(i64, i64)>)>;
 
 /// What the partition has come to.
 pub fn outlook(partition: &Partition) -> Outlook {
-    let samples =
-        |e: &stockwatch_worker::process::Entity| e.samples().iter().map(|s| (s.time, s.price)).collect();
+    let samples = |e: &stockwatch_core::Entity| e.samples().iter().map(|s| (s.time, s.price)).collect();
     partition.entities().map(|(n, e)| (n.to_string(), (e.value.clone(), e.accepted, samples(e)))).collect()
 }
 

@@ -9,11 +9,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use stockwatch_core::checkpoint::{self, SHAPE_KEY, TableReader};
+use stockwatch_core::replay::{Goal, Replay};
+use stockwatch_core::{Effect, Encoder, Older, Partition, RawRecord, Rule, Shape, Sink, Stream};
 use stockwatch_crds::{Tolerance, Window};
 use stockwatch_tests::{Record, oracle, outputs};
-use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{Effect, Encoder, Older, Partition, RawRecord, Rule, Shape, Sink, Stream};
-use stockwatch_worker::replay::{Goal, Replay};
 
 const START: i64 = 1_700_000_000;
 const ENTITIES: [&str; 3] = ["a", "b", "c \"q\""];
@@ -98,7 +98,7 @@ fn raw_record(record: &Record) -> RawRecord<'_> {
 }
 
 impl World {
-    fn older(&self, partition: &Partition, taken: &stockwatch_worker::process::Taken) -> Older {
+    fn older(&self, partition: &Partition, taken: &stockwatch_core::Taken) -> Older {
         let mut older = HashMap::new();
         let Some(since) = partition.wants_older(&taken.shape, taken.epoch) else { return older };
         let first = self.raw.iter().position(|r| r.timestamp >= since).unwrap_or(self.raw.len());

@@ -9,9 +9,9 @@ use rdkafka::{Message, Offset};
 use super::reader::{CALL_TIMEOUT, Range, Reader};
 use super::restore::{Clients, Context, RestoreError, raw_record};
 use super::transaction::fence;
-use crate::checkpoint::{OffsetRecord, TableReader};
-use crate::process::{Older, Partition, Taken};
-use crate::replay::{CommitMetadata, Committed, Plan, Replay};
+use stockwatch_core::checkpoint::{OffsetRecord, TableReader};
+use stockwatch_core::replay::{CommitMetadata, Committed, Plan, Replay};
+use stockwatch_core::{Older, Partition, Taken};
 
 /// What a transaction left open for so long is taken for a dead process's.
 const DEAD_AFTER: Duration = Duration::from_millis(500);

@@ -11,10 +11,10 @@ use rdkafka::error::KafkaError;
 
 use super::attempt::Session;
 use super::reader::Reader;
-use crate::checkpoint::Corrupt;
 use crate::kafka::{Connection, KafkaContext};
 use crate::metrics::Metrics;
-use crate::process::{Partition, RawRecord, Removed, Shape};
+use stockwatch_core::checkpoint::Corrupt;
+use stockwatch_core::{Partition, RawRecord, Removed, Shape};
 
 /// Between attempts.
 const RETRY: [Duration; 4] =

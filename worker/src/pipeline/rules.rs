@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::LiveSpec;
-use crate::process::Shape;
+use stockwatch_core::Shape;
 
 /// The live spec as rules, with the generation that a plain file counts by itself.
 pub(super) struct Rules {

@@ -17,7 +17,7 @@ use super::{Error, Past, SessionError, Settings};
 use crate::config::SpecReceiver;
 use crate::kafka::{self, KafkaContext};
 use crate::partition::Owned;
-use crate::process::Encoder;
+use stockwatch_core::Encoder;
 
 /// Between two commits at least, when there is little to do: each costs a few requests.
 const LEAST_GAP: Duration = Duration::from_millis(1);

@@ -16,8 +16,8 @@ use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
 use super::transaction::Producers;
 use super::{Error, Past, SessionError, Settings, group, restore};
 use crate::kafka::KafkaContext;
-use crate::process::Encoder;
 use crate::topics;
+use stockwatch_core::Encoder;
 
 /// Between two questions to brokers that did not answer.
 const STEP: Duration = Duration::from_millis(500);

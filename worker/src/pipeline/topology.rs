@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use stockwatch_crds::{Topic, Topics};
 
 use crate::kafka::{self, Connection, KafkaContext};
-use crate::process::Stream;
+use stockwatch_core::Stream;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Kafka's own default of `max.message.bytes`, taken where the setting may not be read.

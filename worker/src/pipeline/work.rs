@@ -16,9 +16,9 @@ use super::run::{Doubt, Loop, Open, Step};
 use super::session::open_producers;
 use super::topology::Topology;
 use super::transaction::{Failure, Producers};
-use crate::checkpoint::{self, OFFSET_KEY, OffsetRecord, SHAPE_KEY};
-use crate::process::{Bad, Effect, Partition, RawRecord, Sink, Stream, push_hex};
-use crate::replay::CommitMetadata;
+use stockwatch_core::checkpoint::{self, OFFSET_KEY, OffsetRecord, SHAPE_KEY};
+use stockwatch_core::replay::CommitMetadata;
+use stockwatch_core::{Bad, Effect, Partition, RawRecord, Sink, Stream, push_hex};
 
 /// A transaction is committed at this size.
 const MOST_QUOTES: usize = 10_000;

@@ -6,9 +6,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::decimal::{push_integer, push_nanos, push_ratio};
-use super::judge::{Average, exceeds};
-use super::partition::{Accepted, RawRecord};
+use crate::average::{Average, exceeds};
+use crate::decimal::{push_integer, push_nanos, push_ratio};
+use crate::partition::{Accepted, RawRecord};
 
 /// Appended to a raw value on its way to the deduplicated stream.
 const MARK: &[u8] = br#","isduplicate":false}"#;
@@ -150,7 +150,7 @@ impl Encoder {
         }
         out.extend_from_slice(br#","absolutedeviation":"#);
         let denominator =
-            u128::from(new.count) * u128::from(old.count) * u128::from(super::NANO.unsigned_abs());
+            u128::from(new.count) * u128::from(old.count) * u128::from(crate::NANO.unsigned_abs());
         push_ratio(out, difference.unsigned_abs(), denominator, 9);
         out.extend_from_slice(br#","direction":""#);
         out.extend_from_slice(if difference < 0 { b"down" } else { b"up" });
@@ -172,7 +172,7 @@ impl Encoder {
 }
 
 /// Appends bytes in lowercase hexadecimal.
-pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
@@ -180,7 +180,7 @@ pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// Appends a JSON string, as `serde_json` writes it.
-pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
+pub fn push_string(out: &mut Vec<u8>, text: &str) {
     if text.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\') {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
@@ -192,8 +192,8 @@ pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends a raw value without its last brace, and without a field `isduplicate` of its own.
 ///
-/// `value` is a JSON object that [`super::Quote::read`] accepted; `marked` is what that said.
-pub(super) fn push_bare_value(out: &mut Vec<u8>, value: &[u8], marked: bool) {
+/// `value` is a JSON object that [`crate::Quote::read`] accepted; `marked` is what that said.
+pub(crate) fn push_bare_value(out: &mut Vec<u8>, value: &[u8], marked: bool) {
     if !marked {
         let whole = value.trim_ascii();
         out.extend_from_slice(whole.strip_suffix(b"}").unwrap_or(whole));

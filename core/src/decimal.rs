@@ -1,6 +1,6 @@
 //! Decimals as integers of 10⁻⁹, read from and written to text without a float in between.
 
-use super::NANO;
+use crate::NANO;
 
 /// What no number in range reaches: [`parse_nanos`] saturates here.
 const HUGE: i128 = 10_i128.pow(30);
@@ -89,7 +89,7 @@ pub fn push_nanos(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Appends an unsigned integer.
-pub(super) fn push_integer(out: &mut Vec<u8>, value: u64) {
+pub(crate) fn push_integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 

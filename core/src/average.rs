@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use stockwatch_crds::Bound;
 
-use super::NANO;
+use crate::NANO;
 
 /// A mean as the exact fraction `sum / count`, in 10⁻⁹ of the currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Corrupt, OffsetRecord, TableReader};
-use crate::process::{Partition, RawRecord, Taken};
+use crate::{Partition, RawRecord, Taken};
 
 /// The commit's metadata: who wrote it, where replay begins, and the stamp of the last record computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::process::RawRecord;
+use crate::RawRecord;
 use crate::replay::{Goal, Replay};
 
 const HEAD: &str = r#"{"entityname":"a","currentstockprice":1,"lastupdatedate":1"#;
@@ -68,9 +68,7 @@ fn after_the_group_was_set_back_the_last_shape_is_the_one_in_force() {
     assert_eq!(partition.shape().unwrap().longest(), 10);
     let value = format!("{HEAD}.5}}");
     let record = RawRecord { key: None, value: Some(value.as_bytes()), timestamp: -1, offset: 60 };
-    let crate::process::Effect::Accepted(accepted) = partition.absorb(&record, 0) else {
-        panic!("it is new")
-    };
+    let crate::Effect::Accepted(accepted) = partition.absorb(&record, 0) else { panic!("it is new") };
     assert_eq!(accepted.entity.averages().count(), accepted.shape.windows.len());
 }
 

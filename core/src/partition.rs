@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::NANO;
-use super::entity::{Entity, Joined, Name, Sample};
-use super::judge::Average;
-use super::quote::{Bad, MAX_AHEAD, Quote};
-use super::shape::Shape;
+use crate::NANO;
+use crate::average::Average;
+use crate::entity::{Entity, Joined, Name, Sample};
+use crate::quote::{Bad, MAX_AHEAD, Quote};
+use crate::shape::Shape;
 
 /// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
 pub const WILDCARD_LIMIT: usize = 100_000;
@@ -210,7 +210,7 @@ impl Partition {
         };
         entity.accepted = record.offset;
         entity.value.clear();
-        super::encode::push_bare_value(&mut entity.value, value, quote.is_marked);
+        crate::encode::push_bare_value(&mut entity.value, value, quote.is_marked);
         if entity.saved.dirty_from.is_none() {
             entity.saved.dirty_from = Some(record.offset);
             self.dirty.push_back(Dirty { from: record.offset, since: now, slot });

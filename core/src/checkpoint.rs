@@ -11,9 +11,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::process::{
-    Entity, MAX_PRICE, Name, Partition, Removed, Sample, Taken, parse_nanos, push_nanos, push_string,
-};
+use crate::quote::MAX_PRICE;
+use crate::{Entity, Name, Partition, Removed, Sample, Taken, parse_nanos, push_nanos, push_string};
 
 /// Samples in a chunk; an entity's record holds fewer than twice as many.
 pub const CHUNK: usize = 32;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::NANO;
-use super::judge::Average;
+use crate::NANO;
+use crate::average::Average;
 
 /// An accepted quote: event time in nanoseconds and price in 10⁻⁹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,9 +6,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::NANO;
-use super::decimal::parse_nanos;
-use super::scan::{Flat, flat};
+use crate::NANO;
+use crate::decimal::parse_nanos;
+use crate::scan::{Flat, flat};
 
 /// A larger value is bad: it would have to be kept for each entity.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;
@@ -19,7 +19,7 @@ pub(crate) const MAX_PRICE: i128 = 9_000_000_000 * NANO as i128;
 /// A time of this many seconds or more is one in milliseconds.
 const MILLISECONDS_FROM: i128 = 100_000_000_000 * NANO as i128;
 /// Event times may be this much ahead of the record's own timestamp.
-pub(super) const MAX_AHEAD: i64 = 300 * NANO;
+pub(crate) const MAX_AHEAD: i64 = 300 * NANO;
 
 /// Why a record is no quote: the reason in the dead letter's header and in the metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
