@@ -1,30 +1,26 @@
-//! What the storage table holds, as records: each entity's last quote and state, large windows in
-//! immutable chunks, the shapes that the partition took, and the offset that it had come to.
+//! What the storage table holds of a partition: checkpoints of its entities, and the shapes that it took.
 //!
 //! An entity's record is its last accepted quote with one more field, `stockwatchcheckpoint`. Samples that stay for
 //! long move into chunks of [`CHUNK`], each written once, so the bytes that a quote costs do not grow with
-//! the window. Keys of entities are JSON strings; all others are JSON objects, so they never collide.
+//! the window.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use crate::quote::MAX_PRICE;
-use crate::{Entity, Name, Partition, Removed, Sample, Taken, parse_nanos, push_nanos, push_string};
+use crate::entity::{Entity, Name, Sample};
+use crate::partition::{Partition, RecordedShapes, Removed};
+use crate::shape::ShapeChange;
+use crate::wire::table::{
+    Checkpoint, MAX_COUNT, MAX_RECORD_BYTES, OFFSET_KEY, OffsetRecord, SHAPE_CHANGES_KEY, SHAPE_KEY,
+    TableKey, chunk_key, encode_chunk, encode_entity, entity_key, read_samples, split_entity,
+};
+use crate::wire::{encode_shape_changes, encode_shapes, read_shapes};
 
 /// Samples in a chunk; an entity's record holds fewer than twice as many.
 pub const CHUNK: usize = 32;
-/// The key of the shape record.
-pub const SHAPE_KEY: &str = r#"{"stockwatch":"shape"}"#;
-/// The key of the offset record.
-pub const OFFSET_KEY: &str = r#"{"stockwatch":"offset"}"#;
-/// Between an entity's last quote and its checkpoint. What follows is ours and has no string in it.
-const MARK: &str = r#","isduplicate":false,"stockwatchcheckpoint":"#;
-
-/// More epochs or chunks than this no partition has had: a record that says so is not computed with.
-const MAX_COUNT: u64 = u64::MAX / 2;
+/// An edit writes no more than this of the shapes, as long as a record of changes can say it: a restore reads all of
+/// them until the table is compacted.
+const EDIT_BYTES: usize = 8 * 1024;
 
 /// A table record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,65 +38,32 @@ impl Corrupt {
     }
 }
 
-/// The value of the shape record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShapeRecord {
-    /// The uid in force.
-    pub uid: String,
-    /// The generation in force.
-    pub generation: u64,
-    /// The epoch in force.
-    pub epoch: u64,
-    /// All shapes that a replay can meet, oldest first.
-    pub history: Vec<Taken>,
-}
-
-impl ShapeRecord {
-    fn read(json: &[u8]) -> Result<Self, String> {
-        let record: Self = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-        let mut epochs = record.history.iter().map(|t| t.epoch);
-        // Which windows an entity has follows from its epoch: a later shape of an older epoch would not reach it.
-        if !epochs.clone().is_sorted_by(|one, next| one < next) || epochs.any(|e| e > MAX_COUNT) {
-            return Err("its epochs do not ascend".into());
-        }
-        Ok(record)
-    }
-}
-
-/// The value of the offset record: where the group was, should Kafka have forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OffsetRecord {
-    /// The next raw offset to compute.
-    pub offset: i64,
-    /// The least raw offset that checkpoints do not cover: replay begins there.
-    pub replay: i64,
-    /// The timestamp of the record before it in ms; another one means that the topic was created anew.
-    pub timestamp: i64,
-}
-
-/// The `stockwatchcheckpoint` field of an entity's record.
-#[derive(Serialize, Deserialize)]
-struct State {
-    offset: i64,
-    epoch: u64,
-    born: i64,
-    accepted: i64,
-    primed: Vec<u32>,
-    chunks: (u64, u64),
-    chunkeduntil: Option<i64>,
-}
-
-/// Samples as pairs of seconds and price.
-#[derive(Deserialize)]
-struct Samples<'a> {
-    #[serde(borrow)]
-    quotes: Vec<(&'a RawValue, &'a RawValue)>,
-}
-
 /// Writes due checkpoints of a partition, oldest first, until `budget` bytes are used; gives the bytes and records.
 ///
 /// An entity is due when it has been dirty for `age` units of the clock that `now` is of. `put` takes a
 /// key and a value, or a key to delete.
+///
+/// ```
+/// # use stockwatch_core::wire::{RawRecord, read_shapes};
+/// use stockwatch_core::{Partition, checkpoint};
+///
+/// # let shapes = br#"{"uid":"","generation":1,"epoch":1,"history":[{"epoch":1,"offset":0,"since":[1],"uid":"","generation":1,"windows":[5],"tolerances":["1%"],"entities":["meta"],"wildcard":false}]}"#;
+/// # let history = read_shapes(shapes, None)?.unwrap_or_default();
+/// let mut partition = Partition::new(0, 7, history, Vec::new());
+/// let value = br#"{"entityname":"meta","currentstockprice":512.34,"lastupdatedate":1700000000}"#;
+/// partition.process(&RawRecord { key: None, value: Some(value), timestamp: 1_700_000_000_000, offset: 7 }, 0);
+/// let mut table = Vec::new();
+/// let mut put = |key: &[u8], value: Option<&[u8]>| {
+///     table.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+///     Ok::<(), std::convert::Infallible>(())
+/// };
+/// let Ok((_, records)) = checkpoint::write_due(&mut partition, 0, 0, usize::MAX, &mut put);
+/// assert_eq!((records, table.len()), (1, 1));
+/// assert_eq!(table[0].0, br#""meta""#);
+/// let record = br#"{"entityname":"meta","currentstockprice":512.34,"lastupdatedate":1700000000,"isduplicate":false,"stockwatchcheckpoint":{"offset":8,"epoch":1,"born":7,"accepted":7,"primed":[5],"chunks":[0,0],"chunkeduntil":null,"quotes":[[1700000000,512.34]]}}"#;
+/// assert_eq!(table[0].1.as_deref(), Some(&record[..]));
+/// # Ok::<(), String>(())
+/// ```
 ///
 /// # Errors
 /// Those of `put`.
@@ -146,12 +109,8 @@ fn write_entity<E>(
         loose.sort_unstable();
         let rest = loose.split_off(CHUNK);
         let newest = loose.last().map_or(i64::MIN, |s| s.time);
-        let mut value = Vec::with_capacity(CHUNK * 24);
-        value.push(b'{');
-        push_samples(&mut value, &loose);
-        value.push(b'}');
         let number = entity.saved.next_chunk;
-        put(&chunk_key(name, number), Some(&value))?;
+        put(&chunk_key(name, number), Some(&encode_chunk(&loose)))?;
         entity.saved.next_chunk += 1;
         entity.saved.chunks.push_back((number, newest));
         entity.saved.chunked_until = entity.saved.chunked_until.max(newest);
@@ -159,7 +118,7 @@ fn write_entity<E>(
         loose = rest;
     }
     let first = entity.saved.chunks.front().map_or(entity.saved.next_chunk, |(n, _)| *n);
-    let state = State {
+    let checkpoint = Checkpoint {
         offset,
         epoch: entity.epoch,
         born: entity.born,
@@ -168,15 +127,7 @@ fn write_entity<E>(
         chunks: (first, entity.saved.next_chunk),
         chunkeduntil: (entity.saved.chunked_until > i64::MIN).then_some(entity.saved.chunked_until),
     };
-    let mut value = Vec::with_capacity(entity.value.len() + 160 + loose.len() * 24);
-    value.extend_from_slice(&entity.value);
-    value.extend_from_slice(MARK.as_bytes());
-    let json = serde_json::to_vec(&state).unwrap_or_default(); // numbers only: cannot fail
-    value.extend_from_slice(json.strip_suffix(b"}").unwrap_or(&json));
-    value.push(b',');
-    push_samples(&mut value, &loose);
-    value.extend_from_slice(b"}}");
-    put(&entity_key(name), Some(&value))
+    put(&entity_key(name), Some(&encode_entity(&entity.value, &checkpoint, &loose)))
 }
 
 /// Deletes what the table holds of entities that are gone.
@@ -196,49 +147,62 @@ pub fn write_removed<E>(
     Ok(())
 }
 
-/// The shape record of a partition that has taken a shape.
-pub fn shape_record(partition: &Partition) -> Option<Vec<u8>> {
-    let last = partition.history.last()?;
-    let record = ShapeRecord {
-        uid: last.shape.uid.clone(),
-        generation: last.shape.generation,
-        epoch: last.epoch,
-        history: partition.history.clone(),
-    };
-    serde_json::to_vec(&record).ok()
-}
-
-fn push_samples(out: &mut Vec<u8>, samples: &[Sample]) {
-    out.extend_from_slice(br#""quotes":["#);
-    for (i, sample) in samples.iter().enumerate() {
-        out.extend_from_slice(if i > 0 { b",[" } else { b"[" });
-        push_nanos(out, sample.time);
-        out.push(b',');
-        push_nanos(out, sample.price);
-        out.push(b']');
+/// Records the shapes of a partition that has taken another one, in as few bytes as can say it.
+///
+/// # Errors
+/// Those of `put`.
+pub fn write_shapes<E>(
+    partition: &mut Partition,
+    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+) -> Result<(), E> {
+    partition.prune_history();
+    let names = partition.history.iter().flat_map(|change| change.shape.entities.keys());
+    let is_long = names.map(String::len).sum::<usize>() > EDIT_BYTES;
+    let whole = partition.recorded.whole.as_ref().filter(|_| is_long);
+    let changes = whole.map(|whole| encode_shape_changes(&partition.history, whole));
+    if let Some(changes) = changes.filter(|changes| changes.len() <= EDIT_BYTES) {
+        partition.recorded.has_changes = true;
+        return put(SHAPE_CHANGES_KEY.as_bytes(), Some(&changes));
     }
-    out.push(b']');
+    write_whole_shapes(partition, put)
 }
 
-fn entity_key(name: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(name.len() + 2);
-    push_string(&mut key, name);
-    key
+/// Records the shapes in one record that every release can read.
+///
+/// # Errors
+/// Those of `put`.
+pub fn write_whole_shapes<E>(
+    partition: &mut Partition,
+    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+) -> Result<(), E> {
+    partition.prune_history();
+    let mut whole = encode_shapes(&partition.history);
+    if whole.as_ref().is_some_and(|record| record.len() > MAX_RECORD_BYTES) {
+        // With nothing left to replay, only the last shape is.
+        write_due(partition, u64::MAX, 0, usize::MAX, put)?;
+        partition.prune_history();
+        whole = encode_shapes(&partition.history);
+    }
+    let Some(whole) = whole else { return Ok(()) };
+    put(SHAPE_KEY.as_bytes(), Some(&whole))?;
+    if partition.recorded.has_changes {
+        put(SHAPE_CHANGES_KEY.as_bytes(), None)?;
+    }
+    partition.recorded = RecordedShapes { whole: partition.history.last().cloned(), has_changes: false };
+    Ok(())
 }
 
-fn chunk_key(name: &str, number: u64) -> Vec<u8> {
-    let mut key = br#"{"stockwatch":"chunk","entity":"#.to_vec();
-    push_string(&mut key, name);
-    key.extend_from_slice(format!(r#","number":{number}}}"#).as_bytes());
-    key
-}
-
-/// The key of a record that is no entity's.
-#[derive(Deserialize)]
-struct Reserved {
-    stockwatch: String,
-    entity: Option<String>,
-    number: Option<u64>,
+/// Records where a partition is, should Kafka forget it.
+///
+/// # Errors
+/// Those of `put`.
+pub fn write_offset<E>(
+    partition: &Partition,
+    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+) -> Result<(), E> {
+    let (offset, replay, timestamp) =
+        (partition.next_offset, partition.replay_from(), partition.last_timestamp);
+    put(OFFSET_KEY.as_bytes(), Some(&OffsetRecord { offset, replay, timestamp }.encode()))
 }
 
 /// What the records of one table partition say, read in order.
@@ -246,10 +210,11 @@ struct Reserved {
 pub struct TableReader {
     heads: HashMap<String, Vec<u8>>,
     chunks: HashMap<(String, u64), Vec<u8>>,
+    /// Parsed when all is read: only the last ones count, and they are the largest records.
+    shapes: Option<Vec<u8>>,
+    shape_changes: Option<Vec<u8>>,
     /// Records that are none of ours, as a table that another program wrote has them; they are left alone.
     pub foreign: u64,
-    /// The last shape record.
-    pub shape: Option<ShapeRecord>,
     /// The last offset record.
     pub offset: Option<OffsetRecord>,
 }
@@ -260,45 +225,63 @@ impl TableReader {
     /// # Errors
     /// A record of ours that cannot be read.
     pub fn read(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Corrupt> {
-        let corrupt = |problem: String| Corrupt::new(key, &problem);
-        if let Ok(name) = serde_json::from_slice::<String>(key) {
-            self.heads.remove(&name);
-            match value {
-                Some(value) if rfind(value, MARK.as_bytes()).is_some() => {
-                    self.heads.insert(name, value.to_vec());
+        let corrupt = |problem: &str| Corrupt::new(key, problem);
+        let owned = || value.map(<[u8]>::to_vec);
+        match (TableKey::parse(key), value) {
+            (TableKey::Entity(name), value) => {
+                self.heads.remove(&name);
+                match value {
+                    Some(value) if split_entity(value).is_some() => {
+                        self.heads.insert(name, value.to_vec());
+                    }
+                    other => self.foreign += u64::from(other.is_some()),
                 }
-                other => self.foreign += u64::from(other.is_some()),
             }
-            return Ok(());
-        }
-        let Ok(reserved) = serde_json::from_slice::<Reserved>(key) else {
-            self.foreign += 1;
-            return Ok(());
-        };
-        match (reserved.stockwatch.as_str(), reserved.entity, reserved.number, value) {
-            ("chunk", Some(entity), Some(number), Some(value)) => {
+            (TableKey::Chunk(entity, number), Some(value)) => {
                 self.chunks.insert((entity, number), value.to_vec());
             }
-            ("chunk", Some(entity), Some(number), None) => {
+            (TableKey::Chunk(entity, number), None) => {
                 self.chunks.remove(&(entity, number));
             }
-            ("shape", None, None, Some(value)) => {
-                self.shape = Some(ShapeRecord::read(value).map_err(corrupt)?);
+            (TableKey::Shape, Some(_)) => self.shapes = owned(),
+            (TableKey::ShapeChanges, _) => self.shape_changes = owned(),
+            (TableKey::Offset, Some(value)) => {
+                self.offset = Some(serde_json::from_slice(value).map_err(|e| corrupt(&e.to_string()))?);
             }
-            ("offset", None, None, Some(value)) => {
-                self.offset = Some(serde_json::from_slice(value).map_err(|e| corrupt(e.to_string()))?);
-            }
-            ("shape" | "offset", None, None, None) => {}
-            _ => return Err(corrupt("a key that this version does not know".into())),
+            (TableKey::Shape | TableKey::Offset, None) => {}
+            (TableKey::Foreign, _) => self.foreign += 1,
+            (TableKey::Unknown, _) => return Err(corrupt("a key that this version does not know")),
         }
         Ok(())
+    }
+
+    /// The shapes that a replay can meet, oldest first, and what of them stands in which record.
+    ///
+    /// # Errors
+    /// A shape record that cannot be read.
+    pub fn shapes(&self) -> Result<(Vec<ShapeChange>, RecordedShapes), Corrupt> {
+        let Some(whole) = &self.shapes else { return Ok(Default::default()) };
+        let corrupt = |key: &str, problem: String| Corrupt::new(key.as_bytes(), &problem);
+        let history = read_shapes(whole, None).map_err(|e| corrupt(SHAPE_KEY, e))?.unwrap_or_default();
+        let mut recorded = RecordedShapes { whole: history.last().cloned(), has_changes: false };
+        let (Some(last), Some(changes)) = (history.last(), &self.shape_changes) else {
+            return Ok((history, recorded));
+        };
+        // Out of date or not, the next whole record deletes it.
+        recorded.has_changes = true;
+        let changed = read_shapes(changes, Some(last)).map_err(|e| corrupt(SHAPE_CHANGES_KEY, e))?;
+        Ok((changed.unwrap_or(history), recorded))
     }
 
     /// The entities, each under `base`, the shape where replay begins, or under a later one of `history`.
     ///
     /// # Errors
     /// The first record that cannot be read.
-    pub fn entities(&self, base: &Taken, history: &[Taken]) -> Result<Vec<(Name, Entity)>, Corrupt> {
+    pub fn entities(
+        &self,
+        base: &ShapeChange,
+        history: &[ShapeChange],
+    ) -> Result<Vec<(Name, Entity)>, Corrupt> {
         self.heads.iter().map(|(name, value)| self.entity(name, value, base, history)).collect()
     }
 
@@ -306,13 +289,12 @@ impl TableReader {
         &self,
         name: &str,
         value: &[u8],
-        base: &Taken,
-        history: &[Taken],
+        base: &ShapeChange,
+        history: &[ShapeChange],
     ) -> Result<(Name, Entity), Corrupt> {
         let corrupt = |problem: String| Corrupt::new(&entity_key(name), &problem);
-        let at = rfind(value, MARK.as_bytes()).ok_or_else(|| corrupt("no checkpoint field".into()))?;
-        let json = value[at + MARK.len()..].strip_suffix(b"}").unwrap_or_default();
-        let state = serde_json::from_slice::<State>(json).map_err(|e| corrupt(e.to_string()))?;
+        let (quote, json) = split_entity(value).ok_or_else(|| corrupt("no checkpoint field".into()))?;
+        let state = serde_json::from_slice::<Checkpoint>(json).map_err(|e| corrupt(e.to_string()))?;
         if state.chunks.1 > MAX_COUNT {
             return Err(corrupt("its chunks cannot be counted on".into()));
         }
@@ -320,11 +302,11 @@ impl TableReader {
         let loose: Vec<Sample> = samples.clone();
         // A state of an older epoch is under `base` by now: had a shape between added samples, it would be newer.
         let later = history.iter().find(|t| t.epoch == state.epoch && t.epoch > base.epoch);
-        let taken = later.unwrap_or(base);
-        let mut entity = Entity::new(state.born, taken.epoch, taken.shape.minutes());
+        let change = later.unwrap_or(base);
+        let mut entity = Entity::new(state.born, change.epoch, change.shape.minutes());
         entity.accepted = state.accepted;
         entity.covered = state.offset;
-        entity.value = value[..at].to_vec();
+        entity.value = quote.to_vec();
         entity.saved.next_chunk = state.chunks.1;
         entity.saved.chunked_until = state.chunkeduntil.unwrap_or(i64::MIN);
         for number in state.chunks.0..state.chunks.1 {
@@ -336,30 +318,12 @@ impl TableReader {
         }
         entity.saved.late = loose.into_iter().filter(|s| s.time <= entity.saved.chunked_until).collect();
         let unbroken = |minutes: u32| {
-            let place = taken.shape.minutes().position(|m| m == minutes);
-            place.and_then(|p| taken.since.get(p)).is_some_and(|since| *since <= state.epoch)
+            let place = change.shape.minutes().position(|m| m == minutes);
+            place.and_then(|p| change.since.get(p)).is_some_and(|since| *since <= state.epoch)
         };
         entity.restore(samples, |m| state.primed.contains(&m) && unbroken(m));
         Ok((Arc::from(name), entity))
     }
-}
-
-fn read_samples(json: &[u8]) -> Result<Vec<Sample>, String> {
-    let samples: Samples<'_> = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    let read = |raw: &RawValue| parse_nanos(raw.get().as_bytes());
-    let pairs = samples.quotes.into_iter().map(|(time, price)| {
-        // What no accepted quote has is not computed with: sums and differences stay exact.
-        let time = read(time).and_then(|t| i64::try_from(t).ok()).filter(|t| *t >= 0)?;
-        let price = read(price).filter(|p| p.abs() <= MAX_PRICE).and_then(|p| i64::try_from(p).ok())?;
-        Some(Sample { time, price })
-    });
-    pairs
-        .collect::<Option<_>>()
-        .ok_or_else(|| "a quote in it has no time or price, or one out of range".into())
-}
-
-fn rfind(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).rposition(|w| w == what)
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! The rules that a partition computes by, as it records them in its table partition.
+//! The rules that a partition computes by.
 //!
 //! Windows and entities decide the state, so a change of them is part of the log: it holds from an offset
 //! on. Tolerances only decide what is said of the state; they are recorded so that a worker with an older
 //! spec at hand still judges by the newest.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use stockwatch_crds::{MAX_WINDOW_MINUTES, Spec, Tolerance, Window};
+use stockwatch_crds::{Spec, Tolerance, Window};
 
 /// The rules of one spec.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,41 +17,37 @@ pub struct Shape {
     /// The generation that alarms name.
     pub generation: u64,
     /// Ascending by length.
-    pub windows: Vec<Rule>,
-    /// The listed entities and their own tolerances, by the window's place; only where they differ.
-    pub entities: HashMap<String, Option<Vec<Tolerance>>>,
-    /// The tolerances of every entity that is not listed, by the window's place; `None`: those are skipped.
-    pub wildcard: Option<Vec<Tolerance>>,
+    pub windows: Vec<Window>,
+    /// The listed entities, each with its own tolerances where they differ from the windows'.
+    pub entities: HashMap<String, Vec<Window>>,
+    /// The same for every entity that is not listed; `None`: those are skipped.
+    pub wildcard: Option<Vec<Window>>,
 }
 
-/// A window and the tolerance of entities that have none of their own.
+/// A shape, and where in the log it took hold.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Rule {
-    /// The window's length in minutes.
-    pub minutes: u32,
-    /// How much an average may differ from the previous one.
-    pub tolerance: Tolerance,
+pub struct ShapeChange {
+    /// Counts the partition's changes of windows or entities, from 1.
+    pub epoch: u64,
+    /// The first raw offset that is computed by it.
+    pub offset: i64,
+    /// For each window, the epoch since which there is one of that length without a break.
+    pub since: Vec<u64>,
+    /// The rules.
+    pub shape: Arc<Shape>,
 }
 
 impl Shape {
-    /// The rules of a spec.
+    /// Returns the rules of a spec.
     pub fn of(uid: &str, generation: u64, spec: &Spec) -> Self {
-        let windows: Vec<Rule> = spec
-            .windows
-            .iter()
-            .map(|w| Rule { minutes: w.minutes, tolerance: w.tolerance.clone() })
-            .collect();
-        let laid_over = |own: &[Window]| -> Vec<Tolerance> {
-            let find = |minutes| own.iter().find(|o| o.minutes == minutes).map(|o| o.tolerance.clone());
-            windows.iter().map(|w| find(w.minutes).unwrap_or_else(|| w.tolerance.clone())).collect()
-        };
-        let entities = spec
-            .tickers
-            .iter()
-            .map(|t| (t.entity.clone(), (!t.overrides.is_empty()).then(|| laid_over(&t.overrides))))
-            .collect();
-        let wildcard = spec.wildcard.then(|| laid_over(&spec.wildcard_overrides));
-        Self { uid: uid.to_owned(), generation, windows, entities, wildcard }
+        let own = |overrides: &[Window]| overrides_of(&spec.windows, overrides.iter().cloned());
+        Self {
+            uid: uid.to_owned(),
+            generation,
+            windows: spec.windows.clone(),
+            entities: spec.tickers.iter().map(|t| (t.entity.clone(), own(&t.overrides))).collect(),
+            wildcard: spec.wildcard.then(|| own(&spec.wildcard_overrides)),
+        }
     }
 
     /// Whether quotes of `entity` are computed.
@@ -60,12 +56,12 @@ impl Shape {
     }
 
     /// The tolerance of `entity` in the window at `place`.
+    #[inline]
     pub fn tolerance(&self, entity: &str, place: usize) -> &Tolerance {
-        let own = match self.entities.get(entity) {
-            Some(own) => own.as_ref(),
-            None => self.wildcard.as_ref(),
-        };
-        own.and_then(|o| o.get(place)).unwrap_or(&self.windows[place].tolerance)
+        let window = &self.windows[place];
+        let own = self.entities.get(entity).or(self.wildcard.as_ref());
+        let own = own.and_then(|own| own.iter().find(|w| w.minutes == window.minutes));
+        &own.unwrap_or(window).tolerance
     }
 
     /// The windows' lengths, ascending.
@@ -93,88 +89,24 @@ impl Shape {
             && self.entities == other.entities
             && self.wildcard == other.wildcard
     }
-}
 
-/// A [`Shape`] as JSON: tolerances as written, own ones by entity and minutes.
-#[derive(Debug, Serialize, Deserialize)]
-struct Wire {
-    uid: String,
-    generation: u64,
-    windows: Vec<u32>,
-    tolerances: Vec<String>,
-    entities: Vec<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    own: BTreeMap<String, Vec<String>>,
-    wildcard: bool,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    wildcardtolerances: Vec<String>,
-}
-
-impl Serialize for Shape {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let texts = |t: &Vec<Tolerance>| t.iter().map(|t| t.text.clone()).collect::<Vec<_>>();
-        let mut entities: Vec<String> = self.entities.keys().cloned().collect();
-        entities.sort_unstable();
-        Wire {
+    /// What of a shape that is no longer in force decides the state: no tolerances, and under a wildcard no entities
+    /// but those that `is_new` names. Listed entities differ from others there only by having no limit to their number,
+    /// which matters for those that a replay meets for the first time.
+    pub(crate) fn for_replay(&self, is_new: impl Fn(&str) -> bool) -> Self {
+        let kept = self.entities.keys().filter(|e| self.wildcard.is_none() || is_new(e));
+        let window = |w: &Window| Window { minutes: w.minutes, tolerance: Tolerance::default() };
+        Self {
             uid: self.uid.clone(),
             generation: self.generation,
-            windows: self.minutes().collect(),
-            tolerances: self.windows.iter().map(|w| w.tolerance.text.clone()).collect(),
-            entities,
-            own: self.entities.iter().filter_map(|(e, o)| Some((e.clone(), texts(o.as_ref()?)))).collect(),
-            wildcard: self.wildcard.is_some(),
-            wildcardtolerances: self.wildcard.as_ref().map(texts).unwrap_or_default(),
+            windows: self.windows.iter().map(window).collect(),
+            entities: kept.map(|e| (e.clone(), Vec::new())).collect(),
+            wildcard: self.wildcard.is_some().then(Vec::new),
         }
-        .serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Shape {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wire = Wire::deserialize(deserializer)?;
-        let parse = |t: &String| Tolerance::parse(t).map_err(serde::de::Error::custom);
-        let parse_all = |t: &Vec<String>| t.iter().map(parse).collect::<Result<Vec<_>, _>>();
-        let tolerances = parse_all(&wire.tolerances)?;
-        if tolerances.len() != wire.windows.len() || wire.windows.is_empty() {
-            return Err(serde::de::Error::custom("windows and tolerances do not match"));
-        }
-        // Lengths are added to times: what no spec may say is not computed with.
-        let legal = |minutes: &u32| (1..=MAX_WINDOW_MINUTES).contains(minutes);
-        if !wire.windows.iter().all(legal) || !wire.windows.is_sorted_by(|one, next| one < next) {
-            return Err(serde::de::Error::custom("windows are not ascending minutes of at most a day"));
-        }
-        let windows = wire.windows.iter().zip(tolerances);
-        let mut entities: HashMap<_, _> = wire.entities.into_iter().map(|e| (e, None)).collect();
-        for (entity, own) in &wire.own {
-            entities.insert(entity.clone(), Some(parse_all(own)?));
-        }
-        Ok(Self {
-            uid: wire.uid,
-            generation: wire.generation,
-            windows: windows.map(|(&minutes, tolerance)| Rule { minutes, tolerance }).collect(),
-            entities,
-            wildcard: wire.wildcard.then(|| parse_all(&wire.wildcardtolerances)).transpose()?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-    use super::*;
-
-    fn read(windows: &str) -> Result<Shape, serde_json::Error> {
-        let tolerances = vec!["\"0\""; windows.split(',').count()].join(",");
-        serde_json::from_str(&format!(
-            r#"{{"uid":"","generation":1,"windows":[{windows}],"tolerances":[{tolerances}],"entities":[],"wildcard":true}}"#
-        ))
-    }
-
-    #[test]
-    fn recorded_windows_that_no_spec_may_have_are_refused() {
-        assert_eq!(read("1,1440").unwrap().longest(), 1440);
-        for windows in ["0", "1441", "4294967295", "5,5", "5,1"] {
-            assert!(read(windows).is_err(), "{windows}");
-        }
-    }
+/// The tolerances that differ from those of `windows`.
+pub(crate) fn overrides_of(windows: &[Window], own: impl Iterator<Item = Window>) -> Vec<Window> {
+    own.filter(|own| !windows.contains(own)).collect()
 }

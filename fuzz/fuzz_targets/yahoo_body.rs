@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stockwatch_core::Quote;
+use stockwatch_core::wire::Quote;
 use stockwatch_crds::Ticker;
 use stockwatch_worker::extract::chart;
 

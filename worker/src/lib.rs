@@ -11,7 +11,7 @@ pub mod health;
 pub mod http;
 pub mod kafka;
 pub mod metrics;
-pub mod partition;
+pub mod ownership;
 pub mod pipeline;
 pub mod run;
 pub mod topics;

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, Wrap};
 
 use super::View;
-use super::table::Cell;
+use super::table::{Cell, alarm_line};
 
 /// The alarms' title and a few of them are always shown, however many tickers there are.
 const ALARM_LINES: u16 = 5;
@@ -29,7 +29,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
     frame.render_widget(head_line(view), head);
     frame.render_widget(averages(view, rows), table);
     let lines: Vec<Line<'_>> =
-        view.table.alarms().take(alarms.height.into()).map(|alarm| Line::from(alarm.line())).collect();
+        view.table.alarms().take(alarms.height.into()).map(|alarm| Line::from(alarm_line(alarm))).collect();
     let title = format!(" alarms: {} ", view.table.alarm_count());
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP).title(title)), alarms);
     let mut text = Text::from(vec![
