@@ -79,7 +79,7 @@ pub fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
 }
 
 /// Computes a record and writes what follows; says whether it was accepted.
-pub fn process(partition: &mut Partition, record: &RawRecord<'_>, encoder: &mut Encoder) -> bool {
+pub fn absorb(partition: &mut Partition, record: &RawRecord<'_>, encoder: &mut Encoder) -> bool {
     let number = partition.number;
     let (offset, entities) = (partition.next_offset, partition.entities().len());
     let accepted = match partition.process(record, 0) {

@@ -104,10 +104,9 @@ mod tests {
     fn drawn(width: u16, height: u16, error: Option<&str>) -> String {
         let live = Live::new(super::super::EXAMPLE, Arc::new(Metrics::new())).unwrap().current();
         let mut table = table::Table::default();
-        table.take(table::Event::Quote { entity: "meta".into(), price: 512.34 });
-        for (average, time) in [(510.0, 1.0), (511.0, 2.0)] {
-            table.take(table::Event::Average { entity: "meta".into(), minutes: 1, average, time });
-        }
+        table.take(table::tests::quote("meta", 512.34));
+        table.take(table::tests::average("meta", 1, 510, 1));
+        table.take(table::tests::average("meta", 1, 511, 2));
         let view = View {
             table: &table,
             live,

@@ -223,7 +223,7 @@ pub(super) mod tests {
         Event::Quote(DeduplicatedRecord::parse(value.as_bytes()).unwrap())
     }
 
-    fn average(entity: &str, minutes: u32, average: i64, time: i64) -> Event {
+    pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> Event {
         let (average, time) = (average * NANO, time * NANO);
         Event::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
     }
