@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset};
-
-use super::reader::{CALL_TIMEOUT, Range, Reader};
-use super::restore::{Clients, Context, RestoreError, raw_record};
-use super::transaction::fence;
 use stockwatch_core::checkpoint::TableReader;
 use stockwatch_core::replay::{Plan, Replay};
 use stockwatch_core::wire::{CommitMetadata, Committed, OffsetRecord};
 use stockwatch_core::{Backfill, Partition, ShapeChange};
+
+use super::reader::{CALL_TIMEOUT, Range, Reader};
+use super::restore::{Clients, Context, RestoreError, raw_record};
+use super::transaction::fence;
 
 /// What a transaction left open for so long is taken for a dead process's.
 const DEAD_AFTER: Duration = Duration::from_millis(500);

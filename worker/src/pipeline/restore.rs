@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
+use stockwatch_core::checkpoint::Corrupt;
+use stockwatch_core::wire::RawRecord;
+use stockwatch_core::{Partition, Removed, Shape};
 
 use super::attempt::Session;
 use super::reader::Reader;
 use crate::kafka::{Connection, KafkaContext};
 use crate::metrics::Metrics;
-use stockwatch_core::checkpoint::Corrupt;
-use stockwatch_core::wire::RawRecord;
-use stockwatch_core::{Partition, Removed, Shape};
 
 /// Between attempts.
 const RETRY: [Duration; 4] =

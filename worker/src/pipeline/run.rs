@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use stockwatch_core::Encoder;
 
 use super::group::{self, GroupContext, Rebalance};
 use super::owned::{Slots, State};
@@ -17,7 +18,6 @@ use super::{Error, Past, SessionError, Settings};
 use crate::config::SpecReceiver;
 use crate::kafka::{self, KafkaContext};
 use crate::ownership::OwnedPartitions;
-use stockwatch_core::Encoder;
 
 /// Between two commits at least, when there is little to do: each costs a few requests.
 const LEAST_GAP: Duration = Duration::from_millis(1);

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
+use stockwatch_core::Encoder;
 use stockwatch_crds::Topics;
 
 use super::owned::Slots;
@@ -17,7 +18,6 @@ use super::transaction::Producers;
 use super::{Error, Past, SessionError, Settings, group, restore};
 use crate::kafka::KafkaContext;
 use crate::topics;
-use stockwatch_core::Encoder;
 
 /// Between two questions to brokers that did not answer.
 const STEP: Duration = Duration::from_millis(500);

@@ -6,6 +6,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
 use rdkafka::{Message, Offset, TopicPartitionList};
+use stockwatch_core::wire::{CommitMetadata, DeadLetter, DeadLetterReason, RawRecord};
+use stockwatch_core::{Effect, OutputSender, OutputTopic, Partition, checkpoint};
 
 use super::SessionError;
 use super::group;
@@ -16,8 +18,6 @@ use super::session::open_producers;
 use super::topology::Topology;
 use super::transaction::{Failure, Producers};
 use crate::metrics::ReasonLabel;
-use stockwatch_core::wire::{CommitMetadata, DeadLetter, DeadLetterReason, RawRecord};
-use stockwatch_core::{Effect, OutputSender, OutputTopic, Partition, checkpoint};
 
 /// A transaction is committed at this size.
 const MOST_QUOTES: usize = 10_000;
