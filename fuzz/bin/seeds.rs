@@ -111,9 +111,7 @@ fn storage_table() -> std::io::Result<()> {
         let mut records: Vec<Vec<u8>> =
             world.table.iter().map(|(key, value)| [&key[..], &[FIELD], value].concat()).collect();
         let place = format!(r#"{{"offset":{offset},"replay":{replay},"timestamp":{stamp}}}"#);
-        records.push(
-            [stockwatch_worker::checkpoint::OFFSET_KEY.as_bytes(), &[FIELD], place.as_bytes()].concat(),
-        );
+        records.push([stockwatch_core::wire::OFFSET_KEY.as_bytes(), &[FIELD], place.as_bytes()].concat());
         write("storage_table", name, joined(&records))?;
     }
     write(

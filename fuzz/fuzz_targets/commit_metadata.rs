@@ -3,11 +3,12 @@
 
 use libfuzzer_sys::arbitrary::{self, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use stockwatch_core::checkpoint::{self, TableReader};
+use stockwatch_core::replay::{Plan, Replay};
+use stockwatch_core::wire::{CommitMetadata, OffsetRecord, RawRecord};
+use stockwatch_core::{Backfill, Encoder, Partition};
 use stockwatch_fuzz::input::START;
 use stockwatch_fuzz::world::{absorb, shape};
-use stockwatch_worker::checkpoint::{self, OffsetRecord, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{Encoder, Older, Partition, RawRecord};
-use stockwatch_worker::replay::{CommitMetadata, Plan, Replay};
 
 /// Records that are replayed at most.
 const REPLAYED: i64 = 8;
@@ -46,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(input) = Input::read(data) else { return };
     let metadata = CommitMetadata::parse(input.metadata);
     if let Some(metadata) = &metadata {
-        let text = serde_json::to_string(metadata).expect("metadata can be written");
+        let text = metadata.encode();
         assert_eq!(CommitMetadata::parse(&text).as_ref(), Some(metadata));
     }
     let low = input.low.clamp(0, LAST);
@@ -64,9 +65,9 @@ fuzz_target!(|data: &[u8]| {
 
     let mut table = TableReader::default();
     let mut writer = Partition::new(0, input.taken, Vec::new(), Vec::new());
-    writer.take(writer.would_take(shape(&[2, 5], 1, true)), &Older::new(), 0);
-    let record = checkpoint::shape_record(&writer);
-    table.read(SHAPE_KEY.as_bytes(), record.as_deref()).expect("the shape can be read");
+    writer.apply_shape(writer.next_change(shape(&[2, 5], 1, true)), &Backfill::new(), 0);
+    let mut put = |key: &[u8], value: Option<&[u8]>| table.read(key, value);
+    checkpoint::write_shapes(&mut writer, &mut put).expect("the shape can be read");
     let mut replay = Replay::prepare(&goal, &table).expect("there is a shape and nothing else");
     let value = format!(r#"{{"entityname":"a","currentstockprice":5.25,"lastupdatedate":{START}}}"#);
     let record =
@@ -75,12 +76,12 @@ fuzz_target!(|data: &[u8]| {
     let last = goal.offset.saturating_sub(REPLAYED / 2).max(first.saturating_add(REPLAYED / 2));
     for offset in (first..goal.offset).take(4).chain((last..goal.offset).take(4)) {
         while let Some(taken) = replay.due(offset) {
-            replay.partition.take(taken, &Older::new(), 0);
+            replay.partition.apply_shape(taken, &Backfill::new(), 0);
         }
         replay.advance(&record(offset));
     }
     while let Some(taken) = replay.due(i64::MAX) {
-        replay.partition.take(taken, &Older::new(), 0);
+        replay.partition.apply_shape(taken, &Backfill::new(), 0);
     }
     let Ok(mut partition) = replay.finish() else { return };
     assert_eq!(partition.next_offset, goal.offset);

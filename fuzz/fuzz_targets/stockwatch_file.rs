@@ -1,10 +1,13 @@
 //! StockWatch files: one, or a second one that a running worker is given.
 #![no_main]
 
+use std::sync::Arc;
+
 use libfuzzer_sys::{Corpus, fuzz_target};
+use stockwatch_core::wire::{MAX_RECORD_BYTES, encode_shapes, read_shapes};
+use stockwatch_core::{Shape, ShapeChange};
 use stockwatch_fuzz::input::parts;
 use stockwatch_worker::config::{Decision, LiveSpec, Refusal, accept, first};
-use stockwatch_worker::process::Shape;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let mut documents = parts(data, 2).map(std::str::from_utf8);
@@ -35,6 +38,9 @@ fn known(outcome: Result<LiveSpec, Refusal>) -> Option<LiveSpec> {
 fn check(live: &LiveSpec) {
     assert!(live.ignored.len() <= 100);
     let shape = Shape::of(&live.uid, live.generation.unwrap_or(1), &live.spec);
-    let json = serde_json::to_vec(&shape).expect("rules can be written");
-    assert_eq!(serde_json::from_slice::<Shape>(&json).expect("rules can be read"), shape);
+    let since = vec![1; shape.windows.len()];
+    let change = ShapeChange { epoch: 1, offset: 0, since, shape: Arc::new(shape) };
+    let record = encode_shapes(std::slice::from_ref(&change)).expect("rules can be written");
+    assert!(record.len() <= MAX_RECORD_BYTES, "{} bytes", record.len());
+    assert_eq!(read_shapes(&record, None), Ok(Some(vec![change])));
 }

@@ -2,11 +2,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use stockwatch_core::checkpoint::{self, TableReader};
+use stockwatch_core::replay::{Goal, Plan, Replay};
+use stockwatch_core::wire::RawRecord;
+use stockwatch_core::{Backfill, Encoder};
 use stockwatch_fuzz::input::{START, key_and_value, parts};
 use stockwatch_fuzz::world::absorb;
-use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{Encoder, Older, RawRecord};
-use stockwatch_worker::replay::{Goal, Plan, Replay};
 
 /// Records that are replayed at most.
 const REPLAYED: i64 = 16;
@@ -35,15 +36,15 @@ fuzz_target!(|data: &[u8]| {
     };
     for offset in first..goal.offset {
         while let Some(taken) = replay.due(offset) {
-            let mut older = Older::new();
-            replay.partition.wants_older(&taken.shape, taken.epoch);
-            replay.partition.note_older(&record(first), &taken.shape, taken.epoch, &mut older);
-            replay.partition.take(taken, &older, 0);
+            let mut older = Backfill::new();
+            replay.partition.backfill_since(&taken.shape, taken.epoch);
+            replay.partition.note_backfill(&record(first), &taken.shape, taken.epoch, &mut older);
+            replay.partition.apply_shape(taken, &older, 0);
         }
         replay.advance(&record(offset));
     }
     while let Some(taken) = replay.due(i64::MAX) {
-        replay.partition.take(taken, &Older::new(), 0);
+        replay.partition.apply_shape(taken, &Backfill::new(), 0);
     }
     let Ok(mut partition) = replay.finish() else { return };
     for offset in goal.offset..goal.offset + 3 {
@@ -52,8 +53,7 @@ fuzz_target!(|data: &[u8]| {
     // What this worker writes, the next one reads.
     let mut put = |key: &[u8], value: Option<&[u8]>| table.read(key, value);
     checkpoint::write_due(&mut partition, 0, 0, usize::MAX, &mut put).expect("checkpoints can be read");
-    let shape = checkpoint::shape_record(&partition);
-    put(SHAPE_KEY.as_bytes(), shape.as_deref()).expect("the shapes can be read");
+    checkpoint::write_shapes(&mut partition, &mut put).expect("the shapes can be read");
     let goal = Goal { offset: partition.next_offset, replay: partition.replay_from(), ..goal };
     Replay::prepare(&goal, &table).expect("the state can be restored");
 });

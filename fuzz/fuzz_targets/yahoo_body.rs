@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use stockwatch_core::wire::Quote;
 use stockwatch_crds::Ticker;
 use stockwatch_worker::extract::chart;
-use stockwatch_worker::process::Quote;
 
 fuzz_target!(|body: &[u8]| {
     match chart::read(body) {

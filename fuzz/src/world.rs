@@ -5,12 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
-use stockwatch_crds::Tolerance;
-use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{
-    Effect, Encoder, MAX_VALUE_BYTES, Older, Partition, RawRecord, Rule, Shape, Sink, Stream, Taken,
+use stockwatch_core::checkpoint::{self, TableReader};
+use stockwatch_core::replay::{Goal, Replay};
+use stockwatch_core::wire::{MAX_VALUE_BYTES, RawRecord};
+use stockwatch_core::{
+    Backfill, Effect, Encoder, Entity, OutputSender, OutputTopic, Partition, Shape, ShapeChange,
 };
-use stockwatch_worker::replay::{Goal, Replay};
+use stockwatch_crds::{Tolerance, Window};
 
 use crate::input::{ENTITIES, Event};
 
@@ -44,18 +45,18 @@ pub struct Outputs {
     alarms: usize,
 }
 
-impl Sink for Outputs {
+impl OutputSender for Outputs {
     type Error = Infallible;
 
-    fn send(&mut self, stream: Stream, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
-        match stream {
-            Stream::Deduplicated => self.deduplicated += 1,
-            Stream::Averages => self.averages += 1,
-            Stream::Alarms => self.alarms += 1,
+    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
+        match topic {
+            OutputTopic::Deduplicated => self.deduplicated += 1,
+            OutputTopic::Averages => self.averages += 1,
+            OutputTopic::Alarms => self.alarms += 1,
         }
         assert!(key.starts_with(b"\"") && key.len() < 64 * 6 + 8, "a key of {} bytes", key.len());
         assert!(value.len() < MAX_VALUE_BYTES + 1024, "a value of {} bytes", value.len());
-        if stream != Stream::Deduplicated && !self.thorough {
+        if topic != OutputTopic::Deduplicated && !self.thorough {
             return Ok(());
         }
         let json = serde_json::from_slice::<IgnoredAny>(value);
@@ -71,9 +72,9 @@ pub fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
     Arc::new(Shape {
         uid: String::new(),
         generation: 1,
-        windows: windows.iter().map(|m| Rule { minutes: *m, tolerance: tolerance.clone() }).collect(),
-        entities: listed.map(|(_, e)| ((*e).to_owned(), None)).collect(),
-        wildcard: wildcard.then(|| vec![tolerance; windows.len()]),
+        windows: windows.iter().map(|m| Window { minutes: *m, tolerance: tolerance.clone() }).collect(),
+        entities: listed.map(|(_, e)| ((*e).to_owned(), Vec::new())).collect(),
+        wildcard: wildcard.then(Vec::new),
     })
 }
 
@@ -81,7 +82,7 @@ pub fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
 pub fn absorb(partition: &mut Partition, record: &RawRecord<'_>, encoder: &mut Encoder) -> bool {
     let number = partition.number;
     let (offset, entities) = (partition.next_offset, partition.entities().len());
-    let accepted = match partition.absorb(record, 0) {
+    let accepted = match partition.process(record, 0) {
         Effect::Accepted(accepted) => {
             let mut outputs = Outputs { thorough: record.offset % 8 == 0, ..Outputs::default() };
             let Ok(written) = encoder.write(number, record, &accepted, &mut outputs);
@@ -103,12 +104,12 @@ pub fn absorb(partition: &mut Partition, record: &RawRecord<'_>, encoder: &mut E
 }
 
 /// The samples that a longer window wants of a log.
-pub fn older(log: &[Record], partition: &Partition, taken: &Taken) -> Older {
-    let mut older = Older::new();
-    let Some(since) = partition.wants_older(&taken.shape, taken.epoch) else { return older };
+pub fn older(log: &[Record], partition: &Partition, taken: &ShapeChange) -> Backfill {
+    let mut older = Backfill::new();
+    let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return older };
     let first = log.iter().position(|r| r.timestamp >= since).unwrap_or(log.len());
     for (offset, record) in (0..).zip(log).skip(first).take_while(|(o, _)| *o < taken.offset) {
-        partition.note_older(&record.at(offset), &taken.shape, taken.epoch, &mut older);
+        partition.note_backfill(&record.at(offset), &taken.shape, taken.epoch, &mut older);
     }
     older
 }
@@ -118,8 +119,7 @@ type Outlook = BTreeMap<String, (Vec<u8>, i64, Vec<(i64, i64)>)>;
 
 /// What the partition has come to.
 pub fn outlook(partition: &Partition) -> Outlook {
-    let samples =
-        |e: &stockwatch_worker::process::Entity| e.samples().iter().map(|s| (s.time, s.price)).collect();
+    let samples = |e: &Entity| e.samples().iter().map(|s| (s.time, s.price)).collect();
     partition.entities().map(|(n, e)| (n.to_string(), (e.value.clone(), e.accepted, samples(e)))).collect()
 }
 
@@ -197,13 +197,13 @@ impl World {
         for (offset, record) in (0..).zip(&self.log).filter(|(o, _)| (replay..goal.offset).contains(o)) {
             while let Some(taken) = replaying.due(offset) {
                 let older = older(&self.log, &replaying.partition, &taken);
-                replaying.partition.take(taken, &older, 0);
+                replaying.partition.apply_shape(taken, &older, 0);
             }
             replaying.advance(&record.at(offset));
         }
         while let Some(taken) = replaying.due(i64::MAX) {
             let older = older(&self.log, &replaying.partition, &taken);
-            replaying.partition.take(taken, &older, 0);
+            replaying.partition.apply_shape(taken, &older, 0);
         }
         replaying.finish().expect("the topic is the same")
     }
@@ -212,16 +212,16 @@ impl World {
         if self.partition.shape().is_some_and(|s| s.decides_as(&self.wanted)) {
             return;
         }
-        let taken = self.partition.would_take(self.wanted.clone());
+        let taken = self.partition.next_change(self.wanted.clone());
         let older = older(&self.log, &self.partition, &taken);
-        let removed = self.partition.take(taken, &older, 0);
+        let removed = self.partition.apply_shape(taken, &older, 0);
         let staged = &mut self.staged;
         let mut put = |key: &[u8], value: Option<&[u8]>| {
             staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
             Ok::<(), Infallible>(())
         };
         let Ok(()) = checkpoint::write_removed(&removed, &mut put);
-        let Ok(()) = put(SHAPE_KEY.as_bytes(), checkpoint::shape_record(&self.partition).as_deref());
+        let Ok(()) = checkpoint::write_shapes(&mut self.partition, &mut put);
     }
 
     fn commit(&mut self, budget: usize) {

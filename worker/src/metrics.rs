@@ -10,8 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
-
-use crate::process::Bad;
+use stockwatch_core::wire::DeadLetterReason;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -83,9 +82,13 @@ impl EncodeLabelSet for FetchOutcome {
     }
 }
 
-impl EncodeLabelSet for Bad {
+/// The label that dead letters are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReasonLabel(pub DeadLetterReason);
+
+impl EncodeLabelSet for ReasonLabel {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        ("reason", self.as_str()).encode(encoder.encode_label())
+        ("reason", self.0.as_str()).encode(encoder.encode_label())
     }
 }
 
@@ -100,7 +103,7 @@ pub struct Metrics {
     pub quotes_duplicate: Counter,
     /// Accepted although older than the entity's newest.
     pub quotes_late_joined: Counter,
-    /// Older than every window.
+    /// Backfill than every window.
     pub quotes_late_dropped: Counter,
     /// Of an entity that the spec does not list.
     pub quotes_unlisted: Counter,
@@ -111,7 +114,7 @@ pub struct Metrics {
     /// Alarms written.
     pub alarms: Counter,
     /// Dead letters by reason.
-    pub dead_letters: Family<Bad, Counter>,
+    pub dead_letters: Family<ReasonLabel, Counter>,
     /// Checkpoint records written.
     pub checkpoints: Counter,
     /// Their bytes.
@@ -211,8 +214,8 @@ impl Metrics {
         for outcome in &FetchOutcome::ALL {
             drop(metrics.fetches.get_or_create(outcome));
         }
-        for reason in &Bad::ALL {
-            drop(metrics.dead_letters.get_or_create(reason));
+        for reason in DeadLetterReason::ALL {
+            drop(metrics.dead_letters.get_or_create(&ReasonLabel(reason)));
         }
         metrics
     }
@@ -250,7 +253,7 @@ mod tests {
             let line = format!("stockwatch_fetches_total{{outcome=\"{}\"}} 0\n", outcome.as_str());
             assert!(text.contains(&line), "{line}");
         }
-        for reason in Bad::ALL {
+        for reason in DeadLetterReason::ALL {
             let line = format!("stockwatch_dead_letters_total{{reason=\"{}\"}} 0\n", reason.as_str());
             assert!(text.contains(&line), "{line}");
         }
@@ -263,7 +266,7 @@ mod tests {
         metrics.quotes_consumed.inc_by(7);
         metrics.applied_generation.set(3);
         metrics.fetch_interval_seconds.set(1.5);
-        metrics.dead_letters.get_or_create(&Bad::NotJson).inc();
+        metrics.dead_letters.get_or_create(&ReasonLabel(DeadLetterReason::NotJson)).inc();
         let text = metrics.encode();
         for line in [
             "stockwatch_quotes_consumed_total 7\n",

@@ -9,11 +9,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use stockwatch_core::checkpoint::{self, TableReader};
+use stockwatch_core::replay::{Goal, Replay};
+use stockwatch_core::wire::RawRecord;
+use stockwatch_core::{Backfill, Effect, Encoder, OutputSender, OutputTopic, Partition, Shape, ShapeChange};
 use stockwatch_crds::{Tolerance, Window};
 use stockwatch_tests::{Record, oracle, outputs};
-use stockwatch_worker::checkpoint::{self, SHAPE_KEY, TableReader};
-use stockwatch_worker::process::{Effect, Encoder, Older, Partition, RawRecord, Rule, Shape, Sink, Stream};
-use stockwatch_worker::replay::{Goal, Replay};
 
 const START: i64 = 1_700_000_000;
 const ENTITIES: [&str; 3] = ["a", "b", "c \"q\""];
@@ -49,23 +50,20 @@ fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
     Arc::new(Shape {
         uid: String::new(),
         generation: 1,
-        windows: spec_windows
-            .into_iter()
-            .map(|w| Rule { minutes: w.minutes, tolerance: w.tolerance })
-            .collect(),
-        entities: listed.map(|(_, e)| ((*e).to_owned(), None)).collect(),
-        wildcard: wildcard.then(|| vec![tolerance; windows.len()]),
+        windows: spec_windows,
+        entities: listed.map(|(_, e)| ((*e).to_owned(), Vec::new())).collect(),
+        wildcard: wildcard.then(Vec::new),
     })
 }
 
 #[derive(Default)]
-struct Outputs(Vec<(Stream, String, String)>);
+struct Outputs(Vec<(OutputTopic, String, String)>);
 
-impl Sink for Outputs {
+impl OutputSender for Outputs {
     type Error = Infallible;
-    fn send(&mut self, stream: Stream, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
+    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
         self.0.push((
-            stream,
+            topic,
             String::from_utf8(key.to_vec()).unwrap(),
             String::from_utf8(value.to_vec()).unwrap(),
         ));
@@ -98,12 +96,12 @@ fn raw_record(record: &Record) -> RawRecord<'_> {
 }
 
 impl World {
-    fn older(&self, partition: &Partition, taken: &stockwatch_worker::process::Taken) -> Older {
+    fn older(&self, partition: &Partition, taken: &ShapeChange) -> Backfill {
         let mut older = HashMap::new();
-        let Some(since) = partition.wants_older(&taken.shape, taken.epoch) else { return older };
+        let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return older };
         let first = self.raw.iter().position(|r| r.timestamp >= since).unwrap_or(self.raw.len());
         for record in self.raw[first..].iter().take_while(|r| r.offset < taken.offset) {
-            partition.note_older(&raw_record(record), &taken.shape, taken.epoch, &mut older);
+            partition.note_backfill(&raw_record(record), &taken.shape, taken.epoch, &mut older);
         }
         older
     }
@@ -119,13 +117,13 @@ impl World {
         for record in self.raw.iter().filter(|r| r.offset >= goal.replay && r.offset < goal.offset) {
             while let Some(taken) = replay.due(record.offset) {
                 let older = self.older(&replay.partition, &taken);
-                replay.partition.take(taken, &older, 0);
+                replay.partition.apply_shape(taken, &older, 0);
             }
             replay.advance(&raw_record(record));
         }
         while let Some(taken) = replay.due(i64::MAX) {
             let older = self.older(&replay.partition, &taken);
-            replay.partition.take(taken, &older, 0);
+            replay.partition.apply_shape(taken, &older, 0);
         }
         replay.finish().unwrap()
     }
@@ -134,7 +132,7 @@ impl World {
         if partition.shape().is_some_and(|s| s.decides_as(shape)) {
             return;
         }
-        let taken = partition.would_take(shape.clone());
+        let taken = partition.next_change(shape.clone());
         let older = self.older(partition, &taken);
         self.open_shapes.push(oracle::Shape {
             from: taken.offset,
@@ -142,14 +140,14 @@ impl World {
             entities: shape.entities.keys().cloned().collect(),
             wildcard: shape.wildcard.is_some(),
         });
-        let removed = partition.take(taken, &older, 0);
+        let removed = partition.apply_shape(taken, &older, 0);
         let staged = &mut self.staged;
         let mut put = |key: &[u8], value: Option<&[u8]>| {
             staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
             Ok::<(), Infallible>(())
         };
         checkpoint::write_removed(&removed, &mut put).unwrap();
-        put(SHAPE_KEY.as_bytes(), checkpoint::shape_record(partition).as_deref()).unwrap();
+        checkpoint::write_shapes(partition, &mut put).unwrap();
     }
 
     fn commit(&mut self, partition: &mut Partition, budget: usize) {
@@ -233,7 +231,7 @@ fn run(events: &[Event]) -> Result<(), TestCaseError> {
         while partition.next_offset < end {
             let record = world.raw[usize::try_from(partition.next_offset).unwrap()].clone();
             let record_at = raw_record(&record);
-            match partition.absorb(&record_at, 0) {
+            match partition.process(&record_at, 0) {
                 Effect::Accepted(accepted) => {
                     encoder.write(0, &record_at, &accepted, &mut world.open).unwrap();
                 }
@@ -254,8 +252,8 @@ fn check(world: &World) -> Result<(), TestCaseError> {
         let of_stream = world.outputs.0.iter().filter(move |(s, ..)| *s == stream);
         of_stream.map(|(_, k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
     };
-    prop_assert_eq!(of(Stream::Deduplicated), expected.deduplicated);
-    prop_assert_eq!(of(Stream::Averages), expected.averages);
+    prop_assert_eq!(of(OutputTopic::Deduplicated), expected.deduplicated);
+    prop_assert_eq!(of(OutputTopic::Averages), expected.averages);
     prop_assert_eq!(&world.dead, &expected.dead);
     let changed = expected.accepted.iter().flat_map(|q| {
         let differs =
@@ -265,7 +263,7 @@ fn check(world: &World) -> Result<(), TestCaseError> {
             .filter(differs)
             .map(|a| format!("{}{}", serde_json::to_string(&q.entity).unwrap(), a.minutes))
     });
-    let alarms: Vec<String> = of(Stream::Alarms).into_iter().map(|(k, _)| k).collect();
+    let alarms: Vec<String> = of(OutputTopic::Alarms).into_iter().map(|(k, _)| k).collect();
     prop_assert_eq!(alarms, changed.collect::<Vec<_>>());
     Ok(())
 }

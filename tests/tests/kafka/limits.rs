@@ -197,3 +197,24 @@ fn a_window_of_a_day_with_thousands_of_quotes_survives_a_crash() {
     let metadata = scene.committed().into_values().map(|(_, metadata)| metadata.len()).max();
     assert!(metadata.unwrap() <= 4 * 1024, "the commit's metadata is at most 4 KiB, not {metadata:?}");
 }
+
+#[test]
+fn a_stockwatch_of_a_thousand_tickers_is_edited_again_and_again_while_no_quote_comes() {
+    let name = |i: u32| Some(format!("{i:04}{}", "ä".repeat(45)));
+    let mut scene = Scene::new(&BROKER, "edited", |watch| {
+        watch.tickers = (0..1000).map(|i| Ticker { name: name(i), ..Ticker::of(&format!("S{i}")) }).collect();
+    });
+    let worker = scene.worker("w");
+    for i in 0..40 {
+        scene.edit(|watch| watch.windows = vec![(5, "0.1%".into()), (10 + i, "0.1%".into())]);
+        worker.await_applied(scene.generation());
+        assert_eq!(worker.get("/readyz").unwrap().0, 200, "after edit {i}");
+    }
+    worker.kill();
+    scene.worker("w").await_applied(scene.generation());
+    let records = scene.read(Topic::Table).into_iter().flatten().filter_map(|record| record.value);
+    let sizes: Vec<usize> = records.map(|value| value.len()).collect();
+    assert!(sizes.iter().all(|size| *size <= 256 * 1024), "{sizes:?}");
+    // Each partition has the whole list once or twice, however often it was edited.
+    assert!(sizes.iter().sum::<usize>() < 2_000_000, "{sizes:?}");
+}

@@ -8,11 +8,11 @@ use std::{io, thread};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use serde::Deserialize;
+use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord};
 use stockwatch_crds::Topics;
 use tokio::sync::mpsc;
 
-use super::table::{Alarm, Event};
+use super::table::Event;
 use crate::kafka::{Connection, KafkaContext};
 
 /// Why nothing can be read.
@@ -90,62 +90,13 @@ enum Kind {
     Alarm,
 }
 
-#[derive(Deserialize)]
-struct QuoteRecord {
-    entityname: String,
-    currentstockprice: f64,
-}
-
-#[derive(Deserialize)]
-struct AverageRecord {
-    entityname: String,
-    windowtime: u32,
-    stockpriceavg: f64,
-    lastupdatedate: f64,
-}
-
-#[derive(Deserialize)]
-struct AlarmRecord {
-    entityname: String,
-    windowtime: u32,
-    deviation: Option<f64>,
-    absolutedeviation: f64,
-    direction: String,
-    tolerance: String,
-    generation: u64,
-    lastupdatedate: f64,
-}
-
 impl Kind {
     /// `None` for what no worker writes.
     fn parse(self, value: &[u8]) -> Option<Event> {
         Some(match self {
-            Self::Quote => {
-                let record: QuoteRecord = serde_json::from_slice(value).ok()?;
-                Event::Quote { entity: record.entityname, price: record.currentstockprice }
-            }
-            Self::Average => {
-                let record: AverageRecord = serde_json::from_slice(value).ok()?;
-                Event::Average {
-                    entity: record.entityname,
-                    minutes: record.windowtime,
-                    average: record.stockpriceavg,
-                    time: record.lastupdatedate,
-                }
-            }
-            Self::Alarm => {
-                let record: AlarmRecord = serde_json::from_slice(value).ok()?;
-                Event::Alarm(Alarm {
-                    entity: record.entityname,
-                    minutes: record.windowtime,
-                    deviation: record.deviation,
-                    absolute: record.absolutedeviation,
-                    up: record.direction == "up",
-                    tolerance: record.tolerance,
-                    generation: record.generation,
-                    time: record.lastupdatedate,
-                })
-            }
+            Self::Quote => Event::Quote(DeduplicatedRecord::parse(value).ok()?),
+            Self::Average => Event::Average(AverageRecord::parse(value).ok()?),
+            Self::Alarm => Event::Alarm(AlarmRecord::parse(value).ok()?),
         })
     }
 }
@@ -153,23 +104,6 @@ impl Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn records_are_read_as_the_worker_writes_them() {
-        assert_eq!(
-            Kind::Quote.parse(br#"{"entityname":"meta","currentstockprice":512.34,"lastupdatedate":1700000000,"isduplicate":false}"#),
-            Some(Event::Quote { entity: "meta".into(), price: 512.34 })
-        );
-        assert_eq!(
-            Kind::Average.parse(br#"{"entityname":"meta","windowtime":5,"stockpriceavg":512.3,"count":5,"lastupdatedate":1700000000.5}"#),
-            Some(Event::Average { entity: "meta".into(), minutes: 5, average: 512.3, time: 1_700_000_000.5 })
-        );
-        let alarm = Kind::Alarm.parse(
-            br#"{"entityname":"meta","windowtime":5,"deviation":null,"absolutedeviation":0.5,"direction":"down","stockpriceavg":-0.5,"previousstockpriceavg":0,"tolerance":"1%","generation":3,"lastupdatedate":1700000000,"id":"x"}"#,
-        );
-        let Some(Event::Alarm(alarm)) = alarm else { unreachable!("not read") };
-        assert_eq!((alarm.deviation, alarm.up, alarm.generation), (None, false, 3));
-    }
 
     #[test]
     fn what_no_worker_writes_is_skipped() {

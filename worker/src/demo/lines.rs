@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::View;
+use super::table::alarm_line;
 
 /// Between two printed tables.
 const TABLE_EVERY: Duration = Duration::from_secs(5);
@@ -51,7 +52,7 @@ impl Lines {
         let mut alarms: Vec<_> = view.table.alarms().take(count - self.alarms).collect();
         alarms.reverse();
         for alarm in alarms {
-            line(&format!("ALARM   {}", alarm.line()));
+            line(&format!("ALARM   {}", alarm_line(alarm)));
         }
         self.alarms = count;
         if elapsed >= self.next_table {
@@ -80,7 +81,8 @@ mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::super::table::{Event, Table};
+    use super::super::table::Table;
+    use super::super::table::tests::quote;
     use super::*;
     use crate::config::{Live, LiveSpec};
     use crate::metrics::Metrics;
@@ -120,7 +122,7 @@ mod tests {
         let (live, mut table) = (live(), Table::default());
         let mut lines = Lines::default();
         lines.news(&view(&live, &table, None), Duration::ZERO);
-        table.take(Event::Quote { entity: "meta".into(), price: 512.3 });
+        table.take(quote("meta", 512.3));
         assert_eq!(lines.news(&view(&live, &table, None), TABLE_EVERY / 2), "");
         let text = lines.news(&view(&live, &table, None), TABLE_EVERY);
         assert!(text.starts_with("meta") && text.contains("512.30") && text.lines().count() == 1, "{text}");

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, Wrap};
 
 use super::View;
-use super::table::Cell;
+use super::table::{Cell, alarm_line};
 
 /// The alarms' title and a few of them are always shown, however many tickers there are.
 const ALARM_LINES: u16 = 5;
@@ -29,7 +29,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
     frame.render_widget(head_line(view), head);
     frame.render_widget(averages(view, rows), table);
     let lines: Vec<Line<'_>> =
-        view.table.alarms().take(alarms.height.into()).map(|alarm| Line::from(alarm.line())).collect();
+        view.table.alarms().take(alarms.height.into()).map(|alarm| Line::from(alarm_line(alarm))).collect();
     let title = format!(" alarms: {} ", view.table.alarm_count());
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP).title(title)), alarms);
     let mut text = Text::from(vec![
@@ -104,10 +104,9 @@ mod tests {
     fn drawn(width: u16, height: u16, error: Option<&str>) -> String {
         let live = Live::new(super::super::EXAMPLE, Arc::new(Metrics::new())).unwrap().current();
         let mut table = table::Table::default();
-        table.take(table::Event::Quote { entity: "meta".into(), price: 512.34 });
-        for (average, time) in [(510.0, 1.0), (511.0, 2.0)] {
-            table.take(table::Event::Average { entity: "meta".into(), minutes: 1, average, time });
-        }
+        table.take(table::tests::quote("meta", 512.34));
+        table.take(table::tests::average("meta", 1, 510, 1));
+        table.take(table::tests::average("meta", 1, 511, 2));
         let view = View {
             table: &table,
             live,

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use stockwatch_core::NANO;
+use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord, Direction};
 use stockwatch_crds::{Bound, Spec, Tolerance};
 
 /// Entities kept and rows shown at most: a wildcard may bring many more.
@@ -13,51 +15,38 @@ const ALARMS: usize = 100;
 /// A record of the worker's output.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Event {
-    /// A quote that was accepted; the price is in its own currency.
-    Quote { entity: String, price: f64 },
-    /// An average; the time is that of its newest quote, in seconds.
-    Average { entity: String, minutes: u32, average: f64, time: f64 },
+    /// A quote that was accepted.
+    Quote(DeduplicatedRecord),
+    /// An average.
+    Average(AverageRecord),
     /// An alarm.
-    Alarm(Alarm),
+    Alarm(AlarmRecord),
 }
 
-/// An alarm as its record has it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Alarm {
-    pub(super) entity: String,
-    pub(super) minutes: u32,
-    /// Of the average before; `None` where that is 0.
-    pub(super) deviation: Option<f64>,
-    /// In the quote's currency.
-    pub(super) absolute: f64,
-    pub(super) up: bool,
-    /// As written in the spec.
-    pub(super) tolerance: String,
-    /// The spec's that decided.
-    pub(super) generation: u64,
-    /// Of the quote that raised it, in seconds.
-    pub(super) time: f64,
+/// One line of an alarm: when (UTC), what and by which tolerance.
+pub(super) fn alarm_line(alarm: &AlarmRecord) -> String {
+    let sign = if alarm.direction == Direction::Up { '+' } else { '-' };
+    let deviation = alarm.deviation.map(|deviation| format!("{sign}{:.4}% ", shown(deviation) * 100.0));
+    format!(
+        "{}  {}  {}m  {}({sign}{:.4})  tolerance {}  gen {}",
+        clock(alarm.time),
+        alarm.entity,
+        alarm.minutes,
+        deviation.unwrap_or_default(),
+        shown(alarm.absolute_deviation),
+        alarm.tolerance,
+        alarm.generation
+    )
 }
 
-impl Alarm {
-    /// One line: when (UTC), what and by which tolerance.
-    pub(super) fn line(&self) -> String {
-        let sign = if self.up { '+' } else { '-' };
-        let deviation =
-            self.deviation.map(|deviation| format!("{sign}{:.4}% ", deviation * 100.0)).unwrap_or_default();
-        let time = clock(self.time);
-        format!(
-            "{time}  {}  {}m  {deviation}({sign}{:.4})  tolerance {}  gen {}",
-            self.entity, self.minutes, self.absolute, self.tolerance, self.generation
-        )
-    }
+/// Near enough for the few places on a screen.
+fn shown(nanos: i64) -> f64 {
+    nanos as f64 / NANO as f64
 }
 
-/// Hours, minutes and seconds (UTC) of a time in seconds since 1970.
-fn clock(time: f64) -> String {
-    // A cast of a float saturates, and no record has a time that it would have to.
-    #[allow(clippy::cast_possible_truncation)]
-    let seconds = (time as i64).rem_euclid(86_400);
+/// Hours, minutes and seconds (UTC) of an event time.
+fn clock(time: i64) -> String {
+    let seconds = (time / NANO).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
@@ -84,23 +73,23 @@ pub(super) struct Cell {
 
 #[derive(Debug, Default)]
 struct Entity {
-    price: Option<f64>,
+    price: Option<i64>,
     averages: HashMap<u32, Averages>,
 }
 
 #[derive(Debug, Default)]
 struct Averages {
-    last: Option<f64>,
-    previous: Option<f64>,
-    time: f64,
-    alarm_time: Option<f64>,
+    last: Option<i64>,
+    previous: Option<i64>,
+    time: i64,
+    alarm_time: Option<i64>,
 }
 
 /// The newest of everything.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entities: HashMap<String, Entity>,
-    alarms: VecDeque<Alarm>,
+    alarms: VecDeque<AlarmRecord>,
     alarm_count: usize,
 }
 
@@ -108,16 +97,16 @@ impl Table {
     /// Takes a record, in the order in which it was written.
     pub(super) fn take(&mut self, event: Event) {
         match event {
-            Event::Quote { entity, price } => {
-                if let Some(entity) = self.entity(&entity) {
-                    entity.price = Some(price);
+            Event::Quote(quote) => {
+                if let Some(entity) = self.entity(&quote.entity) {
+                    entity.price = Some(quote.price);
                 }
             }
-            Event::Average { entity, minutes, average, time } => {
-                if let Some(entity) = self.entity(&entity) {
-                    let averages = entity.averages.entry(minutes).or_default();
-                    averages.previous = averages.last.replace(average);
-                    averages.time = time;
+            Event::Average(record) => {
+                if let Some(entity) = self.entity(&record.entity) {
+                    let averages = entity.averages.entry(record.minutes).or_default();
+                    averages.previous = averages.last.replace(record.average);
+                    averages.time = record.time;
                 }
             }
             Event::Alarm(alarm) => {
@@ -139,7 +128,7 @@ impl Table {
     }
 
     /// The latest alarms, the newest first.
-    pub(super) fn alarms(&self) -> impl Iterator<Item = &Alarm> {
+    pub(super) fn alarms(&self) -> impl Iterator<Item = &AlarmRecord> {
         self.alarms.iter()
     }
 
@@ -172,7 +161,7 @@ impl Table {
             entity: name.to_owned(),
             price: entity
                 .and_then(|entity| entity.price)
-                .map(|price| format!("{price:.2}"))
+                .map(|price| format!("{:.2}", shown(price)))
                 .unwrap_or_default(),
             cells: cells.collect(),
         }
@@ -184,12 +173,14 @@ impl Cell {
         let last = averages.and_then(|averages| averages.last);
         let previous = averages.and_then(|averages| averages.previous);
         let deviation = last.zip(previous).map(|(last, previous)| match tolerance.bound {
-            Bound::Absolute(_) => format!("{:+.4}", last - previous),
-            Bound::Relative(_) if previous == 0.0 => String::new(),
-            Bound::Relative(_) => format!("{:+.4}%", (last - previous) / previous.abs() * 100.0),
+            Bound::Absolute(_) => format!("{:+.4}", shown(last - previous)),
+            Bound::Relative(_) if previous == 0 => String::new(),
+            Bound::Relative(_) => {
+                format!("{:+.4}%", shown(last - previous) / shown(previous).abs() * 100.0)
+            }
         });
         Self {
-            average: last.map(|last| format!("{last:.4}")).unwrap_or_default(),
+            average: last.map(|last| format!("{:.4}", shown(last))).unwrap_or_default(),
             deviation: deviation.unwrap_or_default(),
             tolerance: tolerance.text.clone(),
             alarmed: averages.is_some_and(|averages| averages.alarm_time == Some(averages.time)),
@@ -205,7 +196,7 @@ fn tolerance<'a>(spec: &'a Spec, entity: &str, minutes: u32) -> Option<&'a Toler
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
@@ -225,21 +216,32 @@ mod tests {
         )
     }
 
-    fn average(entity: &str, minutes: u32, average: f64, time: f64) -> Event {
-        Event::Average { entity: entity.into(), minutes, average, time }
+    pub(in super::super) fn quote(entity: &str, price: f64) -> Event {
+        let value = format!(
+            r#"{{"entityname":"{entity}","currentstockprice":{price},"lastupdatedate":1,"isduplicate":false}}"#
+        );
+        Event::Quote(DeduplicatedRecord::parse(value.as_bytes()).unwrap())
     }
 
-    fn alarm(entity: &str, time: f64) -> Event {
-        Event::Alarm(Alarm {
+    pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> Event {
+        let (average, time) = (average * NANO, time * NANO);
+        Event::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
+    }
+
+    fn alarm(entity: &str, time: i64) -> AlarmRecord {
+        AlarmRecord {
             entity: entity.into(),
             minutes: 1,
-            deviation: Some(0.02),
-            absolute: 2.0,
-            up: true,
+            deviation: Some(NANO / 50),
+            absolute_deviation: 2 * NANO,
+            direction: Direction::Up,
+            average: 102 * NANO,
+            previous_average: 100 * NANO,
             tolerance: "1%".into(),
             generation: 1,
-            time,
-        })
+            time: time * NANO,
+            id: String::new(),
+        }
     }
 
     #[test]
@@ -255,9 +257,9 @@ mod tests {
     fn a_deviation_is_against_the_average_before_in_the_tolerances_own_terms() {
         let mut table = Table::default();
         for entity in ["a", "b"] {
-            table.take(average(entity, 1, 100.0, 1.0));
-            table.take(average(entity, 5, 50.0, 1.0));
-            table.take(average(entity, 1, 101.0, 2.0));
+            table.take(average(entity, 1, 100, 1));
+            table.take(average(entity, 5, 50, 1));
+            table.take(average(entity, 1, 101, 2));
         }
         let rows = table.rows(&two());
         assert_eq!(
@@ -274,11 +276,11 @@ mod tests {
     #[test]
     fn a_cell_is_alarmed_until_its_next_average() {
         let mut table = Table::default();
-        table.take(average("b", 1, 102.0, 2.0));
-        table.take(alarm("b", 2.0));
+        table.take(average("b", 1, 102, 2));
+        table.take(Event::Alarm(alarm("b", 2)));
         assert!(table.rows(&two())[0].cells[0].alarmed);
         assert!(!table.rows(&two())[0].cells[1].alarmed);
-        table.take(average("b", 1, 102.0, 3.0));
+        table.take(average("b", 1, 102, 3));
         assert!(!table.rows(&two())[0].cells[0].alarmed);
         assert_eq!(table.alarm_count(), 1);
     }
@@ -286,7 +288,7 @@ mod tests {
     #[test]
     fn an_edited_spec_shows_at_once() {
         let mut table = Table::default();
-        table.take(average("a", 1, 100.0, 1.0));
+        table.take(average("a", 1, 100, 1));
         let rows =
             table.rows(&spec("tickers: [{symbol: A, name: a}], windows: [{duration: 1m, tolerance: '3%'}]"));
         assert_eq!(rows.len(), 1);
@@ -298,7 +300,7 @@ mod tests {
     fn a_wildcard_shows_whoever_comes_by_name() {
         let mut table = Table::default();
         for entity in ["z", "a", "c"] {
-            table.take(Event::Quote { entity: entity.into(), price: 1.0 });
+            table.take(quote(entity, 1.0));
         }
         let every = spec("tickers: [{symbol: c}, {symbol: '*'}], source: {external: {}}");
         let names: Vec<_> = table.rows(&every).into_iter().map(|row| row.entity).collect();
@@ -307,18 +309,18 @@ mod tests {
 
     #[test]
     fn an_alarm_is_one_line() {
-        let Event::Alarm(alarm) = alarm("meta", 1_700_000_000.25) else { panic!("no alarm") };
-        assert_eq!(alarm.line(), "22:13:20  meta  1m  +2.0000% (+2.0000)  tolerance 1%  gen 1");
-        let odd = Alarm { deviation: None, up: false, ..alarm };
-        assert_eq!(odd.line(), "22:13:20  meta  1m  (-2.0000)  tolerance 1%  gen 1");
+        let alarm = alarm("meta", 1_700_000_000);
+        assert_eq!(alarm_line(&alarm), "22:13:20  meta  1m  +2.0000% (+2.0000)  tolerance 1%  gen 1");
+        let odd = AlarmRecord { deviation: None, direction: Direction::Down, ..alarm };
+        assert_eq!(alarm_line(&odd), "22:13:20  meta  1m  (-2.0000)  tolerance 1%  gen 1");
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
         let mut table = Table::default();
         for n in 0..5000 {
-            table.take(Event::Quote { entity: n.to_string(), price: 1.0 });
-            table.take(alarm("a", 1.0));
+            table.take(quote(&n.to_string(), 1.0));
+            table.take(Event::Alarm(alarm("a", 1)));
         }
         assert_eq!(table.entities.len(), ENTITIES);
         assert_eq!((table.alarms().count(), table.alarm_count()), (ALARMS, 5000));

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{FetchError, Quote};
+use super::{FetchError, FetchedQuote};
 
 /// ISO codes have 3 letters.
 const MAX_CURRENCY_BYTES: usize = 16;
@@ -54,7 +54,7 @@ struct Problem {
 ///
 /// # Errors
 /// What the answer says is wrong, or that it is none.
-pub fn read(body: &[u8]) -> Result<Quote, FetchError> {
+pub fn read(body: &[u8]) -> Result<FetchedQuote, FetchError> {
     let answer: Answer<'_> =
         serde_json::from_slice(body).map_err(|error| FetchError::BadBody(short(&error.to_string())))?;
     let Some(chart) = answer.chart.or(answer.finance) else {
@@ -74,7 +74,7 @@ pub fn read(body: &[u8]) -> Result<Quote, FetchError> {
     let currency = currency.and_then(|text| serde_json::from_str::<String>(text.get()).ok());
     let currency = currency.filter(|text| !text.is_empty() && text.len() <= MAX_CURRENCY_BYTES);
     let time = time.ok_or_else(|| FetchError::BadBody("no regularMarketTime".into()))?;
-    Quote::new(price.get(), time.get(), currency)
+    FetchedQuote::new(price.get(), time.get(), currency)
 }
 
 fn problem(error: &RawValue) -> FetchError {

@@ -5,8 +5,8 @@
 
 mod backoff;
 pub mod chart;
+mod fetched;
 mod publish;
-mod quote;
 mod run;
 mod schedule;
 mod simulated;
@@ -19,11 +19,11 @@ use futures::future::BoxFuture;
 use stockwatch_crds::Ticker;
 use tokio::sync::watch;
 
-pub use self::quote::{FetchError, Quote};
+pub use self::fetched::{FetchError, FetchedQuote};
 use crate::config::SpecReceiver;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
-use crate::partition::Owned;
+use crate::ownership::OwnedPartitions;
 
 /// Between the starts of two requests to a real source: at most 10 a second for each process.
 const LEAST_GAP: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ const LEAST_GAP: Duration = Duration::from_millis(100);
 /// Asks for quotes.
 pub trait Source: Send + Sync {
     /// The current quote of a ticker; it must end in bounded time.
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<Quote, FetchError>>;
+    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>>;
 }
 
 /// What the extractor needs of the process.
@@ -42,7 +42,7 @@ pub struct Deps {
     /// Tickers, source and the raw topic's name.
     pub spec: SpecReceiver,
     /// The raw partitions whose tickers are fetched; when its sender is gone, the extractor ends.
-    pub owned: watch::Receiver<Owned>,
+    pub owned: watch::Receiver<OwnedPartitions>,
     /// Counts fetches and quotes.
     pub metrics: Arc<Metrics>,
     /// `true`, or a sender that is gone, ends the extractor.

@@ -30,7 +30,7 @@ pub(super) struct Record {
 }
 
 /// Where raw records go.
-pub(super) trait Sink: Send {
+pub(super) trait Publisher: Send {
     /// Hands a record over without waiting; what becomes of it is counted.
     fn publish(&mut self, record: &Record);
 }
@@ -126,7 +126,7 @@ fn dispose(client: Option<Client>) -> Option<tokio::task::JoinHandle<()>> {
     }))
 }
 
-impl Sink for Producer {
+impl Publisher for Producer {
     fn publish(&mut self, record: &Record) {
         let sent = self.client().and_then(|client| {
             let message = BaseRecord::to(&record.topic)

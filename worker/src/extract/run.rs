@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
+use stockwatch_core::wire::{partition_for_key, raw_key};
 use stockwatch_crds::{Source as SourceSpec, Ticker};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::backoff::{self, Throttle};
-use super::publish::{Record, Sink};
+use super::publish::{Publisher, Record};
 use super::schedule::Schedule;
-use super::{FetchError, LEAST_GAP, Quote, Source};
+use super::{FetchError, FetchedQuote, LEAST_GAP, Source};
 use crate::config::SpecReceiver;
 use crate::metrics::{FetchOutcome, Metrics};
-use crate::partition::{self, Owned};
+use crate::ownership::OwnedPartitions;
 
 /// Requests under way at once: a source that takes 3 s for each answer still gets 10 a second.
 const MAX_IN_FLIGHT: usize = 32;
@@ -45,12 +46,12 @@ struct Failing {
 struct Fetched {
     job: Arc<Job>,
     began: Instant,
-    result: Result<Quote, FetchError>,
+    result: Result<FetchedQuote, FetchError>,
 }
 
 pub(super) struct Extractor<S> {
     spec: SpecReceiver,
-    owned: watch::Receiver<Owned>,
+    owned: watch::Receiver<OwnedPartitions>,
     metrics: Arc<Metrics>,
     sink: S,
     make_source: MakeSource,
@@ -65,11 +66,11 @@ pub(super) struct Extractor<S> {
     in_flight: FuturesUnordered<BoxFuture<'static, Fetched>>,
 }
 
-impl<S: Sink> Extractor<S> {
+impl<S: Publisher> Extractor<S> {
     /// `unix_time` is now, since 1970.
     pub(super) fn new(
         spec: SpecReceiver,
-        owned: watch::Receiver<Owned>,
+        owned: watch::Receiver<OwnedPartitions>,
         metrics: Arc<Metrics>,
         sink: S,
         make_source: MakeSource,
@@ -256,12 +257,12 @@ fn same_source(one: &SourceSpec, other: &SourceSpec) -> bool {
 }
 
 /// The ticker's job under its symbol, if this process owns its partition.
-fn job(ticker: &Ticker, owned: &Owned) -> Option<(String, Arc<Job>)> {
+fn job(ticker: &Ticker, owned: &OwnedPartitions) -> Option<(String, Arc<Job>)> {
     if owned.partition_count < 1 {
         return None;
     }
-    let key = serde_json::to_string(&ticker.entity).ok()?;
-    let partition = partition::of_key(key.as_bytes(), owned.partition_count);
+    let key = raw_key(&ticker.entity);
+    let partition = partition_for_key(key.as_bytes(), owned.partition_count);
     let job = Job { ticker: ticker.clone(), key, partition };
     owned.partitions.contains(&partition).then(|| (ticker.symbol.clone(), Arc::new(job)))
 }

@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, Quote, Source};
+use super::{FetchError, FetchedQuote, Source};
 
 /// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).
 const OCTAVES: [(i64, i64); 4] =
@@ -27,12 +27,12 @@ impl Simulated {
 }
 
 impl Source for Simulated {
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<Quote, FetchError>> {
+    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>> {
         let millis = i64::try_from((self.unix_time)().as_millis()).unwrap_or(i64::MAX);
         let cents = cents(self.seed, &ticker.entity, millis);
         let price = format!("{}.{:02}", cents / 100, cents % 100);
         let time = format!("{}.{:03}", millis / 1000, millis % 1000);
-        ready(Quote::new(&price, &time, Some("USD".into()))).boxed()
+        ready(FetchedQuote::new(&price, &time, Some("USD".into()))).boxed()
     }
 }
 

@@ -8,7 +8,7 @@ use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, Quote, Source, chart};
+use super::{FetchError, FetchedQuote, Source, chart};
 
 /// Without a browser's name every answer is 429.
 const USER_AGENT: &str =
@@ -55,7 +55,7 @@ impl Yahoo {
         url
     }
 
-    async fn fetch(&self, symbol: &str) -> Result<Quote, FetchError> {
+    async fn fetch(&self, symbol: &str) -> Result<FetchedQuote, FetchError> {
         let request = self.client.get(self.url(symbol)).header(ACCEPT, "application/json");
         let response = request.send().await.map_err(|error| failure(&error))?;
         let status = response.status();
@@ -72,7 +72,7 @@ impl Yahoo {
 }
 
 impl Source for Yahoo {
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<Quote, FetchError>> {
+    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>> {
         self.fetch(&ticker.symbol).boxed()
     }
 }

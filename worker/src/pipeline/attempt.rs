@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset};
+use stockwatch_core::checkpoint::TableReader;
+use stockwatch_core::replay::{Plan, Replay};
+use stockwatch_core::wire::{CommitMetadata, Committed, OffsetRecord};
+use stockwatch_core::{Backfill, Partition, ShapeChange};
 
 use super::reader::{CALL_TIMEOUT, Range, Reader};
 use super::restore::{Clients, Context, RestoreError, raw_record};
 use super::transaction::fence;
-use crate::checkpoint::{OffsetRecord, TableReader};
-use crate::process::{Older, Partition, Taken};
-use crate::replay::{CommitMetadata, Committed, Plan, Replay};
 
 /// What a transaction left open for so long is taken for a dead process's.
 const DEAD_AFTER: Duration = Duration::from_millis(500);
@@ -211,11 +212,13 @@ impl Session<'_> {
         }
     }
 
-    fn reshape(&self, replay: &mut Replay, taken: Taken) -> Result<(), RestoreError> {
-        // The other reader is in the middle of its range.
-        let reader = self.context.open("read_committed")?;
-        let older = self.older(&reader, &replay.partition, &taken)?;
-        replay.partition.take(taken, &older, 0);
+    fn reshape(&self, replay: &mut Replay, taken: ShapeChange) -> Result<(), RestoreError> {
+        let mut older = Backfill::new();
+        if replay.partition.backfill_since(&taken.shape, taken.epoch).is_some() {
+            // The other reader is in the middle of its range.
+            older = self.older(&self.context.open("read_committed")?, &replay.partition, &taken)?;
+        }
+        replay.partition.apply_shape(taken, &older, 0);
         Ok(())
     }
 
@@ -224,10 +227,10 @@ impl Session<'_> {
         &self,
         reader: &Reader,
         partition: &Partition,
-        taken: &Taken,
-    ) -> Result<Older, RestoreError> {
-        let mut older = Older::new();
-        let Some(since) = partition.wants_older(&taken.shape, taken.epoch) else { return Ok(older) };
+        taken: &ShapeChange,
+    ) -> Result<Backfill, RestoreError> {
+        let mut older = Backfill::new();
+        let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return Ok(older) };
         let raw = &self.context.raw;
         let number = partition.number;
         let from = reader.first_since(raw, number, since).map_err(|source| RestoreError::Bounds {
@@ -238,7 +241,7 @@ impl Session<'_> {
         let Some(from) = from else { return Ok(older) };
         reader.read(raw, &[Range { partition: number, from, to: taken.offset }], |_, message| {
             self.check_wanted()?;
-            partition.note_older(&raw_record(message), &taken.shape, taken.epoch, &mut older);
+            partition.note_backfill(&raw_record(message), &taken.shape, taken.epoch, &mut older);
             Ok(())
         })?;
         Ok(older)

@@ -32,7 +32,7 @@ use crate::config::SpecReceiver;
 use crate::health::Health;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
-use crate::partition::Owned;
+use crate::ownership::OwnedPartitions;
 use crate::topics::{RawPartitions, TopicsError};
 
 /// Between attempts to connect.
@@ -56,7 +56,7 @@ pub struct Settings {
     /// Counted into.
     pub metrics: Arc<Metrics>,
     /// Told which partitions are owned and restored.
-    pub owned: watch::Sender<Owned>,
+    pub owned: watch::Sender<OwnedPartitions>,
     /// Whether topics that are missing at the start are created.
     pub create_topics: bool,
     /// Set from outside to end.

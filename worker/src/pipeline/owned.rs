@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::process::{Partition, Removed, Shape};
+use stockwatch_core::{Partition, Removed, Shape};
 
 /// How far an owned partition has come.
 #[derive(Debug)]

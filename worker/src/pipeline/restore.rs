@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::Message;
 use rdkafka::error::KafkaError;
+use stockwatch_core::checkpoint::Corrupt;
+use stockwatch_core::wire::RawRecord;
+use stockwatch_core::{Partition, Removed, Shape};
 
 use super::attempt::Session;
 use super::reader::Reader;
-use crate::checkpoint::Corrupt;
 use crate::kafka::{Connection, KafkaContext};
 use crate::metrics::Metrics;
-use crate::process::{Partition, RawRecord, Removed, Shape};
 
 /// Between attempts.
 const RETRY: [Duration; 4] =
@@ -160,10 +161,10 @@ fn attempt_once(
             Ok(Done::Restored { ticket, partitions: restored? })
         }
         Some(Job::Reshape { mut partition, shape, .. }) => {
-            let taken = partition.would_take(shape.clone());
+            let taken = partition.next_change(shape.clone());
             match session.older(&clients.committed, &partition, &taken) {
                 Ok(older) => {
-                    let removed = partition.take(taken, &older, 0);
+                    let removed = partition.apply_shape(taken, &older, 0);
                     Ok(Done::Reshaped { ticket, partition, removed })
                 }
                 Err(error) => {

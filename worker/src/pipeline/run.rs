@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use stockwatch_core::Encoder;
 
 use super::group::{self, GroupContext, Rebalance};
 use super::owned::{Slots, State};
@@ -16,8 +17,7 @@ use super::transaction::{Failure, Producers};
 use super::{Error, Past, SessionError, Settings};
 use crate::config::SpecReceiver;
 use crate::kafka::{self, KafkaContext};
-use crate::partition::Owned;
-use crate::process::Encoder;
+use crate::ownership::OwnedPartitions;
 
 /// Between two commits at least, when there is little to do: each costs a few requests.
 const LEAST_GAP: Duration = Duration::from_millis(1);
@@ -330,15 +330,15 @@ impl Loop<'_> {
             match self.rules.change(partition.shape()) {
                 Change::None => {}
                 Change::Retune(shape) => {
-                    partition.retune(shape);
+                    partition.replace_tolerances(shape);
                     slot.due.shape = true;
                 }
                 Change::Take(shape) => {
-                    let taken = partition.would_take(shape.clone());
-                    if partition.wants_older(&shape, taken.epoch).is_some() {
+                    let taken = partition.next_change(shape.clone());
+                    if partition.backfill_since(&shape, taken.epoch).is_some() {
                         away.push((number, shape));
                     } else {
-                        slot.due.removed.extend(partition.take(taken, &Default::default(), 0));
+                        slot.due.removed.extend(partition.apply_shape(taken, &Default::default(), 0));
                         slot.due.shape = true;
                     }
                 }
@@ -382,7 +382,7 @@ impl Loop<'_> {
     }
 
     pub(super) fn publish_owned(&self) {
-        let owned = Owned {
+        let owned = OwnedPartitions {
             partition_count: self.topology.raw_partitions,
             partitions: self.slots.active_numbers().collect(),
         };

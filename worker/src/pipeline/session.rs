@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
+use stockwatch_core::Encoder;
 use stockwatch_crds::Topics;
 
 use super::owned::Slots;
@@ -16,7 +17,6 @@ use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
 use super::transaction::Producers;
 use super::{Error, Past, SessionError, Settings, group, restore};
 use crate::kafka::KafkaContext;
-use crate::process::Encoder;
 use crate::topics;
 
 /// Between two questions to brokers that did not answer.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResourceResult, ResourceSpecifier};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use stockwatch_core::OutputTopic;
 use stockwatch_crds::{Topic, Topics};
 
 use crate::kafka::{self, Connection, KafkaContext};
-use crate::process::Stream;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Kafka's own default of `max.message.bytes`, taken where the setting may not be read.
@@ -140,11 +140,11 @@ impl Topology {
     }
 
     /// Where records of a stream go.
-    pub(super) fn output(&self, stream: Stream) -> &Output {
-        match stream {
-            Stream::Deduplicated => &self.deduplicated,
-            Stream::Averages => &self.averages,
-            Stream::Alarms => &self.alarms,
+    pub(super) fn output(&self, topic: OutputTopic) -> &Output {
+        match topic {
+            OutputTopic::Deduplicated => &self.deduplicated,
+            OutputTopic::Averages => &self.averages,
+            OutputTopic::Alarms => &self.alarms,
         }
     }
 

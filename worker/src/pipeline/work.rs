@@ -6,7 +6,8 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, OwnedHeaders};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use sha2::{Digest, Sha256};
+use stockwatch_core::wire::{CommitMetadata, DeadLetter, DeadLetterReason, RawRecord};
+use stockwatch_core::{Effect, OutputSender, OutputTopic, Partition, checkpoint};
 
 use super::SessionError;
 use super::group;
@@ -16,9 +17,7 @@ use super::run::{Doubt, Loop, Open, Step};
 use super::session::open_producers;
 use super::topology::Topology;
 use super::transaction::{Failure, Producers};
-use crate::checkpoint::{self, OFFSET_KEY, OffsetRecord, SHAPE_KEY};
-use crate::process::{Bad, Effect, Partition, RawRecord, Sink, Stream, push_hex};
-use crate::replay::CommitMetadata;
+use crate::metrics::ReasonLabel;
 
 /// A transaction is committed at this size.
 const MOST_QUOTES: usize = 10_000;
@@ -31,15 +30,12 @@ const CHECKPOINT_BYTES: usize = 16 * 1024;
 const CHECKPOINT_BYTES_PER_QUOTE: usize = 40;
 /// On the way out a partition may write so much.
 const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
-/// A larger shape record is not kept: all is checkpointed, so that its history can be dropped.
-const MOST_SHAPE_BYTES: usize = 512 * 1024;
 
 impl Loop<'_> {
     /// Begins a transaction unless one is open, and writes what partitions have become since the last one.
     pub(super) fn begin(&mut self) -> Result<(), Step> {
         self.producers.begin()?;
         let table = &self.topology.table.name;
-        let now = u64::MAX;
         for (partition, due) in self.slots.all_active() {
             if !due.shape {
                 continue;
@@ -48,14 +44,8 @@ impl Loop<'_> {
             let mut put = put(&self.producers, table, number);
             checkpoint::write_removed(&due.removed, &mut put)?;
             due.removed.clear();
-            let mut record = checkpoint::shape_record(partition);
-            if record.as_ref().is_some_and(|r| r.len() > MOST_SHAPE_BYTES) {
-                checkpoint::write_due(partition, now, 0, usize::MAX, &mut put)?;
-                partition.prune_history();
-                record = checkpoint::shape_record(partition);
-            }
-            put(SHAPE_KEY.as_bytes(), record.as_deref())?;
-            put(OFFSET_KEY.as_bytes(), Some(&offset_record(partition)))?;
+            checkpoint::write_shapes(partition, &mut put)?;
+            checkpoint::write_offset(partition, &mut put)?;
             due.shape = false;
             due.offset = true;
         }
@@ -89,7 +79,7 @@ impl Loop<'_> {
             bytes: 0,
             refused: false,
         };
-        match partition.absorb(&record, now) {
+        match partition.process(&record, now) {
             Effect::Accepted(accepted) => {
                 metrics.quotes_accepted.inc();
                 if accepted.late {
@@ -101,7 +91,7 @@ impl Loop<'_> {
                 let (bytes, refused) = (outputs.bytes, outputs.refused);
                 self.open.bytes += bytes;
                 if refused {
-                    self.open.bytes += self.dead_letter(number, &record, Bad::Unwritable)?;
+                    self.open.bytes += self.dead_letter(number, &record, DeadLetterReason::Unwritable)?;
                 }
             }
             Effect::Duplicate => {
@@ -125,31 +115,28 @@ impl Loop<'_> {
     }
 
     /// Passes a record on unchanged with the reason; gives its size.
-    fn dead_letter(&self, number: i32, record: &RawRecord<'_>, reason: Bad) -> Result<usize, Step> {
-        self.settings.metrics.dead_letters.get_or_create(&reason).inc();
+    fn dead_letter(
+        &self,
+        number: i32,
+        record: &RawRecord<'_>,
+        reason: DeadLetterReason,
+    ) -> Result<usize, Step> {
+        self.settings.metrics.dead_letters.get_or_create(&ReasonLabel(reason)).inc();
         tracing::debug!(partition = number, offset = record.offset, reason = reason.as_str(), "dead letter");
         let output = &self.topology.dead_letter;
-        let mut headers = OwnedHeaders::new_with_capacity(6);
-        for (key, value) in [
-            ("stockwatch-reason", reason.as_str()),
-            ("stockwatch-topic", &self.raw),
-            ("stockwatch-partition", &number.to_string()),
-            ("stockwatch-offset", &record.offset.to_string()),
-        ] {
+        let letter = DeadLetter::new(reason, &self.raw, number, record, output.max_bytes);
+        let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len());
+        for (key, value) in &letter.headers {
             headers = headers.insert(Header { key, value: Some(value) });
         }
-        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        let (mut key, mut value) = (record.key, record.value);
-        if size > output.max_bytes {
-            let mut digest = Vec::with_capacity(64);
-            push_hex(&mut digest, &Sha256::digest(record.value.unwrap_or_default()));
-            let length = record.value.map_or(0, <[u8]>::len).to_string();
-            headers = headers.insert(Header { key: "stockwatch-size", value: Some(&length) });
-            headers = headers.insert(Header { key: "stockwatch-sha256", value: Some(&digest) });
-            (key, value) = (None, None);
-        }
-        self.producers.send(&output.name, output.partition(number), key, value, Some(headers))?;
-        Ok(size)
+        self.producers.send(
+            &output.name,
+            output.partition(number),
+            letter.key,
+            letter.value,
+            Some(headers),
+        )?;
+        Ok(record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len))
     }
 
     /// Whether the open transaction is to be committed whatever waits.
@@ -178,6 +165,10 @@ impl Loop<'_> {
             let number = partition.number;
             let mut put = put(&self.producers, &self.topology.table.name, number);
             let (bytes, records) = checkpoint::write_due(partition, now, age, budget, &mut put)?;
+            if partition.recorded.has_changes && (age == 0 || due.released) {
+                // Whoever comes next may be of an older release, which reads whole records only.
+                checkpoint::write_whole_shapes(partition, &mut put)?;
+            }
             let stale = due.noted.is_none_or(|(offset, at)| {
                 offset < partition.next_offset && now.saturating_sub(at) >= CHECKPOINT_AGE
             });
@@ -185,8 +176,7 @@ impl Loop<'_> {
                 // Before the first record there is nothing that would tell this topic from another.
                 due.noted = (partition.last_timestamp >= 0).then_some((partition.next_offset, now));
                 partition.prune_history();
-                let record = offset_record(partition);
-                put(OFFSET_KEY.as_bytes(), Some(&record))?;
+                checkpoint::write_offset(partition, &mut put)?;
                 due.offset = true;
                 metrics.checkpoints.inc_by(records);
                 metrics.checkpoint_bytes.inc_by(bytes as u64);
@@ -220,7 +210,7 @@ impl Loop<'_> {
                 };
                 let mut element = offsets.add_partition(&self.raw, partition.number);
                 element.set_offset(Offset::Offset(partition.next_offset)).map_err(unusable)?;
-                element.set_metadata(serde_json::to_string(&metadata).unwrap_or_default());
+                element.set_metadata(metadata.encode());
             }
         }
         let Some(group) = self.consumer.group_metadata() else {
@@ -324,15 +314,6 @@ fn put<'a>(
     move |key, value| producers.send(table, number, Some(key), value, None)
 }
 
-fn offset_record(partition: &Partition) -> Vec<u8> {
-    let record = OffsetRecord {
-        offset: partition.next_offset,
-        replay: partition.replay_from(),
-        timestamp: partition.last_timestamp,
-    };
-    serde_json::to_vec(&record).unwrap_or_default() // numbers only: cannot fail
-}
-
 /// Adds output records of one raw partition to the open transaction.
 struct Outputs<'a> {
     producers: &'a Producers,
@@ -343,11 +324,11 @@ struct Outputs<'a> {
     refused: bool,
 }
 
-impl Sink for Outputs<'_> {
+impl OutputSender for Outputs<'_> {
     type Error = Step;
 
-    fn send(&mut self, stream: Stream, key: &[u8], value: &[u8]) -> Result<(), Step> {
-        let output = self.topology.output(stream);
+    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Step> {
+        let output = self.topology.output(topic);
         let size = key.len() + value.len();
         if size > output.max_bytes {
             self.refused = true;

@@ -14,7 +14,7 @@ use crate::topics::tests::kafka;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-type Answer = dyn Fn(&str) -> (Duration, Result<Quote, FetchError>) + Send + Sync;
+type Answer = dyn Fn(&str) -> (Duration, Result<FetchedQuote, FetchError>) + Send + Sync;
 
 /// A source that writes down who asked when.
 struct Fake {
@@ -26,7 +26,7 @@ struct Fake {
 
 impl Fake {
     fn new(
-        answer: impl Fn(&str) -> (Duration, Result<Quote, FetchError>) + Send + Sync + 'static,
+        answer: impl Fn(&str) -> (Duration, Result<FetchedQuote, FetchError>) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             calls: Mutex::default(),
@@ -54,7 +54,7 @@ impl Fake {
 }
 
 impl Source for Fake {
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<Quote, FetchError>> {
+    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>> {
         async move {
             self.calls.lock().unwrap().push((Instant::now(), ticker.symbol.clone()));
             let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
@@ -71,14 +71,14 @@ impl Source for Fake {
 #[derive(Clone, Default)]
 struct Records(Arc<Mutex<Vec<Record>>>);
 
-impl Sink for Records {
+impl Publisher for Records {
     fn publish(&mut self, record: &Record) {
         self.0.lock().unwrap().push(record.clone());
     }
 }
 
-fn quote() -> Result<Quote, FetchError> {
-    Quote::new("512.34", "1700000000", Some("USD".into()))
+fn quote() -> Result<FetchedQuote, FetchError> {
+    FetchedQuote::new("512.34", "1700000000", Some("USD".into()))
 }
 
 fn spec(count: usize) -> Spec {
@@ -100,21 +100,21 @@ fn live(spec: Spec) -> Arc<LiveSpec> {
     Arc::new(LiveSpec { uid: String::new(), generation: None, revision: 1, spec, ignored: vec![] })
 }
 
-fn owned(count: i32, partitions: impl IntoIterator<Item = i32>) -> Owned {
-    Owned { partition_count: count, partitions: partitions.into_iter().collect() }
+fn owned(count: i32, partitions: impl IntoIterator<Item = i32>) -> OwnedPartitions {
+    OwnedPartitions { partition_count: count, partitions: partitions.into_iter().collect() }
 }
 
 /// An extractor that runs beside the test.
 struct Running {
     spec: watch::Sender<Arc<LiveSpec>>,
-    owned: watch::Sender<Owned>,
+    owned: watch::Sender<OwnedPartitions>,
     stop: watch::Sender<bool>,
     metrics: Arc<Metrics>,
     records: Records,
     task: JoinHandle<Records>,
 }
 
-fn start(source: &Arc<Fake>, spec: Spec, owned: Owned) -> Running {
+fn start(source: &Arc<Fake>, spec: Spec, owned: OwnedPartitions) -> Running {
     let (spec, spec_receiver) = watch::channel(live(spec));
     let (owned, owned_receiver) = watch::channel(owned);
     let (stop, stop_receiver) = watch::channel(false);
@@ -147,14 +147,14 @@ async fn just_the_tickers_of_owned_partitions_are_fetched_and_go_there() {
     let mine: BTreeSet<String> = spec
         .tickers
         .iter()
-        .filter(|ticker| [1, 4].contains(&partition::of_key(format!("{:?}", ticker.entity).as_bytes(), 6)))
+        .filter(|ticker| [1, 4].contains(&partition_for_key(format!("{:?}", ticker.entity).as_bytes(), 6)))
         .map(|ticker| ticker.symbol.clone())
         .collect();
     assert!(mine.len() > 5 && mine.len() < 40);
     assert_eq!(source.count().into_keys().collect::<BTreeSet<_>>(), mine);
     assert_eq!(running.metrics.tickers_owned.get(), i64::try_from(mine.len()).unwrap());
     for record in running.records.0.lock().unwrap().iter() {
-        assert_eq!(record.partition, partition::of_key(record.key.as_bytes(), 6));
+        assert_eq!(record.partition, partition_for_key(record.key.as_bytes(), 6));
         assert_eq!(record.topic, "raw");
         let value: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
         assert_eq!(value["entityname"].to_string(), record.key);
@@ -164,7 +164,7 @@ async fn just_the_tickers_of_owned_partitions_are_fetched_and_go_there() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_fetched_before_the_partitions_are_known() {
     let source = Fake::good();
-    let running = start(&source, spec(5), Owned::default());
+    let running = start(&source, spec(5), OwnedPartitions::default());
     sleep(2 * MINUTE).await;
     assert!(source.calls().is_empty());
     running.owned.send_replace(owned(1, [0]));

@@ -10,17 +10,17 @@ fn ticker(symbol: &str) -> Ticker {
 }
 
 /// The answer to one request, whatever it asks.
-async fn fetch(answer: ResponseTemplate) -> Result<Quote, FetchError> {
+async fn fetch(answer: ResponseTemplate) -> Result<FetchedQuote, FetchError> {
     let server = MockServer::start().await;
     Mock::given(method("GET")).respond_with(answer).mount(&server).await;
     Yahoo::new(&server.uri()).unwrap().quote(&ticker("META")).await
 }
 
-async fn fetch_body(body: &str) -> Result<Quote, FetchError> {
+async fn fetch_body(body: &str) -> Result<FetchedQuote, FetchError> {
     fetch(ResponseTemplate::new(200).set_body_raw(body, "application/json")).await
 }
 
-fn written(quote: &Quote) -> String {
+fn written(quote: &FetchedQuote) -> String {
     String::from_utf8(quote.to_json(&ticker("META")).unwrap()).unwrap()
 }
 

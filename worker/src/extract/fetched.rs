@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::value::RawValue;
+use stockwatch_core::wire::RawQuote;
 use stockwatch_crds::Ticker;
 
 use crate::metrics::FetchOutcome;
@@ -13,13 +13,13 @@ const MAX_NUMBER_BYTES: usize = 40;
 
 /// A price at a time, both as the source wrote them: they never pass through a float.
 #[derive(Debug, Clone)]
-pub struct Quote {
+pub struct FetchedQuote {
     pub(super) price: Box<RawValue>,
     pub(super) time: Box<RawValue>,
     currency: Option<String>,
 }
 
-impl Quote {
+impl FetchedQuote {
     /// From the texts of two JSON numbers, the price in `currency` and the time in seconds since 1970.
     pub fn new(price: &str, time: &str, currency: Option<String>) -> Result<Self, FetchError> {
         let price = number(price).ok_or(FetchError::NoPrice)?;
@@ -32,25 +32,14 @@ impl Quote {
     /// # Errors
     /// None in practice: texts and numbers can always be written.
     pub fn to_json(&self, ticker: &Ticker) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&RawRecord {
-            entityname: &ticker.entity,
-            currentstockprice: &self.price,
-            lastupdatedate: &self.time,
+        serde_json::to_vec(&RawQuote {
+            entity: &ticker.entity,
+            price: &self.price,
+            time: &self.time,
             symbol: &ticker.symbol,
             currency: self.currency.as_deref(),
         })
     }
-}
-
-/// The first three are the old system's, in its order.
-#[derive(Serialize)]
-struct RawRecord<'a> {
-    entityname: &'a str,
-    currentstockprice: &'a RawValue,
-    lastupdatedate: &'a RawValue,
-    symbol: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    currency: Option<&'a str>,
 }
 
 /// The text of a finite JSON number of sensible length.
@@ -136,12 +125,12 @@ mod tests {
 
     #[test]
     fn the_raw_value_keeps_every_digit_and_the_old_order() {
-        let quote = Quote::new("512.340000000000000000001", "1700000000", Some("GBp".into())).unwrap();
+        let quote = FetchedQuote::new("512.340000000000000000001", "1700000000", Some("GBp".into())).unwrap();
         assert_eq!(
             String::from_utf8(quote.to_json(&ticker()).unwrap()).unwrap(),
             r#"{"entityname":"meta \"x\"","currentstockprice":512.340000000000000000001,"lastupdatedate":1700000000,"symbol":"META","currency":"GBp"}"#
         );
-        let quote = Quote::new("1", "1700000000.5", None).unwrap();
+        let quote = FetchedQuote::new("1", "1700000000.5", None).unwrap();
         assert!(!String::from_utf8(quote.to_json(&ticker()).unwrap()).unwrap().contains("currency"));
     }
 
@@ -150,8 +139,8 @@ mod tests {
         for text in
             ["\"Infinity\"", "\"512.3\"", "null", "{}", "NaN", "1e999", "", &"9".repeat(41), "inf", "+1"]
         {
-            assert_eq!(Quote::new(text, "1", None).unwrap_err(), FetchError::NoPrice, "{text}");
+            assert_eq!(FetchedQuote::new(text, "1", None).unwrap_err(), FetchError::NoPrice, "{text}");
         }
-        assert!(Quote::new("-37.63", "1", None).is_ok(), "oil was sold at that");
+        assert!(FetchedQuote::new("-37.63", "1", None).is_ok(), "oil was sold at that");
     }
 }

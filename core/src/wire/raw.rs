@@ -1,14 +1,16 @@
-//! A raw record's value as a quote, or the reason why it is none.
+//! Records of `raw-input`: a quote, or the reason why there is none.
 
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::NANO;
-use super::decimal::parse_nanos;
+use super::dead_letter::DeadLetterReason;
 use super::scan::{Flat, flat};
+use crate::NANO;
+use crate::decimal::parse_nanos;
 
 /// A larger value is bad: it would have to be kept for each entity.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;
@@ -19,64 +21,61 @@ pub(crate) const MAX_PRICE: i128 = 9_000_000_000 * NANO as i128;
 /// A time of this many seconds or more is one in milliseconds.
 const MILLISECONDS_FROM: i128 = 100_000_000_000 * NANO as i128;
 /// Event times may be this much ahead of the record's own timestamp.
-pub(super) const MAX_AHEAD: i64 = 300 * NANO;
+pub(crate) const MAX_AHEAD: i64 = 300 * NANO;
 
-/// Why a record is no quote: the reason in the dead letter's header and in the metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the labels say it")]
-pub enum Bad {
-    ValueTooLarge,
-    NotJson,
-    NotAnObject,
-    NoEntity,
-    NameTooLong,
-    NoPrice,
-    PriceNotFinite,
-    PriceOutOfRange,
-    NoTime,
-    TimeInMilliseconds,
-    TimeInFuture,
-    TimeOutOfRange,
-    Unwritable,
+/// A record of the raw topic.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRecord<'a> {
+    /// As written; it only routes.
+    pub key: Option<&'a [u8]>,
+    /// `None` for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The record's own timestamp in ms; negative if it has none.
+    pub timestamp: i64,
+    /// Its offset.
+    pub offset: i64,
 }
 
-impl Bad {
-    /// Every reason, in the order in which they are looked for; the last one is that a good quote's
-    /// deduplicated record is larger than its topic takes.
-    pub const ALL: [Self; 13] = [
-        Self::ValueTooLarge,
-        Self::NotJson,
-        Self::NotAnObject,
-        Self::NoEntity,
-        Self::NameTooLong,
-        Self::NoPrice,
-        Self::PriceNotFinite,
-        Self::PriceOutOfRange,
-        Self::NoTime,
-        Self::TimeInMilliseconds,
-        Self::TimeInFuture,
-        Self::TimeOutOfRange,
-        Self::Unwritable,
-    ];
+/// Returns the key of a raw record of `entity`: a JSON string.
+pub fn raw_key(entity: &str) -> String {
+    serde_json::Value::from(entity).to_string()
+}
 
-    /// The reason as written on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ValueTooLarge => "value_too_large",
-            Self::NotJson => "not_json",
-            Self::NotAnObject => "not_an_object",
-            Self::NoEntity => "no_entity",
-            Self::NameTooLong => "name_too_long",
-            Self::NoPrice => "no_price",
-            Self::PriceNotFinite => "price_not_finite",
-            Self::PriceOutOfRange => "price_out_of_range",
-            Self::NoTime => "no_time",
-            Self::TimeInMilliseconds => "time_in_milliseconds",
-            Self::TimeInFuture => "time_in_future",
-            Self::TimeOutOfRange => "time_out_of_range",
-            Self::Unwritable => "unwritable",
-        }
-    }
+/// The value of a raw record as the extractor writes it. The first three fields are the old system's, in its order;
+/// price and time are JSON numbers as their source wrote them.
+///
+/// ```
+/// use stockwatch_core::wire::{Quote, RawQuote};
+///
+/// let number = |text: &str| serde_json::value::RawValue::from_string(text.to_owned());
+/// let (price, time) = (number("512.34")?, number("1700000000")?);
+/// let quote = RawQuote { entity: "meta", price: &price, time: &time, symbol: "META", currency: Some("USD") };
+/// let value = serde_json::to_vec(&quote)?;
+/// assert_eq!(
+///     String::from_utf8_lossy(&value),
+///     r#"{"entityname":"meta","currentstockprice":512.34,"lastupdatedate":1700000000,"symbol":"META","currency":"USD"}"#
+/// );
+/// let quote = Quote::read(&value).expect("it is a quote");
+/// assert_eq!(quote.entity, "meta");
+/// assert_eq!(quote.price_and_time(1_700_000_000_000), Ok((512_340_000_000, 1_700_000_000_000_000_000)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Serialize)]
+pub struct RawQuote<'a> {
+    /// Whose quote it is.
+    #[serde(rename = "entityname")]
+    pub entity: &'a str,
+    /// In its own currency.
+    #[serde(rename = "currentstockprice")]
+    pub price: &'a RawValue,
+    /// Event time in seconds since 1970.
+    #[serde(rename = "lastupdatedate")]
+    pub time: &'a RawValue,
+    /// What the source calls it.
+    pub symbol: &'a str,
+    /// The price's, if the source says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<&'a str>,
 }
 
 /// A record's value, read as far as its entity; price and time are judged when somebody wants them.
@@ -94,13 +93,13 @@ impl<'a> Quote<'a> {
     /// Reads a value as far as its entity.
     ///
     /// # Errors
-    /// The first thing wrong, in the order of [`Bad`]'s variants up to the name.
-    pub fn read(value: &'a [u8]) -> Result<Self, Bad> {
+    /// The first thing wrong, in the order of [`DeadLetterReason`]'s variants up to the name.
+    pub fn read(value: &'a [u8]) -> Result<Self, DeadLetterReason> {
         if value.len() > MAX_VALUE_BYTES {
-            return Err(Bad::ValueTooLarge);
+            return Err(DeadLetterReason::ValueTooLarge);
         }
         // All of it: what is skipped unread below goes on to others.
-        let text = std::str::from_utf8(value).map_err(|_| Bad::NotJson)?;
+        let text = std::str::from_utf8(value).map_err(|_| DeadLetterReason::NotJson)?;
         let fields = match flat(text) {
             Some(fields) => fields,
             None => any_object(text)?,
@@ -109,15 +108,15 @@ impl<'a> Quote<'a> {
             Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
             Some(_) => {
                 let quoted = fields.entity.unwrap_or_default();
-                Cow::Owned(serde_json::from_str(quoted).map_err(|_| Bad::NotJson)?)
+                Cow::Owned(serde_json::from_str(quoted).map_err(|_| DeadLetterReason::NotJson)?)
             }
-            None => return Err(Bad::NoEntity),
+            None => return Err(DeadLetterReason::NoEntity),
         };
         if entity.is_empty() {
-            return Err(Bad::NoEntity);
+            return Err(DeadLetterReason::NoEntity);
         }
         if entity.len() > MAX_NAME_CHARS && entity.chars().count() > MAX_NAME_CHARS {
-            return Err(Bad::NameTooLong);
+            return Err(DeadLetterReason::NameTooLong);
         }
         Ok(Self { entity, is_marked: fields.marked, price: fields.price, time: fields.time })
     }
@@ -126,14 +125,14 @@ impl<'a> Quote<'a> {
     ///
     /// # Errors
     /// What is wrong with the price, else with the time.
-    pub fn price_and_time(&self, timestamp: i64) -> Result<(i64, i64), Bad> {
-        let price = number(self.price, Bad::NoPrice)?;
+    pub fn price_and_time(&self, timestamp: i64) -> Result<(i64, i64), DeadLetterReason> {
+        let price = number(self.price, DeadLetterReason::NoPrice)?;
         if price.abs() > MAX_PRICE {
-            return Err(Bad::PriceOutOfRange);
+            return Err(DeadLetterReason::PriceOutOfRange);
         }
-        let time = number(self.time, Bad::NoTime).map_err(|_| Bad::NoTime)?;
+        let time = number(self.time, DeadLetterReason::NoTime).map_err(|_| DeadLetterReason::NoTime)?;
         if time >= MILLISECONDS_FROM {
-            return Err(Bad::TimeInMilliseconds);
+            return Err(DeadLetterReason::TimeInMilliseconds);
         }
         // An unknown timestamp bounds nothing; what cannot be kept is then out of range.
         let latest = if timestamp < 0 {
@@ -142,35 +141,39 @@ impl<'a> Quote<'a> {
             timestamp.saturating_mul(1_000_000).saturating_add(MAX_AHEAD)
         };
         if time > i128::from(latest) {
-            return Err(if timestamp < 0 { Bad::TimeOutOfRange } else { Bad::TimeInFuture });
+            return Err(if timestamp < 0 {
+                DeadLetterReason::TimeOutOfRange
+            } else {
+                DeadLetterReason::TimeInFuture
+            });
         }
         if time < 0 {
-            return Err(Bad::TimeOutOfRange);
+            return Err(DeadLetterReason::TimeOutOfRange);
         }
         Ok((
-            i64::try_from(price).map_err(|_| Bad::PriceOutOfRange)?,
-            i64::try_from(time).map_err(|_| Bad::TimeOutOfRange)?,
+            i64::try_from(price).map_err(|_| DeadLetterReason::PriceOutOfRange)?,
+            i64::try_from(time).map_err(|_| DeadLetterReason::TimeOutOfRange)?,
         ))
     }
 }
 
 /// A JSON number's value in 10⁻⁹; `missing` if there is none, or a word that is a number elsewhere.
-fn number(raw: Option<&str>, missing: Bad) -> Result<i128, Bad> {
+fn number(raw: Option<&str>, missing: DeadLetterReason) -> Result<i128, DeadLetterReason> {
     let text = raw.ok_or(missing)?;
     if matches!(
         text,
         "\"Infinity\"" | "\"-Infinity\"" | "\"+Infinity\"" | "\"NaN\"" | "\"inf\"" | "\"-inf\"" | "\"nan\""
     ) {
-        return Err(Bad::PriceNotFinite);
+        return Err(DeadLetterReason::PriceNotFinite);
     }
     parse_nanos(text.as_bytes()).ok_or(missing)
 }
 
 /// The fields of any object that JSON allows; of a name written twice the last one counts, as in most readers.
-fn any_object(text: &str) -> Result<Flat<'_>, Bad> {
+fn any_object(text: &str) -> Result<Flat<'_>, DeadLetterReason> {
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| {
         let is_json = !text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
-        if is_json { Bad::NotAnObject } else { Bad::NotJson }
+        if is_json { DeadLetterReason::NotAnObject } else { DeadLetterReason::NotJson }
     })?;
     Ok(fields.0)
 }
@@ -232,7 +235,7 @@ mod tests {
 
     const NOW: i64 = 1_700_000_000_000;
 
-    fn read(value: &str) -> Result<(String, i64, i64), Bad> {
+    fn read(value: &str) -> Result<(String, i64, i64), DeadLetterReason> {
         let quote = Quote::read(value.as_bytes())?;
         let (price, time) = quote.price_and_time(NOW)?;
         Ok((quote.entity.into_owned(), price, time))
@@ -251,39 +254,51 @@ mod tests {
     #[test]
     fn each_bad_value_has_its_reason() {
         for (value, reason) in [
-            ("", Bad::NotJson),
-            ("{", Bad::NotJson),
-            (r#"{"entityname":"e","currentstockprice":NaN,"lastupdatedate":1}"#, Bad::NotJson),
-            ("[1]", Bad::NotAnObject),
-            ("null", Bad::NotAnObject),
-            ("{}", Bad::NoEntity),
-            (r#"{"entityname":7}"#, Bad::NoEntity),
-            (r#"{"entityname":""}"#, Bad::NoEntity),
-            (r#"{"entityname":"e"}"#, Bad::NoPrice),
-            (r#"{"entityname":"e","currentstockprice":null}"#, Bad::NoPrice),
-            (r#"{"entityname":"e","currentstockprice":"512"}"#, Bad::NoPrice),
-            (r#"{"entityname":"e","currentstockprice":"Infinity"}"#, Bad::PriceNotFinite),
-            (r#"{"entityname":"e","currentstockprice":9000000000.000000001}"#, Bad::PriceOutOfRange),
-            (r#"{"entityname":"e","currentstockprice":-1e400}"#, Bad::PriceOutOfRange),
-            (r#"{"entityname":"e","currentstockprice":1}"#, Bad::NoTime),
-            (r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":"now"}"#, Bad::NoTime),
+            ("", DeadLetterReason::NotJson),
+            ("{", DeadLetterReason::NotJson),
+            (r#"{"entityname":"e","currentstockprice":NaN,"lastupdatedate":1}"#, DeadLetterReason::NotJson),
+            ("[1]", DeadLetterReason::NotAnObject),
+            ("null", DeadLetterReason::NotAnObject),
+            ("{}", DeadLetterReason::NoEntity),
+            (r#"{"entityname":7}"#, DeadLetterReason::NoEntity),
+            (r#"{"entityname":""}"#, DeadLetterReason::NoEntity),
+            (r#"{"entityname":"e"}"#, DeadLetterReason::NoPrice),
+            (r#"{"entityname":"e","currentstockprice":null}"#, DeadLetterReason::NoPrice),
+            (r#"{"entityname":"e","currentstockprice":"512"}"#, DeadLetterReason::NoPrice),
+            (r#"{"entityname":"e","currentstockprice":"Infinity"}"#, DeadLetterReason::PriceNotFinite),
+            (
+                r#"{"entityname":"e","currentstockprice":9000000000.000000001}"#,
+                DeadLetterReason::PriceOutOfRange,
+            ),
+            (r#"{"entityname":"e","currentstockprice":-1e400}"#, DeadLetterReason::PriceOutOfRange),
+            (r#"{"entityname":"e","currentstockprice":1}"#, DeadLetterReason::NoTime),
+            (r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":"now"}"#, DeadLetterReason::NoTime),
             (
                 r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":1700000000000}"#,
-                Bad::TimeInMilliseconds,
+                DeadLetterReason::TimeInMilliseconds,
             ),
             (
                 r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":1700000300.000000001}"#,
-                Bad::TimeInFuture,
+                DeadLetterReason::TimeInFuture,
             ),
-            (r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":-1}"#, Bad::TimeOutOfRange),
+            (
+                r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":-1}"#,
+                DeadLetterReason::TimeOutOfRange,
+            ),
         ] {
             assert_eq!(read(value).err(), Some(reason), "{value}");
         }
-        assert_eq!(Quote::read(b"{\"entityname\":\"e\",\"x\":\"\xff\"}").err(), Some(Bad::NotJson));
-        assert_eq!(Quote::read(&vec![b' '; MAX_VALUE_BYTES + 1]).err(), Some(Bad::ValueTooLarge));
+        assert_eq!(
+            Quote::read(b"{\"entityname\":\"e\",\"x\":\"\xff\"}").err(),
+            Some(DeadLetterReason::NotJson)
+        );
+        assert_eq!(
+            Quote::read(&vec![b' '; MAX_VALUE_BYTES + 1]).err(),
+            Some(DeadLetterReason::ValueTooLarge)
+        );
         let long = format!(r#"{{"entityname":"{}"}}"#, "é".repeat(65));
-        assert_eq!(read(&long).err(), Some(Bad::NameTooLong));
-        assert_eq!(read(&long.replacen('é', "", 1)).err(), Some(Bad::NoPrice));
+        assert_eq!(read(&long).err(), Some(DeadLetterReason::NameTooLong));
+        assert_eq!(read(&long.replacen('é', "", 1)).err(), Some(DeadLetterReason::NoPrice));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Decimals as integers of 10⁻⁹, read from and written to text without a float in between.
 
-use super::NANO;
+use serde::de::{Deserialize, Deserializer, Error};
+use serde_json::value::RawValue;
+
+use crate::NANO;
 
 /// What no number in range reaches: [`parse_nanos`] saturates here.
 const HUGE: i128 = 10_i128.pow(30);
@@ -47,6 +50,23 @@ pub fn parse_nanos(text: &[u8]) -> Option<i128> {
     Some(if negative { -magnitude } else { magnitude })
 }
 
+/// Reads a JSON number of serde's as a multiple of 10⁻⁹.
+pub(crate) fn deserialize_nanos<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    deserialize_optional_nanos(deserializer)?.ok_or_else(|| Error::custom("null is no number"))
+}
+
+/// The same, or `null`.
+pub(crate) fn deserialize_optional_nanos<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<i64>, D::Error> {
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    let number = || parse_nanos(text.as_bytes()).and_then(|nanos| i64::try_from(nanos).ok());
+    match text {
+        "null" => Ok(None),
+        _ => number().map(Some).ok_or_else(|| Error::custom("not a number, or one out of range")),
+    }
+}
+
 /// An exponent, saturating far outside of what matters.
 fn parse_exponent(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text.split_first()? {
@@ -78,6 +98,7 @@ fn shift(mantissa: i128, places: i64, sticky: bool) -> i128 {
 }
 
 /// Appends `value` · 10⁻⁹ as the shortest decimal: no trailing zeros, no bare point.
+#[inline]
 pub fn push_nanos(out: &mut Vec<u8>, value: i64) {
     if value < 0 {
         out.push(b'-');
@@ -89,11 +110,13 @@ pub fn push_nanos(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Appends an unsigned integer.
-pub(super) fn push_integer(out: &mut Vec<u8>, value: u64) {
+#[inline]
+pub(crate) fn push_integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// Appends `.` and `fraction` · 10^−places without trailing zeros; nothing for 0.
+#[inline]
 fn push_fraction(out: &mut Vec<u8>, fraction: u64, places: usize) {
     if fraction == 0 {
         return;

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::process::RawRecord;
 use crate::replay::{Goal, Replay};
+use crate::wire::RawRecord;
+use crate::wire::table::CHECKPOINT_MARK;
 
 const HEAD: &str = r#"{"entityname":"a","currentstockprice":1,"lastupdatedate":1"#;
 
@@ -21,7 +22,7 @@ fn shapes(history: &[String]) -> Vec<u8> {
 
 fn entity(epoch: u64, chunks: &str, quotes: &str) -> Vec<u8> {
     format!(
-        r#"{HEAD}{MARK}{{"offset":5,"epoch":{epoch},"born":0,"accepted":4,"primed":[],"chunks":{chunks},"chunkeduntil":null,"quotes":{quotes}}}}}"#
+        r#"{HEAD}{CHECKPOINT_MARK}{{"offset":5,"epoch":{epoch},"born":0,"accepted":4,"primed":[],"chunks":{chunks},"chunkeduntil":null,"quotes":{quotes}}}}}"#
     )
     .into_bytes()
 }
@@ -32,7 +33,7 @@ fn restored(history: &[String], head: &[u8], goal: Goal) -> Result<Partition, Co
     table.read(br#""a""#, Some(head))?;
     let mut replay = Replay::prepare(&goal, &table)?;
     while let Some(taken) = replay.due(i64::MAX) {
-        replay.partition.take(taken, &HashMap::new(), 0);
+        replay.partition.apply_shape(taken, &HashMap::new(), 0);
     }
     Ok(replay.finish().unwrap())
 }
@@ -53,7 +54,10 @@ fn what_an_accepted_quote_cannot_have_is_refused() {
 
 #[test]
 fn shapes_whose_epochs_do_not_ascend_are_refused() {
-    let read = |history: &[String]| TableReader::default().read(SHAPE_KEY.as_bytes(), Some(&shapes(history)));
+    let read = |history: &[String]| {
+        let mut table = TableReader::default();
+        table.read(SHAPE_KEY.as_bytes(), Some(&shapes(history))).and_then(|()| table.shapes())
+    };
     assert!(read(&[shape(1, 0, "5"), shape(2, 9, "5")]).is_ok());
     for (one, next) in [(2, 2), (2, 1), (1, u64::MAX)] {
         assert!(read(&[shape(one, 0, "5"), shape(next, 9, "5")]).is_err(), "{one}, {next}");
@@ -68,16 +72,15 @@ fn after_the_group_was_set_back_the_last_shape_is_the_one_in_force() {
     assert_eq!(partition.shape().unwrap().longest(), 10);
     let value = format!("{HEAD}.5}}");
     let record = RawRecord { key: None, value: Some(value.as_bytes()), timestamp: -1, offset: 60 };
-    let crate::process::Effect::Accepted(accepted) = partition.absorb(&record, 0) else {
-        panic!("it is new")
-    };
+    let crate::Effect::Accepted(accepted) = partition.process(&record, 0) else { panic!("it is new") };
     assert_eq!(accepted.entity.averages().count(), accepted.shape.windows.len());
 }
 
 #[test]
 fn of_a_record_that_cannot_be_read_no_more_is_said_than_a_log_line_holds() {
     let long = format!("\"{}\"", "x".repeat(1_000_000));
-    let said =
-        TableReader::default().read(SHAPE_KEY.as_bytes(), Some(long.as_bytes())).unwrap_err().to_string();
+    let mut table = TableReader::default();
+    table.read(SHAPE_KEY.as_bytes(), Some(long.as_bytes())).unwrap();
+    let said = table.shapes().unwrap_err().to_string();
     assert!(said.len() < 500, "{} bytes", said.len());
 }

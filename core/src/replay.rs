@@ -2,39 +2,10 @@
 //!
 //! Pure: the caller reads the table and the raw records, and hands them in.
 
-use serde::{Deserialize, Serialize};
-
-use crate::checkpoint::{Corrupt, OffsetRecord, TableReader};
-use crate::process::{Partition, RawRecord, Taken};
-
-/// The commit's metadata: who wrote it, where replay begins, and the stamp of the last record computed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitMetadata {
-    /// `<group>.<pod name>`: the writer's transactional ids are this and `.0` or `.1`.
-    pub owner: String,
-    /// The least raw offset that checkpoints do not cover.
-    pub replay: i64,
-    /// The timestamp in ms of the record before the committed offset; negative if there is none.
-    pub timestamp: i64,
-    /// The writer gave the partition away with this commit, and has no transaction open on it.
-    #[serde(default)]
-    pub released: bool,
-}
-
-impl CommitMetadata {
-    /// The metadata of a commit; `None` if it is not one of ours.
-    pub fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
-    }
-
-    /// Whether a worker of this group wrote it: nobody who may commit for the group can name a stranger to be fenced.
-    pub fn is_of(&self, group: &str) -> bool {
-        self.owner.strip_prefix(group).is_some_and(|rest| rest.starts_with('.'))
-    }
-}
-
-/// What the group committed for a partition: the offset, and the metadata if it is one of ours.
-pub type Committed = (i64, Option<CommitMetadata>);
+use crate::checkpoint::{Corrupt, TableReader};
+use crate::partition::Partition;
+use crate::shape::ShapeChange;
+use crate::wire::{Committed, OffsetRecord, RawRecord};
 
 /// How a partition is restored.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +69,8 @@ pub struct Replay {
     /// The state so far.
     pub partition: Partition,
     goal: Goal,
-    pending: std::vec::IntoIter<Taken>,
-    next_shape: Option<Taken>,
+    pending: std::vec::IntoIter<ShapeChange>,
+    next_shape: Option<ShapeChange>,
     last: Option<(i64, i64)>,
 }
 
@@ -109,12 +80,12 @@ impl Replay {
     /// # Errors
     /// A table record that cannot be read.
     pub fn prepare(goal: &Goal, table: &TableReader) -> Result<Self, Corrupt> {
-        let mut history = table.shape.as_ref().map(|s| s.history.clone()).unwrap_or_default();
+        let (mut history, recorded) = table.shapes()?;
         // Where the group was set back, a later shape holds from before an earlier one: that one is over by then.
         let mut least = i64::MAX;
-        for taken in history.iter_mut().rev() {
-            least = least.min(taken.offset);
-            taken.offset = least;
+        for change in history.iter_mut().rev() {
+            least = least.min(change.offset);
+            change.offset = least;
         }
         // A shape taken at R itself may still have to fill windows.
         let (past, pending): (Vec<_>, Vec<_>) = history.iter().cloned().partition(|t| t.offset < goal.replay);
@@ -124,12 +95,13 @@ impl Replay {
         };
         let mut pending = pending.into_iter();
         let next_shape = pending.next();
-        let partition = Partition::new(goal.partition, goal.replay, past, entities);
+        let mut partition = Partition::new(goal.partition, goal.replay, past, entities);
+        partition.recorded = recorded;
         Ok(Self { partition, goal: *goal, pending, next_shape, last: None })
     }
 
     /// The next recorded shape, if it holds from `offset` or before: the caller lets the partition take it.
-    pub fn due(&mut self, offset: i64) -> Option<Taken> {
+    pub fn due(&mut self, offset: i64) -> Option<ShapeChange> {
         let due = self.next_shape.take_if(|t| t.offset <= offset)?;
         self.next_shape = self.pending.next();
         Some(due)
@@ -138,7 +110,7 @@ impl Replay {
     /// Computes one record; those below R only tell whether the topic is still the same.
     pub fn advance(&mut self, record: &RawRecord<'_>) {
         self.last = Some((record.offset, record.timestamp));
-        self.partition.absorb(record, 0);
+        self.partition.process(record, 0);
     }
 
     /// The partition at O.
@@ -165,6 +137,7 @@ impl Replay {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
+    use crate::wire::CommitMetadata;
 
     fn ours(offset: i64, replay: i64) -> Committed {
         (offset, Some(CommitMetadata { owner: "g.w-0".into(), replay, timestamp: 7, released: false }))
@@ -201,21 +174,5 @@ mod tests {
                 assert!(goal.replay <= goal.offset && goal.offset <= 60, "{goal:?}");
             }
         }
-    }
-
-    #[test]
-    fn only_workers_of_a_group_are_its_owners() {
-        let of = |group| ours(0, 1).1.unwrap().is_of(group);
-        assert!(of("g"));
-        assert!(!of("") && !of("h") && !of("g.w-0") && !of("g.w"));
-    }
-
-    #[test]
-    fn metadata_that_is_not_ours_says_nothing() {
-        for text in ["", "null", "{}", r#"{"owner":"x","replay":1e3,"timestamp":0}"#, r#"{"owner":1}"#] {
-            assert_eq!(CommitMetadata::parse(text), None, "{text}");
-        }
-        let ours = ours(0, 1).1;
-        assert_eq!(CommitMetadata::parse(&serde_json::to_string(&ours).unwrap()), ours);
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::NANO;
-use super::judge::Average;
+use crate::NANO;
+use crate::average::Average;
 
 /// An accepted quote: event time in nanoseconds and price in 10⁻⁹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,11 +20,11 @@ pub struct Sample {
 pub enum Joined {
     /// It is the entity's newest.
     Newest,
-    /// Older than the newest, it joined the windows that still hold its time.
+    /// Backfill than the newest, it joined the windows that still hold its time.
     Late,
     /// A quote of the same time was accepted before.
     Duplicate,
-    /// Older than every window.
+    /// Backfill than every window.
     TooLate,
 }
 
@@ -93,20 +93,24 @@ impl Entity {
     }
 
     /// The newest event time.
+    #[inline]
     pub fn newest(&self) -> Option<i64> {
         self.samples.back().map(|s| s.time)
     }
 
     /// The longest window in nanoseconds.
+    #[inline]
     pub fn longest(&self) -> i64 {
         self.windows.last().map_or(0, |w| w.length)
     }
 
     /// Each window's average at the newest event time; empty before the first quote.
+    #[inline]
     pub fn averages(&self) -> impl Iterator<Item = Average> + '_ {
         self.windows.iter().filter_map(|w| self.average(w))
     }
 
+    #[inline]
     fn average(&self, window: &Window) -> Option<Average> {
         let count = self.samples.len() - window.start;
         (count > 0).then_some(Average { sum: window.sum, count: count as u64 })

@@ -5,15 +5,15 @@
 
 /// The fields of a flat object that matter, as written; values keep their quotes.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Flat<'a> {
-    pub(super) entity: Option<&'a str>,
-    pub(super) price: Option<&'a str>,
-    pub(super) time: Option<&'a str>,
-    pub(super) marked: bool,
+pub(crate) struct Flat<'a> {
+    pub(crate) entity: Option<&'a str>,
+    pub(crate) price: Option<&'a str>,
+    pub(crate) time: Option<&'a str>,
+    pub(crate) marked: bool,
 }
 
 /// The fields of `text`, if it is a flat object as JSON has it; of a name written twice the last one counts.
-pub(super) fn flat(text: &str) -> Option<Flat<'_>> {
+pub(crate) fn flat(text: &str) -> Option<Flat<'_>> {
     let mut found = Flat::default();
     let mut at = Cursor { text, at: 0 };
     at.space();

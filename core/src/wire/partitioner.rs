@@ -1,20 +1,15 @@
-//! Which raw partition a key belongs to, and which partitions this process owns.
+//! Which partition a raw key belongs to.
 
-use std::collections::BTreeSet;
-
-/// The raw partitions that this process owns and has restored: the extractor fetches just their tickers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owned {
-    /// Partitions of the raw topic; 0 until known.
-    pub partition_count: i32,
-    /// Owned and restored.
-    pub partitions: BTreeSet<i32>,
-}
-
-/// The partition of a raw key as Java's default partitioner has it: `(murmur2(key) & 0x7fffffff) mod count`.
+/// Returns the partition of a raw key as Java's default partitioner has it: `(murmur2(key) & 0x7fffffff) mod count`.
 ///
 /// `key` is the bytes as written (quotes included), `count` is at least 1.
-pub fn of_key(key: &[u8], count: i32) -> i32 {
+///
+/// ```
+/// # use stockwatch_core::wire::{partition_for_key, raw_key};
+/// assert_eq!(partition_for_key(b"foobar", 6), (-790_332_482_i32 & 0x7fff_ffff) % 6);
+/// assert_eq!(raw_key("general motors"), "\"general motors\"");
+/// ```
+pub fn partition_for_key(key: &[u8], count: i32) -> i32 {
     let positive = i32::try_from(murmur2(key) & 0x7fff_ffff).unwrap_or(0);
     positive % count.max(1)
 }

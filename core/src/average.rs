@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use stockwatch_crds::Bound;
 
-use super::NANO;
+use crate::NANO;
 
 /// A mean as the exact fraction `sum / count`, in 10⁻⁹ of the currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct Average {
 
 impl Average {
     /// The nearest multiple of 10⁻⁹, half-even.
+    #[inline]
     pub fn rounded(self) -> i64 {
         let count = i128::from(self.count);
         // Most sums fit in 64 bits, where a division is cheap.
@@ -36,6 +37,7 @@ impl Average {
     }
 
     /// `self − other` as numerator; the denominator is `self.count · other.count`.
+    #[inline]
     pub fn minus(self, other: Self) -> i128 {
         self.sum * i128::from(other.count) - other.sum * i128::from(self.count)
     }
@@ -45,6 +47,7 @@ impl Average {
 ///
 /// Absolute: |new − old| > a. Relative: |new − old| > p·|old|; where `old` is 0, any change exceeds.
 /// With new = s/n and old = t/m, both sides are multiplied by n·m (and by the bound's own denominator).
+#[inline]
 pub fn exceeds(new: Average, old: Average, bound: Bound) -> bool {
     let difference = new.minus(old).unsigned_abs();
     match bound {
@@ -60,6 +63,7 @@ pub fn exceeds(new: Average, old: Average, bound: Bound) -> bool {
 }
 
 /// A product that may not fit in 128 bits, as (high, low): comparable.
+#[inline]
 fn wide_product(a: u128, b: u64) -> (u128, u128) {
     // Nearly always: one instruction.
     if let Ok(a) = u64::try_from(a) {

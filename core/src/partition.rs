@@ -3,29 +3,16 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::NANO;
-use super::entity::{Entity, Joined, Name, Sample};
-use super::judge::Average;
-use super::quote::{Bad, MAX_AHEAD, Quote};
-use super::shape::Shape;
+use crate::NANO;
+use crate::average::Average;
+use crate::entity::{Entity, Joined, Name, Sample};
+use crate::shape::{Shape, ShapeChange};
+use crate::wire::DeadLetterReason;
+use crate::wire::deduplicated::push_bare_value;
+use crate::wire::raw::{MAX_AHEAD, Quote, RawRecord};
 
 /// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
 pub const WILDCARD_LIMIT: usize = 100_000;
-
-/// A record of the raw topic.
-#[derive(Debug, Clone, Copy)]
-pub struct RawRecord<'a> {
-    /// As written; it only routes.
-    pub key: Option<&'a [u8]>,
-    /// `None` for a tombstone.
-    pub value: Option<&'a [u8]>,
-    /// The record's own timestamp in ms; negative if it has none.
-    pub timestamp: i64,
-    /// Its offset.
-    pub offset: i64,
-}
 
 /// What a record did.
 #[derive(Debug)]
@@ -34,14 +21,14 @@ pub enum Effect<'a> {
     Accepted(Accepted<'a>),
     /// A quote of the same entity and time was accepted before.
     Duplicate,
-    /// Older than every window of its entity.
+    /// Backfill than every window of its entity.
     TooLate,
     /// Its entity is not listed.
     Unlisted,
     /// Its entity would be one too many under the wildcard.
     OverLimit,
     /// It is no quote.
-    Bad(Bad),
+    Bad(DeadLetterReason),
     /// The restored checkpoint of its entity holds it already, or it was seen before.
     Covered,
 }
@@ -61,38 +48,6 @@ pub struct Accepted<'a> {
     pub late: bool,
 }
 
-/// A shape, and where in the log it took hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Taken {
-    /// Counts the partition's changes of windows or entities, from 1.
-    pub epoch: u64,
-    /// The first raw offset that is computed by it.
-    pub offset: i64,
-    /// For each window, the epoch since which there is one of that length without a break.
-    pub since: Vec<u64>,
-    /// The rules.
-    #[serde(flatten, with = "shared")]
-    pub shape: Arc<Shape>,
-}
-
-/// A shared shape on the wire is a shape.
-mod shared {
-    use super::{Arc, Deserialize, Serialize, Shape};
-
-    pub(super) fn serialize<S: serde::Serializer>(
-        shape: &Arc<Shape>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        shape.as_ref().serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Arc<Shape>, D::Error> {
-        Shape::deserialize(deserializer).map(Arc::new)
-    }
-}
-
 /// An entity that a new shape no longer lists: its table records are to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
@@ -103,7 +58,16 @@ pub struct Removed {
 }
 
 /// Samples older than the longest window so far, by entity: what a longer window takes in.
-pub type Older = HashMap<Name, BTreeMap<i64, i64>>;
+pub type Backfill = HashMap<Name, BTreeMap<i64, i64>>;
+
+/// What the table partition has of the shapes.
+#[derive(Debug, Clone, Default)]
+pub struct RecordedShapes {
+    /// The last shape of the whole record.
+    pub whole: Option<ShapeChange>,
+    /// There is a record of changes of it.
+    pub has_changes: bool,
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -114,8 +78,10 @@ pub struct Partition {
     pub next_offset: i64,
     /// The timestamp of the last computed record in ms; negative if there was none.
     pub last_timestamp: i64,
-    /// Shapes since the least offset that checkpoints do not cover; the last one is in force.
-    pub history: Vec<Taken>,
+    /// The shapes that a replay can meet, oldest first; the last one is in force.
+    pub history: Vec<ShapeChange>,
+    /// What the table has of them.
+    pub recorded: RecordedShapes,
     index: HashMap<Name, usize>,
     slots: Vec<(Name, Entity)>,
     dirty: VecDeque<Dirty>,
@@ -135,7 +101,12 @@ pub struct Dirty {
 
 impl Partition {
     /// A partition with restored entities, about to compute `next_offset`.
-    pub fn new(number: i32, next_offset: i64, history: Vec<Taken>, entities: Vec<(Name, Entity)>) -> Self {
+    pub fn new(
+        number: i32,
+        next_offset: i64,
+        history: Vec<ShapeChange>,
+        entities: Vec<(Name, Entity)>,
+    ) -> Self {
         let known = entities.iter().filter(|(_, e)| e.born < next_offset).count();
         let index = entities.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
         Self {
@@ -143,6 +114,7 @@ impl Partition {
             next_offset,
             last_timestamp: -1,
             history,
+            recorded: RecordedShapes::default(),
             index,
             slots: entities,
             dirty: VecDeque::new(),
@@ -162,14 +134,14 @@ impl Partition {
     }
 
     /// Moves the state by one record; `now` stamps what becomes dirty.
-    pub fn absorb(&mut self, record: &RawRecord<'_>, now: u64) -> Effect<'_> {
+    pub fn process(&mut self, record: &RawRecord<'_>, now: u64) -> Effect<'_> {
         if record.offset < self.next_offset {
             return Effect::Covered;
         }
         self.next_offset = record.offset + 1;
         self.last_timestamp = record.timestamp;
-        let Some(taken) = self.history.last() else { return Effect::Unlisted };
-        let Some(value) = record.value else { return Effect::Bad(Bad::NotJson) };
+        let Some(change) = self.history.last() else { return Effect::Unlisted };
+        let Some(value) = record.value else { return Effect::Bad(DeadLetterReason::NotJson) };
         let quote = match Quote::read(value) {
             Ok(quote) => quote,
             Err(bad) => return Effect::Bad(bad),
@@ -181,9 +153,9 @@ impl Partition {
                 self.known += usize::from(record.offset == entity.born);
                 return Effect::Covered;
             }
-        } else if !taken.shape.computes(&quote.entity) {
+        } else if !change.shape.computes(&quote.entity) {
             return Effect::Unlisted;
-        } else if self.known >= WILDCARD_LIMIT && !taken.shape.entities.contains_key(&*quote.entity) {
+        } else if self.known >= WILDCARD_LIMIT && !change.shape.entities.contains_key(&*quote.entity) {
             return Effect::OverLimit;
         }
         let (price, time) = match quote.price_and_time(record.timestamp) {
@@ -194,7 +166,7 @@ impl Partition {
             Some(slot) => slot,
             None => {
                 let name: Name = Name::from(&*quote.entity);
-                let entity = Entity::new(record.offset, taken.epoch, taken.shape.minutes());
+                let entity = Entity::new(record.offset, change.epoch, change.shape.minutes());
                 self.index.insert(name.clone(), self.slots.len());
                 self.slots.push((name, entity));
                 self.known += 1;
@@ -210,27 +182,27 @@ impl Partition {
         };
         entity.accepted = record.offset;
         entity.value.clear();
-        super::encode::push_bare_value(&mut entity.value, value, quote.is_marked);
+        push_bare_value(&mut entity.value, value, quote.is_marked);
         if entity.saved.dirty_from.is_none() {
             entity.saved.dirty_from = Some(record.offset);
             self.dirty.push_back(Dirty { from: record.offset, since: now, slot });
         }
-        Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &taken.shape, late })
+        Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &change.shape, late })
     }
 
     /// The earliest record timestamp (ms) that may hold a quote which `shape` wants and the state lacks.
     ///
     /// A quote's event time is at most five minutes ahead of its record's timestamp, so all that is
     /// younger than an event time stands behind the first record stamped five minutes before it.
-    pub fn wants_older(&self, shape: &Shape, epoch: u64) -> Option<i64> {
+    pub fn backfill_since(&self, shape: &Shape, epoch: u64) -> Option<i64> {
         let longest = i64::from(shape.longest()) * 60 * NANO;
         let lacking = self.slots.iter().map(|(_, e)| e).filter(|e| e.epoch < epoch && e.longest() < longest);
         let oldest = lacking.filter_map(Entity::newest).min()?.saturating_sub(longest);
         Some(oldest.saturating_sub(MAX_AHEAD).max(0) / 1_000_000)
     }
 
-    /// Notes a record's sample in `older`, if a window of `shape` would hold it and the state does not.
-    pub fn note_older(&self, record: &RawRecord<'_>, shape: &Shape, epoch: u64, older: &mut Older) {
+    /// Notes a record's sample in `backfill`, if a window of `shape` would hold it and the state does not.
+    pub fn note_backfill(&self, record: &RawRecord<'_>, shape: &Shape, epoch: u64, backfill: &mut Backfill) {
         let Some(quote) = record.value.and_then(|v| Quote::read(v).ok()) else { return };
         let Some(&slot) = self.index.get(&*quote.entity) else { return };
         let (name, entity) = &self.slots[slot];
@@ -241,41 +213,42 @@ impl Partition {
         let longest = i64::from(shape.longest()) * 60 * NANO;
         let wanted = newest.saturating_sub(longest) < time && time <= newest - entity.longest();
         if wanted && entity.epoch < epoch && entity.born <= record.offset {
-            older.entry(name.clone()).or_default().entry(time).or_insert(price);
+            backfill.entry(name.clone()).or_default().entry(time).or_insert(price);
         }
     }
 
     /// What taking `shape` here would be recorded as.
-    pub fn would_take(&self, shape: Arc<Shape>) -> Taken {
+    pub fn next_change(&self, shape: Arc<Shape>) -> ShapeChange {
         let last = self.history.last();
         let epoch = last.map_or(0, |t| t.epoch) + 1;
         let since = |minutes| {
             let place = last.and_then(|t| t.shape.minutes().position(|m| m == minutes));
             place.and_then(|p| last?.since.get(p)).copied().unwrap_or(epoch)
         };
-        Taken { epoch, offset: self.next_offset, since: shape.minutes().map(since).collect(), shape }
+        ShapeChange { epoch, offset: self.next_offset, since: shape.minutes().map(since).collect(), shape }
     }
 
     /// Computes by another shape from here on; gives the entities that it no longer lists.
     ///
     /// Entities whose restored state is of this epoch or a later one stay as they are.
-    pub fn take(&mut self, taken: Taken, older: &Older, now: u64) -> Vec<Removed> {
+    pub fn apply_shape(&mut self, change: ShapeChange, backfill: &Backfill, now: u64) -> Vec<Removed> {
+        self.forget_tolerances();
         let mut removed = Vec::new();
         let mut slots = Vec::with_capacity(self.slots.len());
         for (name, mut entity) in self.slots.drain(..) {
-            if entity.epoch < taken.epoch {
-                if !taken.shape.computes(&name) {
+            if entity.epoch < change.epoch {
+                if !change.shape.computes(&name) {
                     let chunks = entity.saved.chunks.iter().map(|(n, _)| *n).collect();
                     removed.push(Removed { name, chunks });
                     continue;
                 }
-                let samples: Vec<Sample> = older
+                let samples: Vec<Sample> = backfill
                     .get(&name)
                     .map(|o| o.iter().map(|(&time, &price)| Sample { time, price }).collect())
                     .unwrap_or_default();
-                entity.reshape(taken.epoch, taken.shape.minutes(), &samples);
+                entity.reshape(change.epoch, change.shape.minutes(), &samples);
                 if !samples.is_empty() {
-                    entity.saved.dirty_from.get_or_insert(taken.offset);
+                    entity.saved.dirty_from.get_or_insert(change.offset);
                 }
             }
             slots.push((name, entity));
@@ -283,7 +256,7 @@ impl Partition {
         let since: HashMap<i64, u64> = self.dirty.iter().map(|d| (d.from, d.since)).collect();
         self.slots = slots;
         self.index = self.slots.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
-        self.known = self.slots.iter().filter(|(_, e)| e.born < taken.offset).count();
+        self.known = self.slots.iter().filter(|(_, e)| e.born < change.offset).count();
         let mut dirty: Vec<Dirty> = self
             .slots
             .iter()
@@ -293,12 +266,12 @@ impl Partition {
             .collect();
         dirty.sort_unstable_by_key(|d| d.from);
         self.dirty = dirty.into();
-        self.history.push(taken);
+        self.history.push(change);
         removed
     }
 
     /// Other tolerances or another generation under the same windows and entities.
-    pub fn retune(&mut self, shape: Arc<Shape>) {
+    pub fn replace_tolerances(&mut self, shape: Arc<Shape>) {
         if let Some(last) = self.history.last_mut() {
             last.shape = shape;
         }
@@ -323,9 +296,21 @@ impl Partition {
     }
 
     /// Forgets shapes that no replay can meet again.
+    ///
+    /// With nothing dirty there is nothing to replay: what the table has is under the last shape. Otherwise those from
+    /// R on are replayed, and the one in force before it is where that begins.
     pub fn prune_history(&mut self) {
-        let from = self.replay_from();
+        let from = self.dirty.front().map_or(i64::MAX, |d| d.from);
         let first = self.history.iter().skip(1).take_while(|t| t.offset < from).count();
         self.history.drain(..first);
+    }
+
+    /// The shape in force is about to be over: a replay judges nothing by it.
+    fn forget_tolerances(&mut self) {
+        let from = self.replay_from();
+        let is_new = |name: &str| self.index.get(name).is_some_and(|slot| self.slots[*slot].1.born >= from);
+        if let Some(last) = self.history.last_mut() {
+            last.shape = Arc::new(last.shape.for_replay(is_new));
+        }
     }
 }

@@ -1,0 +1,26 @@
+//! The computation, pure: raw records in, averages and alarms out. No I/O and no clock.
+//!
+//! A [`Partition`] holds the state of one raw partition, which is a function of the raw log and of the
+//! [`Shape`]s that it was read under. [`Partition::process`] moves it by one record; [`Encoder`] writes
+//! what follows from that as output records. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
+//! brings it back from there without any output.
+
+mod average;
+pub mod checkpoint;
+mod decimal;
+mod encode;
+mod entity;
+mod partition;
+pub mod replay;
+mod shape;
+pub mod wire;
+
+pub use average::{Average, exceeds};
+pub use decimal::{parse_nanos, push_nanos, push_ratio};
+pub use encode::{Encoder, OutputCounts, OutputSender, OutputTopic};
+pub use entity::{Entity, Joined, Name, Sample, Saved};
+pub use partition::{Accepted, Backfill, Dirty, Effect, Partition, RecordedShapes, Removed, WILDCARD_LIMIT};
+pub use shape::{Shape, ShapeChange};
+
+/// One second in the unit of event times and prices, 10⁻⁹.
+pub const NANO: i64 = 1_000_000_000;

@@ -1,0 +1,216 @@
+//! One raw partition as a worker keeps it: a log, a storage table that is never compacted, and a state that a restore
+//! must give at any time.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use stockwatch_core::checkpoint::{self, TableReader};
+use stockwatch_core::replay::{Goal, Replay};
+use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
+use stockwatch_core::{Backfill, Partition, Removed, Shape, ShapeChange};
+use stockwatch_crds::{Tolerance, Window};
+
+pub const START: i64 = 1_700_000_000;
+
+/// What an entity has come to: its last value and offset, samples, averages and windows that have an average before.
+type Outlook = (Vec<u8>, i64, i64, Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>);
+
+/// Windows with their tolerances, entities, and whether all others are computed too.
+pub fn shape<'a>(
+    generation: u64,
+    windows: &[(u32, &str)],
+    entities: impl Iterator<Item = &'a str>,
+    wildcard: bool,
+) -> Arc<Shape> {
+    let window = |(minutes, text): &(u32, &str)| Window {
+        minutes: *minutes,
+        tolerance: Tolerance::parse(text).unwrap(),
+    };
+    Arc::new(Shape {
+        uid: "6f2c".into(),
+        generation,
+        windows: windows.iter().map(window).collect(),
+        entities: entities.map(|e| (e.to_owned(), Vec::new())).collect(),
+        wildcard: wildcard.then(Vec::new),
+    })
+}
+
+pub struct Kept {
+    log: Vec<(Vec<u8>, i64)>,
+    /// Every record that was ever written to the table.
+    pub table: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    staged: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    committed: (i64, i64),
+    pub live: Partition,
+    removed: Vec<Removed>,
+    is_shape_due: bool,
+}
+
+impl Kept {
+    pub fn new(shape: Arc<Shape>) -> Self {
+        let mut kept = Self {
+            log: Vec::new(),
+            table: Vec::new(),
+            staged: Vec::new(),
+            committed: (0, 0),
+            live: Partition::new(0, 0, Vec::new(), Vec::new()),
+            removed: Vec::new(),
+            is_shape_due: false,
+        };
+        kept.edit(shape);
+        kept.commit(0);
+        kept
+    }
+
+    fn record(&self, offset: i64) -> RawRecord<'_> {
+        let (value, timestamp) = &self.log[usize::try_from(offset).unwrap()];
+        RawRecord { key: None, value: Some(value), timestamp: *timestamp, offset }
+    }
+
+    fn end(&self) -> i64 {
+        i64::try_from(self.log.len()).unwrap()
+    }
+
+    /// A quote is written to the log and computed.
+    pub fn quote(&mut self, entity: &str, second: i64, cents: i64) {
+        let name = serde_json::to_string(entity).unwrap();
+        let value = format!(
+            r#"{{"entityname":{name},"currentstockprice":{cents}e-2,"lastupdatedate":{}}}"#,
+            START + second
+        );
+        self.log.push((value.into_bytes(), (START + second) * 1000 - 200_000));
+        self.begin();
+        self.catch_up();
+    }
+
+    fn catch_up(&mut self) {
+        while self.live.next_offset < self.end() {
+            let (value, timestamp) = self.log[usize::try_from(self.live.next_offset).unwrap()].clone();
+            let offset = self.live.next_offset;
+            self.live.process(&RawRecord { key: None, value: Some(&value), timestamp, offset }, 0);
+        }
+    }
+
+    fn backfill(&self, partition: &Partition, change: &ShapeChange) -> Backfill {
+        let mut backfill = Backfill::new();
+        let Some(since) = partition.backfill_since(&change.shape, change.epoch) else { return backfill };
+        for offset in (0..change.offset).skip_while(|o| self.record(*o).timestamp < since) {
+            partition.note_backfill(&self.record(offset), &change.shape, change.epoch, &mut backfill);
+        }
+        backfill
+    }
+
+    /// The spec changes between two transactions.
+    pub fn edit(&mut self, shape: Arc<Shape>) {
+        self.commit(0);
+        self.is_shape_due = true;
+        if self.live.shape().is_some_and(|s| s.decides_as(&shape)) {
+            return self.live.replace_tolerances(shape);
+        }
+        let change = self.live.next_change(shape);
+        let backfill = self.backfill(&self.live, &change);
+        self.removed.extend(self.live.apply_shape(change, &backfill, 0));
+    }
+
+    fn put(
+        staged: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    ) -> impl FnMut(&[u8], Option<&[u8]>) -> Result<(), Infallible> {
+        |key, value| {
+            assert!(value.is_none_or(|v| v.len() <= MAX_RECORD_BYTES), "{} bytes", value.unwrap().len());
+            staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+            Ok(())
+        }
+    }
+
+    fn begin(&mut self) {
+        if std::mem::take(&mut self.is_shape_due) {
+            let mut put = Self::put(&mut self.staged);
+            checkpoint::write_removed(&self.removed, &mut put).unwrap();
+            self.removed.clear();
+            checkpoint::write_shapes(&mut self.live, &mut put).unwrap();
+        }
+    }
+
+    /// Checkpoints of `budget` bytes, and the transaction's end.
+    pub fn commit(&mut self, budget: usize) {
+        self.begin();
+        let mut put = Self::put(&mut self.staged);
+        checkpoint::write_due(&mut self.live, 0, 0, budget, &mut put).unwrap();
+        self.live.prune_history();
+        drop(put);
+        self.table.append(&mut self.staged);
+        self.committed = (self.live.next_offset, self.live.replay_from());
+    }
+
+    /// The worker ends in order.
+    pub fn finish(&mut self) {
+        self.begin();
+        let mut put = Self::put(&mut self.staged);
+        checkpoint::write_due(&mut self.live, 0, 0, usize::MAX, &mut put).unwrap();
+        checkpoint::write_whole_shapes(&mut self.live, &mut put).unwrap();
+        drop(put);
+        self.commit(0);
+    }
+
+    /// What is not committed is lost, and computed again by `shape`.
+    pub fn crash(&mut self, shape: Arc<Shape>) {
+        self.staged.clear();
+        self.removed.clear();
+        self.is_shape_due = false;
+        self.live = self.restore().0;
+        self.edit(shape);
+        self.begin();
+        self.catch_up();
+    }
+
+    /// The state at the committed offset, and how many shapes had the log read once more.
+    pub fn restore(&self) -> (Partition, usize) {
+        let mut reader = TableReader::default();
+        for (key, value) in &self.table {
+            reader.read(key, value.as_deref()).unwrap();
+        }
+        let goal = Goal { partition: 0, offset: self.committed.0, replay: self.committed.1, timestamp: None };
+        let mut replay = Replay::prepare(&goal, &reader).unwrap();
+        let mut backfilled = 0;
+        let mut take_due = |replay: &mut Replay, offset: i64| {
+            while let Some(change) = replay.due(offset) {
+                backfilled +=
+                    usize::from(replay.partition.backfill_since(&change.shape, change.epoch).is_some());
+                let backfill = self.backfill(&replay.partition, &change);
+                replay.partition.apply_shape(change, &backfill, 0);
+            }
+        };
+        for offset in goal.replay..goal.offset {
+            take_due(&mut replay, offset);
+            replay.advance(&self.record(offset));
+        }
+        take_due(&mut replay, i64::MAX);
+        (replay.finish().unwrap(), backfilled)
+    }
+
+    /// A restore at what was committed gives what the worker has that never restarted.
+    pub fn check(&self) {
+        assert_eq!(self.live.next_offset, self.committed.0, "check between transactions");
+        let (restored, _) = self.restore();
+        assert_eq!(outlook(&restored), outlook(&self.live));
+        let in_force = |p: &Partition| p.history.last().cloned();
+        let (there, here) = (in_force(&restored), in_force(&self.live));
+        assert_eq!(there.as_ref().map(|c| (c.epoch, &c.shape)), here.as_ref().map(|c| (c.epoch, &c.shape)));
+        assert_eq!(restored.replay_from(), self.live.replay_from());
+    }
+}
+
+fn outlook(partition: &Partition) -> std::collections::BTreeMap<String, Outlook> {
+    let minutes: Vec<u32> = partition.shape().map(|s| s.minutes().collect()).unwrap_or_default();
+    let of = |e: &stockwatch_core::Entity| {
+        (
+            e.value.clone(),
+            e.born,
+            e.accepted,
+            e.samples().iter().map(|s| (s.time, s.price)).collect(),
+            e.averages().map(|a| (a.sum, a.count)).collect(),
+            e.primed(&minutes),
+        )
+    };
+    partition.entities().map(|(name, entity)| (name.to_string(), of(entity))).collect()
+}
