@@ -21,7 +21,7 @@ pub enum Effect<'a> {
     Accepted(Accepted<'a>),
     /// A quote of the same entity and time was accepted before.
     Duplicate,
-    /// Backfill than every window of its entity.
+    /// Older than every window of its entity.
     TooLate,
     /// Its entity is not listed.
     Unlisted,
