@@ -20,11 +20,11 @@ pub struct Sample {
 pub enum Joined {
     /// It is the entity's newest.
     Newest,
-    /// Backfill than the newest, it joined the windows that still hold its time.
+    /// Older than the newest, it joined the windows that still hold its time.
     Late,
     /// A quote of the same time was accepted before.
     Duplicate,
-    /// Backfill than every window.
+    /// Older than every window.
     TooLate,
 }
 

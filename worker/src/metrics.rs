@@ -103,7 +103,7 @@ pub struct Metrics {
     pub quotes_duplicate: Counter,
     /// Accepted although older than the entity's newest.
     pub quotes_late_joined: Counter,
-    /// Backfill than every window.
+    /// Older than every window.
     pub quotes_late_dropped: Counter,
     /// Of an entity that the spec does not list.
     pub quotes_unlisted: Counter,
