@@ -7,13 +7,13 @@
 //! |---|---|
 //! | `session` | makes the clients, anew after their connections were lost |
 //! | `run` | the loop: what it hears, and what it does next |
-//! | `membership` | who owns what: the group's consumer (`group`), the partitions (`owned`) and the rules of each (`rules`) |
-//! | `restore/` | brings each partition to its committed offset, beside the loop |
+//! | `readiness` | why the worker is not ready: a set of causes, each with its own end |
 //! | `transaction/` | what is open, when it is committed (`policy`), what follows when it fails |
+//! | `membership` | who owns what: the group's consumer (`group`), the partitions (`owned`), the rules of each (`rules`) |
+//! | `restore/` | brings each partition to its committed offset, beside the loop |
 //! | `producers` | the two transactional producers; `caller` makes calls that may never return |
-//! | `readiness` | why the worker is not ready |
 //!
-//! Each file uses only those below it, `error`, `settings`, `topology` and `record`.
+//! A file uses those further down, and `error`, `settings`, `topology` and `record`.
 
 mod caller;
 mod error;
@@ -47,7 +47,7 @@ const RETRY: [Duration; 4] =
 /// Computes until told to stop. Blocking: runs on a thread of its own.
 ///
 /// # Errors
-/// What only people can mend; everything else is retried, with the reason in [`Health`].
+/// What only people can mend; everything else is retried, with the reason in [`crate::health::Health`].
 pub fn run(settings: Settings) -> Result<(), Error> {
     let mut failures = 0;
     let past = Past::new(settings.create_topics);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::restore::Wanted;
 use stockwatch_core::{Partition, Removed, Shape};
+
+use super::restore::Wanted;
 
 /// How far an owned partition has come.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::config::LiveSpec;
 use stockwatch_core::Shape;
+
+use crate::config::LiveSpec;
 
 /// The live spec as rules, with the generation that a plain file counts by itself.
 pub(super) struct Rules {

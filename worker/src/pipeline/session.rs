@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::BaseConsumer;
+use stockwatch_core::Encoder;
 use stockwatch_crds::Topics;
 
 use super::error::{Error, SessionError};
@@ -23,7 +24,6 @@ use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
 use super::transaction::Transactions;
 use crate::kafka::KafkaContext;
 use crate::topics;
-use stockwatch_core::Encoder;
 
 /// Between two questions to brokers that did not answer.
 const STEP: Duration = Duration::from_millis(500);

@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResourceResult, ResourceSpecifier};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use stockwatch_core::Stream;
 use stockwatch_crds::{Topic, Topics};
 
 use crate::kafka::{self, Connection, KafkaContext};
-use stockwatch_core::Stream;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Kafka's own default of `max.message.bytes`, taken where the setting may not be read.

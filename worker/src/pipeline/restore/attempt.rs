@@ -7,6 +7,9 @@ use std::time::Instant;
 use rdkafka::Offset;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{BorrowedMessage, Message};
+use stockwatch_core::checkpoint::{Corrupt, OffsetRecord, TableReader};
+use stockwatch_core::replay::{CommitMetadata, Committed, Plan, Replay};
+use stockwatch_core::{Older, Partition, Taken};
 
 use super::context::{Clients, Context};
 use super::error::{Ended, RestoreError};
@@ -14,9 +17,6 @@ use super::open::{DEAD_AFTER, OpenTransaction, Verdict};
 use crate::kafka::log_reader::{CALL_TIMEOUT, Range, ReadError};
 use crate::pipeline::producers::fence;
 use crate::pipeline::record::raw_record;
-use stockwatch_core::checkpoint::{Corrupt, OffsetRecord, TableReader};
-use stockwatch_core::replay::{CommitMetadata, Committed, Plan, Replay};
-use stockwatch_core::{Older, Partition, Taken};
 
 /// An attempt, with what it works with.
 pub(super) struct Attempt<'a> {

@@ -1,9 +1,9 @@
 //! Why a partition cannot be restored for now, and what people can do about it.
 
 use rdkafka::error::KafkaError;
+use stockwatch_core::checkpoint::Corrupt;
 
 use crate::kafka::log_reader::ReadError;
-use stockwatch_core::checkpoint::Corrupt;
 
 /// The reason of one partition; it is tried again until it can be restored.
 #[derive(Debug, thiserror::Error)]

@@ -15,12 +15,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use stockwatch_core::{Partition, Removed, Shape};
+
 use self::attempt::Attempt;
 use self::context::Clients;
 pub(super) use self::context::Context;
 use self::error::Ended;
 use self::open::OpenTransaction;
-use stockwatch_core::{Partition, Removed, Shape};
 
 /// Between attempts to restore one partition.
 const RETRY: [Duration; 4] =

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
+use stockwatch_core::checkpoint::{self, OFFSET_KEY, SHAPE_KEY};
+use stockwatch_core::replay::CommitMetadata;
+use stockwatch_core::{Bad, Effect, Encoder, Partition};
 use stockwatch_crds::Topics;
 
 use self::outputs::{Outputs, offset_record, put};
@@ -21,9 +24,6 @@ use super::settings::Settings;
 use super::topology::Topology;
 use crate::kafka::KafkaContext;
 use crate::metrics::Metrics;
-use stockwatch_core::checkpoint::{self, OFFSET_KEY, SHAPE_KEY};
-use stockwatch_core::replay::CommitMetadata;
-use stockwatch_core::{Bad, Effect, Encoder, Partition};
 
 /// An entity is checkpointed when it has been dirty for this long (ms).
 const CHECKPOINT_AGE: u64 = 5_000;

@@ -2,12 +2,12 @@
 
 use rdkafka::message::{Header, OwnedHeaders};
 use sha2::{Digest, Sha256};
+use stockwatch_core::checkpoint::OffsetRecord;
+use stockwatch_core::{Bad, Partition, RawRecord, Sink, Stream, push_hex};
 
 use crate::pipeline::error::Step;
 use crate::pipeline::producers::Producers;
 use crate::pipeline::topology::Topology;
-use stockwatch_core::checkpoint::OffsetRecord;
-use stockwatch_core::{Bad, Partition, RawRecord, Sink, Stream, push_hex};
 
 /// Returns a writer to one partition of the table.
 pub(super) fn put<'a>(
