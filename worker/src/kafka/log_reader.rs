@@ -278,7 +278,7 @@ impl Reading {
     }
 }
 
-fn read_to_end<S: Source, E: From<ReadError>>(
+fn read_to_end<S: Source + 'static, E: From<ReadError>>(
     source: &S,
     topic: &str,
     ranges: &[Range],

@@ -9,7 +9,7 @@ use super::restore::Wanted;
 
 /// How far an owned partition has come.
 #[derive(Debug)]
-pub(super) enum State {
+enum State {
     /// The restore thread has it.
     Restoring(Restoring),
     /// Restored or reshaped; its consumer is still to be positioned.

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::BaseConsumer;
-use stockwatch_core::Encoder;
 use stockwatch_crds::Topics;
 
 use super::error::{Error, SessionError};

@@ -144,7 +144,7 @@ impl Attempt<'_> {
                 let look = |topic: &String| {
                     let partition = self.number % uncommitted.partitions(topic)?;
                     let (_, end) = uncommitted.bounds(topic, partition)?;
-                    Ok((topic.clone(), partition, end))
+                    Ok::<_, ReadError>((topic.clone(), partition, end))
                 };
                 self.context.outputs.iter().map(look).collect::<Result<_, ReadError>>()?
             }

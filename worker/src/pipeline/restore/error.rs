@@ -23,7 +23,7 @@ pub(super) enum RestoreError {
     Open,
     #[error(
         "its state in topic {table} cannot be read: {source}. Replace that record: write one with the same key and no \
-         value (a tombstone) to partition {partition} of {table}; what it held is computed anew"
+         value (a tombstone) to partition {partition} of {table}; what it held is then lost"
     )]
     Corrupt { table: String, partition: i32, source: Corrupt },
     #[error(
