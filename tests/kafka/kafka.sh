@@ -12,7 +12,7 @@
 # KAFKA_DIR holds data and logs (/tmp/stockwatch-kafka), KAFKA_HOST is the address they listen on (127.0.0.1).
 # KAFKA_PORT is the first port (19092): broker I takes KAFKA_PORT+3(I-1) and the two after it, for clients,
 # for the controllers and for clients by TLS. The last only with KAFKA_TLS=1: SASL_SSL, SCRAM-SHA-512, user
-# and password KAFKA_USER (stockwatch) and KAFKA_PASSWORD (secret), certificates in KAFKA_DIR/tls.
+# and password KAFKA_USER (stockwatch) and KAFKA_PASSWORD (secret), certificates in KAFKA_DIR/tls; ACLs hold there.
 # KAFKA_JVM are the brokers' JVM options (little memory and little compilation, since brokers of tests live for minutes).
 # With KAFKA_DISK, say 300m, each has a disk of that size (root only).
 set -euo pipefail
@@ -108,6 +108,9 @@ ssl.keystore.location=$dir/tls/broker.pem
 ssl.truststore.type=PEM
 ssl.truststore.location=$dir/tls/ca.crt
 ssl.client.auth=requested
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 P
 }
 up() {

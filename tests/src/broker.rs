@@ -204,14 +204,37 @@ impl Broker {
     /// Gives the user of the TLS listener another password: the old one opens no new connection.
     pub fn set_password(&self, password: &str) {
         let change = format!("SCRAM-SHA-512=[password={password}]");
+        let user = self.login().user;
+        self.tool(
+            "kafka.admin.ConfigCommand",
+            &["--alter", "--entity-type", "users", "--entity-name", &user, "--add-config", &change],
+        );
+    }
+
+    /// Denies the user of the TLS listener to read a topic.
+    pub fn deny_reading(&self, topic: &str) {
+        self.alter_acl("--add", topic);
+    }
+
+    /// Takes that back.
+    pub fn allow_reading(&self, topic: &str) {
+        self.alter_acl("--remove", topic);
+    }
+
+    fn alter_acl(&self, change: &str, topic: &str) {
+        let user = format!("User:{}", self.login().user);
+        let acl = ["--deny-principal", &user, "--operation", "Read", "--topic", topic];
+        self.tool("kafka.admin.AclCommand", &[&[change, "--force"], &acl[..]].concat());
+    }
+
+    fn tool(&self, class: &str, arguments: &[&str]) {
         let status = script(self.dir.path(), &self.set, self.port)
-            .args(["tool", "kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap])
-            .args(["--alter", "--entity-type", "users", "--entity-name", &self.login().user])
-            .args(["--add-config", &change])
+            .args(["tool", class, "--bootstrap-server", &self.bootstrap])
+            .args(arguments)
             .stdout(Stdio::null())
             .status()
             .unwrap();
-        assert!(status.success(), "kafka.sh tool: {status}");
+        assert!(status.success(), "kafka.sh tool {class}: {status}");
     }
 
     fn tell(&self, what: &str) {

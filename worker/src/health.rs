@@ -1,6 +1,6 @@
 //! What the process says of itself: ready or why not, alive, and the generation that it computes with.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,7 +9,8 @@ use tokio::sync::watch;
 /// Shared by the pipeline, which writes it, and the HTTP server, which reads it.
 #[derive(Debug)]
 pub struct Health {
-    not_ready: Mutex<Option<String>>,
+    stopping: AtomicBool,
+    causes: Mutex<Vec<String>>,
     started: Instant,
     beat_millis: AtomicU64,
     applied: watch::Sender<Option<u64>>,
@@ -19,7 +20,8 @@ pub struct Health {
 impl Default for Health {
     fn default() -> Self {
         Self {
-            not_ready: Mutex::new(Some("starting".into())),
+            stopping: AtomicBool::new(false),
+            causes: Mutex::new(vec!["starting".into()]),
             started: Instant::now(),
             beat_millis: AtomicU64::new(0),
             applied: watch::Sender::new(None),
@@ -29,14 +31,22 @@ impl Default for Health {
 }
 
 impl Health {
-    /// `None` when ready, else a sentence that says what is missing and what to do.
+    /// `None` when ready, else every cause why not: what is missing and what to do.
     pub fn not_ready(&self) -> Option<String> {
-        self.not_ready.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner);
+        let stopping = self.stopping.load(Ordering::Relaxed).then_some("stopping");
+        let all: Vec<&str> = stopping.into_iter().chain(causes.iter().map(String::as_str)).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Ready with `None`; otherwise the reason why not.
-    pub fn set_not_ready(&self, reason: Option<String>) {
-        *self.not_ready.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    /// The pipeline says all that keeps it from being ready, in place of what it said before.
+    pub fn set_causes(&self, causes: Vec<String>) {
+        *self.causes.lock().unwrap_or_else(PoisonError::into_inner) = causes;
+    }
+
+    /// The process is on its way out: it is not ready any more, whatever the pipeline says.
+    pub fn set_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// The pipeline's loop turned once more.
@@ -70,5 +80,22 @@ impl Health {
     /// Follows the applied generation.
     pub fn applied(&self) -> watch::Receiver<Option<u64>> {
         self.applied.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stopping_lasts_whatever_the_pipeline_says_after_it() {
+        let health = Health::default();
+        health.set_causes(vec![]);
+        assert_eq!(health.not_ready(), None);
+        health.set_stopping();
+        health.set_causes(vec!["partition 1: restoring".into()]);
+        assert_eq!(health.not_ready().as_deref(), Some("stopping; partition 1: restoring"));
+        health.set_causes(vec![]);
+        assert_eq!(health.not_ready().as_deref(), Some("stopping"));
     }
 }

@@ -1,6 +1,7 @@
 //! How every Kafka client of this process connects, and what librdkafka says while it does.
 
 mod context;
+pub mod log_reader;
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
 use stockwatch_crds::{Kafka, Mechanism};
@@ -161,6 +162,18 @@ pub fn poll<C: ConsumerContext>(
         std::thread::sleep(wait);
     }
     consumer.poll(whole)
+}
+
+/// Whether an error says that the topic is not there.
+pub fn is_missing_topic(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
 }
 
 /// A topic's metadata, asked for until a broker answers: for at most `patience`, and no longer once `stop` is set.

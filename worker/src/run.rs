@@ -172,7 +172,7 @@ async fn work(
         ended = worker.ended() => return Err(ended.into()),
         signal = signals.next() => tracing::info!(signal, "stopping"),
     }
-    shared.health.set_not_ready(Some("stopping".into()));
+    shared.health.set_stopping();
     worker.stop().await?;
     tracing::info!("stopped");
     Ok(())

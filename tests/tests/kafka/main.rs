@@ -5,6 +5,7 @@ mod brokers;
 mod crashes;
 mod limits;
 mod offsets;
+mod one_partition;
 mod rebalance;
 mod reload;
 mod security;

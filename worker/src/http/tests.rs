@@ -69,13 +69,13 @@ fn a_pipeline_silent_for_half_a_minute_is_dead() {
 async fn readiness_says_what_is_missing() {
     let server = Server::plain().await;
     assert_eq!(server.get("/readyz").await, (StatusCode::SERVICE_UNAVAILABLE, "starting\n".into()));
-    server.shared.health.set_not_ready(Some("Kafka at kafka:9092 does not answer".into()));
+    server.shared.health.set_causes(vec!["Kafka at kafka:9092 does not answer".into()]);
     let (status, reason) = server.get("/readyz").await;
     assert_eq!(
         (status, reason.as_str()),
         (StatusCode::SERVICE_UNAVAILABLE, "Kafka at kafka:9092 does not answer\n")
     );
-    server.shared.health.set_not_ready(None);
+    server.shared.health.set_causes(vec![]);
     assert_eq!(server.get("/readyz").await, (StatusCode::OK, "ok\n".into()));
     assert_eq!(server.get("/livez").await.0, StatusCode::OK);
 }

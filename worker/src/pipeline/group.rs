@@ -222,15 +222,3 @@ fn list(topic: &str, partitions: &[i32], offset: Option<Offset>) -> Result<Topic
     }
     Ok(list)
 }
-
-/// Whether an error of the consumer says that the topic is not there.
-pub(super) fn is_missing_topic(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition
-        )
-    )
-}

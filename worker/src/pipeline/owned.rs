@@ -5,70 +5,117 @@ use std::sync::Arc;
 
 use stockwatch_core::{Partition, Removed, Shape};
 
+use super::restore::Wanted;
+
 /// How far an owned partition has come.
 #[derive(Debug)]
-pub(super) enum State {
+enum State {
     /// The restore thread has it.
-    Away,
+    Restoring(Restoring),
     /// Restored or reshaped; its consumer is still to be positioned.
-    Waiting(Box<Partition>),
+    Restored(Box<Partition>),
     /// It computes.
     Active(Box<Partition>),
 }
 
-/// What is to be written for a partition in the next transaction, besides its quotes.
+/// A partition that the restore thread has.
+#[derive(Debug)]
+pub(super) struct Restoring {
+    /// Cancels the restore when the partition is given away or restored anew.
+    _wanted: Wanted,
+    /// The failed transaction that took its state, if one did.
+    pub(super) after: Option<Arc<str>>,
+    /// Why the last attempt failed, and what to do.
+    pub(super) failure: Option<String>,
+}
+
+impl Restoring {
+    pub(super) fn new(wanted: Wanted, after: Option<Arc<str>>) -> Self {
+        Self { _wanted: wanted, after, failure: None }
+    }
+}
+
+/// What is written for a partition in the next transaction, besides what its quotes cause.
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    /// Its offset is to be committed.
+    /// Its offset.
     pub(super) offset: bool,
-    /// It is given away with this commit.
+    /// That it is given away with this commit.
     pub(super) released: bool,
-    /// It took another shape, or another generation of it.
+    /// The shape that it took, or another generation of it.
     pub(super) shape: bool,
     /// The offset that its table partition says, and when that was written (ms).
     pub(super) noted: Option<(i64, u64)>,
-    /// Entities that it no longer lists.
+    /// Tombstones of entities that it no longer lists.
     pub(super) removed: Vec<Removed>,
 }
 
-/// An owned partition.
 #[derive(Debug)]
-pub(super) struct Slot {
-    /// Answers of the restore thread with another ticket are out of date.
-    pub(super) ticket: u64,
-    pub(super) state: State,
-    pub(super) due: Due,
+struct Slot {
+    state: State,
+    due: Due,
 }
 
 /// The partitions by number.
 #[derive(Debug, Default)]
-pub(super) struct Slots(BTreeMap<i32, Slot>);
+pub(super) struct OwnedPartitions(BTreeMap<i32, Slot>);
 
-impl Slots {
-    /// Numbers of all.
+impl OwnedPartitions {
+    /// Returns the numbers of all.
     pub(super) fn numbers(&self) -> Vec<i32> {
         self.0.keys().copied().collect()
     }
 
-    /// Owned from now on, and away.
-    pub(super) fn add(&mut self, number: i32, ticket: u64) {
-        self.0.insert(number, Slot { ticket, state: State::Away, due: Due::default() });
+    /// Whether none is owned.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    /// No longer owned.
+    /// Begins with a partition, or begins with it anew: its state is dropped.
+    pub(super) fn restore(&mut self, number: i32, restoring: Restoring) {
+        self.0.insert(number, Slot { state: State::Restoring(restoring), due: Due::default() });
+    }
+
+    /// No longer owned; its restore is cancelled.
     pub(super) fn remove(&mut self, number: i32) {
         self.0.remove(&number);
     }
 
-    /// The slot of a partition, if `ticket` is still its own.
-    pub(super) fn awaiting(&mut self, number: i32, ticket: u64) -> Option<&mut Slot> {
-        self.0.get_mut(&number).filter(|s| s.ticket == ticket && matches!(s.state, State::Away))
+    /// Takes what the restore thread brings; returns what is due for the partition.
+    pub(super) fn restored(&mut self, number: i32, partition: Box<Partition>) -> Option<&mut Due> {
+        let slot = self.0.get_mut(&number)?;
+        slot.state = State::Restored(partition);
+        Some(&mut slot.due)
     }
 
-    /// An active partition with what is due for it.
+    /// Takes note of why an attempt to restore failed.
+    pub(super) fn not_restored(&mut self, number: i32, failure: String) {
+        if let Some(Slot { state: State::Restoring(restoring), .. }) = self.0.get_mut(&number) {
+            restoring.failure = Some(failure);
+        }
+    }
+
+    /// Hands a partition with its state to `reshape`, which gives it to the restore thread.
+    pub(super) fn reshape<E>(
+        &mut self,
+        number: i32,
+        reshape: impl FnOnce(Box<Partition>) -> Result<Wanted, E>,
+    ) -> Result<(), E> {
+        let Some(Slot { state, due }) = self.0.remove(&number) else { return Ok(()) };
+        let state = match state {
+            State::Active(partition) | State::Restored(partition) => {
+                State::Restoring(Restoring::new(reshape(partition)?, None))
+            }
+            restoring @ State::Restoring(_) => restoring,
+        };
+        self.0.insert(number, Slot { state, due });
+        Ok(())
+    }
+
+    /// Returns an active partition with what is due for it.
     pub(super) fn active(&mut self, number: i32) -> Option<(&mut Partition, &mut Due)> {
         match self.0.get_mut(&number) {
-            Some(Slot { state: State::Active(partition), due, .. }) => Some((partition, due)),
+            Some(Slot { state: State::Active(partition), due }) => Some((partition, due)),
             _ => None,
         }
     }
@@ -81,55 +128,40 @@ impl Slots {
         })
     }
 
-    /// Restored partitions and those that compute: whatever holds a state here.
-    pub(super) fn present(&mut self) -> impl Iterator<Item = (&mut Slot, i32)> {
-        self.0.iter_mut().filter(|(_, s)| !matches!(s.state, State::Away)).map(|(n, s)| (s, *n))
+    /// All with a state: those that compute, and those that are restored.
+    pub(super) fn all_present(&mut self) -> impl Iterator<Item = (&mut Partition, &mut Due)> {
+        self.0.values_mut().filter_map(|slot| match &mut slot.state {
+            State::Active(partition) | State::Restored(partition) => Some((&mut **partition, &mut slot.due)),
+            State::Restoring(_) => None,
+        })
     }
 
-    /// Numbers of those still to be positioned, with the offset where each begins.
-    pub(super) fn waiting(&self) -> Vec<(i32, i64)> {
-        let waiting = self.0.iter().filter_map(|(number, slot)| match &slot.state {
-            State::Waiting(partition) => Some((*number, partition.next_offset)),
+    /// Those that the restore thread has.
+    pub(super) fn all_restoring(&self) -> impl Iterator<Item = (i32, &Restoring)> {
+        self.0.iter().filter_map(|(number, slot)| match &slot.state {
+            State::Restoring(restoring) => Some((*number, restoring)),
+            _ => None,
+        })
+    }
+
+    /// Returns the numbers of those that are still to be positioned, with the offset where each begins.
+    pub(super) fn to_position(&self) -> Vec<(i32, i64)> {
+        let restored = self.0.iter().filter_map(|(number, slot)| match &slot.state {
+            State::Restored(partition) => Some((*number, partition.next_offset)),
             _ => None,
         });
-        waiting.collect()
+        restored.collect()
     }
 
     /// A positioned partition computes; its offset is committed at once, to name its new owner.
     pub(super) fn activate(&mut self, number: i32) {
-        if let Some(slot) = self.0.get_mut(&number) {
-            slot.state = match std::mem::replace(&mut slot.state, State::Away) {
-                State::Waiting(partition) => State::Active(partition),
+        if let Some(Slot { state, due }) = self.0.remove(&number) {
+            let state = match state {
+                State::Restored(partition) => State::Active(partition),
                 other => other,
             };
-            slot.due.offset = true;
+            self.0.insert(number, Slot { state, due: Due { offset: true, ..due } });
         }
-    }
-
-    /// Hands a partition to the restore thread.
-    pub(super) fn send_away(&mut self, number: i32, ticket: u64) -> Option<Box<Partition>> {
-        let slot = self.0.get_mut(&number)?;
-        match std::mem::replace(&mut slot.state, State::Away) {
-            State::Active(partition) | State::Waiting(partition) => {
-                slot.ticket = ticket;
-                Some(partition)
-            }
-            State::Away => None,
-        }
-    }
-
-    /// Whether the restore thread has a partition.
-    pub(super) fn is_away(&self, number: i32) -> bool {
-        self.0.get(&number).is_some_and(|s| matches!(s.state, State::Away))
-    }
-
-    /// The numbers of all that the restore thread has, whose answers are out of date from now on.
-    pub(super) fn recall(&mut self, ticket: u64) -> Vec<i32> {
-        let numbers: Vec<i32> = self.0.keys().copied().filter(|number| self.is_away(*number)).collect();
-        for number in &numbers {
-            self.add(*number, ticket);
-        }
-        numbers
     }
 
     /// The numbers of all that compute.
@@ -142,21 +174,21 @@ impl Slots {
         self.0.values().all(|s| matches!(s.state, State::Active(_)))
     }
 
-    /// The least generation computed with; `None` without a partition that computes.
+    /// Whether a partition may become active at any moment: none whose restore failed and waits for its next attempt.
+    pub(super) fn any_is_imminent(&self) -> bool {
+        self.0.values().any(|slot| match &slot.state {
+            State::Restoring(restoring) => restoring.failure.is_none(),
+            State::Restored(_) => true,
+            State::Active(_) => false,
+        })
+    }
+
+    /// Returns the least generation computed with; `None` without a partition that computes.
     pub(super) fn least_generation(&self) -> Option<u64> {
         let shapes = self.0.values().filter_map(|slot| match &slot.state {
             State::Active(partition) => partition.shape(),
             _ => None,
         });
         shapes.map(|s: &Arc<Shape>| s.generation).min()
-    }
-
-    /// The state of every partition is gone; their numbers.
-    pub(super) fn forget_all(&mut self, ticket: u64) -> Vec<i32> {
-        let numbers = self.numbers();
-        for number in &numbers {
-            self.add(*number, ticket);
-        }
-        numbers
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum Change {
     /// Other tolerances or another generation: the state stays.
     Retune(Arc<Shape>),
     /// Other windows or entities.
-    Take(Arc<Shape>),
+    Reshape(Arc<Shape>),
 }
 
 impl Rules {
@@ -51,8 +51,8 @@ impl Rules {
         self.live = live;
     }
 
-    /// Hears what a partition has recorded: a plain file's generation counts on from there.
-    pub(super) fn meet(&mut self, recorded: &Shape) {
+    /// Takes note of the rules that a partition has recorded: a plain file's generation counts on from there.
+    pub(super) fn observe_recorded(&mut self, recorded: &Shape) {
         if !self.counts {
             return;
         }
@@ -66,13 +66,13 @@ impl Rules {
 
     /// What a partition with this record is to do.
     pub(super) fn change(&self, recorded: Option<&Arc<Shape>>) -> Change {
-        let Some(recorded) = recorded else { return Change::Take(self.shape.clone()) };
+        let Some(recorded) = recorded else { return Change::Reshape(self.shape.clone()) };
         let same_watch = recorded.uid == self.shape.uid;
         if same_watch && recorded.generation > self.shape.generation {
             return Change::None;
         }
         if !recorded.decides_as(&self.shape) {
-            return Change::Take(self.shape.clone());
+            return Change::Reshape(self.shape.clone());
         }
         if recorded.generation == self.shape.generation && recorded.says_as(&self.shape) {
             return Change::None;

@@ -2,20 +2,25 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
-use stockwatch_core::Encoder;
+use rdkafka::consumer::BaseConsumer;
 use stockwatch_crds::Topics;
 
-use super::owned::Slots;
+use super::error::{Error, SessionError};
+use super::group::{self, GroupContext};
+use super::membership::Membership;
+use super::producers::Producers;
+use super::readiness::Readiness;
+use super::restore::{self, Restorer};
 use super::rules::Rules;
-use super::run::{Loop, Open};
+use super::run::Loop;
+use super::settings::{Past, Settings};
 use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
-use super::transaction::Producers;
-use super::{Error, Past, SessionError, Settings, group, restore};
+use super::transaction::Transactions;
 use crate::kafka::KafkaContext;
 use crate::topics;
 
@@ -28,12 +33,10 @@ const MOST_STEPS: u32 = 30;
 /// missing topics if it may: one that goes later takes offsets and state with it, and is an error.
 pub(super) fn session(settings: &Settings, past: &Past) -> Result<(), SessionError> {
     let kafka = KafkaContext::default();
-    let ended = connect(settings, &kafka, past).and_then(|mut running| {
+    let ended = connect(settings, &kafka, past).and_then(|(mut running, consumer)| {
         past.may_create.set(false);
-        let consumer = running.consumer.clone();
         let ended = running.run(&consumer);
-        group::close(&consumer, &running.raw);
-        running.close();
+        running.membership.close();
         ended
     });
     ended.map_err(|error| match error {
@@ -58,7 +61,7 @@ pub(super) fn await_brokers(settings: &Settings) {
             let Err(source) = client.inner().fetch_metadata(Some(&topic), STEP) else { return true };
             let bootstrap = settings.connection.bootstrap_servers().to_owned();
             let error = because(TopologyError::Unreachable { bootstrap, source }.into(), &kafka);
-            settings.health.set_not_ready(Some(error.to_string()));
+            settings.health.set_causes(vec![error.to_string()]);
             let stopped = settings.stop.load(Ordering::Relaxed);
             thread::sleep(if stopped { Duration::ZERO } else { STEP.saturating_sub(asked.elapsed()) });
             stopped
@@ -83,7 +86,7 @@ fn connect<'a>(
     settings: &'a Settings,
     kafka: &KafkaContext,
     past: &'a Past,
-) -> Result<Loop<'a>, SessionError> {
+) -> Result<(Loop<'a>, Arc<BaseConsumer<GroupContext>>), SessionError> {
     let mut receiver = settings.spec.clone();
     let spec = receiver.borrow_and_update().clone();
     let topics = &spec.spec.kafka.topics;
@@ -92,8 +95,7 @@ fn connect<'a>(
     // The group forms while the rest connects.
     let consumer = group::join(&settings.connection, kafka, group_id, &topics.raw_input.name);
     let consumer = Arc::new(consumer.map_err(SessionError::Group)?);
-    let least_ticket = Arc::new(AtomicU64::new(0));
-    let restorer = restore::start(restore::Context {
+    let restorer = Restorer::start(restore::Context {
         connection: settings.connection.clone(),
         kafka: kafka.clone(),
         group: group_id.clone(),
@@ -103,41 +105,29 @@ fn connect<'a>(
         outputs: topology::outputs(topics).map(|t| t.name.clone()),
         metrics: settings.metrics.clone(),
         stop: settings.stop.clone(),
-        least_ticket: least_ticket.clone(),
     })
     .map_err(Error::Thread)?;
     let (topology, producers) = discover_and_open(settings, kafka, &owner, topics, past.may_create.get())
         .inspect_err(|_| group::close(&consumer, &topics.raw_input.name))?;
     kafka.clear_error();
-    let now = Instant::now();
-    Ok(Loop {
+    let raw = topics.raw_input.name.clone();
+    let membership = Membership::new(consumer.clone(), raw.clone(), restorer, settings.owned.clone());
+    let running = Loop {
         settings,
         past,
-        kafka: kafka.clone(),
-        owner,
-        raw: topics.raw_input.name.clone(),
-        encoder: Encoder::new(&topics.raw_input.name),
-        topology,
-        consumer,
-        producers,
-        restorer,
-        least_ticket,
-        rules: Rules::new(spec.clone()),
         receiver,
+        rules: Rules::new(spec.clone()),
         review: true,
-        slots: Slots::default(),
-        open: Open::default(),
-        started: now,
-        last_commit: now,
-        last_tick: now,
-        ticket: 0,
-        doubt: None,
-        trouble: None,
-    })
+        membership,
+        transactions: Transactions::new(settings, kafka.clone(), owner, raw, topology, producers),
+        readiness: Readiness::default(),
+        last_tick: Instant::now(),
+    };
+    Ok((running, consumer))
 }
 
 /// Two producers with this process's transactional ids.
-pub(super) fn open_producers(
+fn open_producers(
     settings: &Settings,
     kafka: &KafkaContext,
     owner: &str,

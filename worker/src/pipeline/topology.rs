@@ -139,7 +139,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Where records of a stream go.
+    /// Where records of an output topic go.
     pub(super) fn output(&self, topic: OutputTopic) -> &Output {
         match topic {
             OutputTopic::Deduplicated => &self.deduplicated,

@@ -16,10 +16,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use stockwatch_crds::{Topic, Topics};
 
-use super::SessionError;
 use super::caller::Caller;
+use super::error::{Failure, SessionError, Step};
 use super::group::TAKEN_FOR_DEAD;
-use super::run::Step;
 use super::topology::{self, LARGEST_RECORD};
 use crate::kafka::{self, Connection, KafkaContext};
 
@@ -35,17 +34,6 @@ const FIRST_ANSWER: Duration = Duration::from_secs(5);
 const FLUSH_STEP: Duration = Duration::from_micros(200);
 /// The same once a broker is late, and before a call is repeated: nobody is in a hurry for it.
 const LONG_STEP: Duration = Duration::from_millis(20);
-
-/// Why a transaction did not commit.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The producers cannot go on: others must be made.
-    #[error("{0}")]
-    Fatal(KafkaError),
-    /// The transaction is to be aborted.
-    #[error("{0}")]
-    Abortable(KafkaError),
-}
 
 /// Two transactional producers, of which one has the turn.
 pub(super) struct Producers {

@@ -1,0 +1,82 @@
+//! Why a transaction, a session with the brokers, or the pipeline ended.
+
+use rdkafka::error::KafkaError;
+
+use super::topology::TopologyError;
+use crate::topics::{RawPartitions, TopicsError};
+
+/// Why the pipeline ended by itself: somebody has to do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process uses the same identity.
+    #[error(
+        "transactional id {id} was taken over by another process: give each worker its own --id, or let it be restarted"
+    )]
+    Fenced {
+        /// The id.
+        id: String,
+    },
+    /// The topics cannot be used or created as they are.
+    #[error(transparent)]
+    Topics(TopicsError),
+    /// The thread that restores cannot be started.
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Why one session with the brokers ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error(transparent)]
+    Final(#[from] Error),
+    #[error(transparent)]
+    Topics(#[from] TopologyError),
+    #[error(transparent)]
+    Create(TopicsError),
+    #[error("topics were created, {} partitions of raw quotes", .0.0)]
+    Created(RawPartitions),
+    #[error("no transactions: {0}")]
+    Producers(KafkaError),
+    #[error("no membership of the consumer group: {0}")]
+    Group(KafkaError),
+    #[error("the connection to the brokers was lost")]
+    CutOff,
+    #[error("transactional id {id} was taken over")]
+    Fenced { id: String },
+    #[error("the brokers do not answer a transaction: {0}")]
+    Unanswered(KafkaError),
+    #[error("{0} ({1})")]
+    Because(Box<SessionError>, String),
+}
+
+/// Why a transaction did not commit.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The producers cannot go on: others must be made.
+    #[error("{0}")]
+    Fatal(KafkaError),
+    /// The transaction can be aborted.
+    #[error("{0}")]
+    Abortable(KafkaError),
+}
+
+/// Why a turn of the loop did not end well.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The transaction is lost; all partitions are restored from the last commit.
+    Failed(Failure),
+    /// All clients are made anew.
+    Session(SessionError),
+}
+
+impl From<Failure> for Step {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<SessionError> for Step {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}

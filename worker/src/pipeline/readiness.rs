@@ -1,0 +1,161 @@
+//! Why the worker is not ready: a set of causes, each of which ends by itself.
+//!
+//! Most causes are read off what they are about whenever they are asked for, so none can outlast it. Two come as events;
+//! what ends each of them is here.
+
+use std::collections::BTreeMap;
+
+use super::owned::OwnedPartitions;
+
+/// The causes that come as events.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    /// The group took this worker's partitions without asking. Ends with the next assignment, be it an empty one: the
+    /// group always makes one.
+    lost: bool,
+    /// What the consumer said when it could not read the group or the topic; it does not say when it can again. Ends
+    /// with the next assignment, or with the next commit of offsets, which brokers refuse to whom may not read both.
+    complaint: Option<String>,
+}
+
+impl Readiness {
+    pub(super) fn assigned(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn lost_partitions(&mut self) {
+        self.lost = true;
+    }
+
+    pub(super) fn cannot_consume(&mut self, complaint: String) {
+        self.complaint = Some(complaint);
+    }
+
+    pub(super) fn committed_offsets(&mut self) {
+        self.complaint = None;
+    }
+
+    /// Whether a commit of offsets is wanted that shows whether the complaint is over.
+    pub(super) fn wants_commit(&self) -> bool {
+        self.complaint.is_some()
+    }
+
+    /// Returns all causes as sentences; none when the worker is ready.
+    pub(super) fn causes(&self, has_joined: bool, owned: &OwnedPartitions) -> Vec<String> {
+        let mut causes = Vec::new();
+        if self.lost {
+            causes.push("the group gave this worker's partitions away: joining it again".to_owned());
+        } else if !has_joined {
+            causes.push("joining the consumer group".to_owned());
+        }
+        causes.extend(self.complaint.clone());
+        causes.extend(partitions(owned));
+        causes
+    }
+}
+
+/// Why partitions do not compute; those of the same cause share a sentence.
+fn partitions(owned: &OwnedPartitions) -> impl Iterator<Item = String> {
+    let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (number, restoring) in owned.all_restoring() {
+        let sentence = match (&restoring.failure, &restoring.after) {
+            (Some(failure), _) => format!(": cannot be restored, trying again: {failure}"),
+            (None, Some(after)) => format!(": restoring after a failed transaction: {after}"),
+            (None, None) => ": restoring".to_owned(),
+        };
+        failures.entry(sentence).or_default().push(number.to_string());
+    }
+    let positioned = owned.to_position();
+    if !positioned.is_empty() {
+        let numbers = positioned.iter().map(|(number, _)| number.to_string()).collect();
+        failures.insert(": restored, waiting for the consumer".to_owned(), numbers);
+    }
+    failures.into_iter().map(|(sentence, numbers)| {
+        let noun = if numbers.len() == 1 { "partition" } else { "partitions" };
+        format!("{noun} {}{sentence}", numbers.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::owned::Restoring;
+    use super::super::restore::Wanted;
+    use super::*;
+    use stockwatch_core::Partition;
+
+    fn restoring(numbers: &[i32]) -> OwnedPartitions {
+        let mut owned = OwnedPartitions::default();
+        for number in numbers {
+            owned.restore(*number, Restoring::new(Wanted::default(), None));
+        }
+        owned
+    }
+
+    fn come_back(owned: &mut OwnedPartitions, number: i32) {
+        owned.restored(number, Box::new(Partition::new(number, 0, vec![], vec![])));
+        owned.activate(number);
+    }
+
+    #[test]
+    fn a_worker_is_ready_once_it_has_joined_and_all_that_it_owns_computes() {
+        let readiness = Readiness::default();
+        let mut owned = restoring(&[0, 2]);
+        assert_eq!(
+            readiness.causes(false, &owned),
+            ["joining the consumer group", "partitions 0, 2: restoring"]
+        );
+        come_back(&mut owned, 0);
+        assert_eq!(readiness.causes(true, &owned), ["partition 2: restoring"]);
+        come_back(&mut owned, 2);
+        assert!(readiness.causes(true, &owned).is_empty());
+    }
+
+    #[test]
+    fn a_failed_restore_or_reshape_is_a_cause_until_its_partition_is_back() {
+        let readiness = Readiness::default();
+        let mut owned = restoring(&[0, 1]);
+        owned.not_restored(1, "no leader".into());
+        let failed = "partition 1: cannot be restored, trying again: no leader";
+        assert_eq!(readiness.causes(true, &owned), ["partition 0: restoring", failed]);
+        come_back(&mut owned, 0);
+        assert_eq!(
+            readiness.causes(true, &owned),
+            [failed],
+            "another partition that comes back does not end it"
+        );
+        come_back(&mut owned, 1);
+        assert!(readiness.causes(true, &owned).is_empty());
+    }
+
+    #[test]
+    fn a_cause_goes_with_the_partition_that_it_is_about() {
+        let mut owned = restoring(&[1]);
+        owned.not_restored(1, "no leader".into());
+        owned.remove(1);
+        assert!(Readiness::default().causes(true, &owned).is_empty());
+    }
+
+    #[test]
+    fn what_the_consumer_complained_of_ends_with_a_commit_of_offsets_or_an_assignment() {
+        let mut readiness = Readiness::default();
+        let owned = OwnedPartitions::default();
+        for end in [Readiness::committed_offsets, Readiness::assigned] {
+            readiness.cannot_consume("no permission".into());
+            assert_eq!(readiness.causes(true, &owned), ["no permission"]);
+            assert!(readiness.wants_commit());
+            end(&mut readiness);
+            assert!(readiness.causes(true, &owned).is_empty());
+        }
+    }
+
+    #[test]
+    fn causes_stand_beside_each_other() {
+        let mut readiness = Readiness::default();
+        readiness.lost_partitions();
+        readiness.cannot_consume("no permission".into());
+        let owned = restoring(&[3]);
+        assert_eq!(readiness.causes(true, &owned).len(), 3);
+        readiness.assigned();
+        assert_eq!(readiness.causes(true, &owned), ["partition 3: restoring"]);
+    }
+}

@@ -1,0 +1,66 @@
+//! What is known of a transaction that hides what one partition's restore is to read.
+
+use std::time::{Duration, Instant};
+
+/// A transaction that has been open for this long is taken for a dead process's.
+pub(super) const DEAD_AFTER: Duration = Duration::from_millis(500);
+/// A restore waits this long for an open transaction at most: the coordinator ends it within 20 s.
+const OPEN_AT_MOST: Duration = Duration::from_secs(40);
+
+/// It outlives the attempts that find it open.
+#[derive(Debug, Default)]
+pub(super) struct OpenTransaction {
+    since: Option<Instant>,
+    fenced: bool,
+    /// Topic, partition and end offset of what a dead owner wrote, as first seen: others may write there too.
+    pub(super) outputs: Option<Vec<(String, i32, i64)>>,
+}
+
+/// What to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may end by itself: look again.
+    Wait,
+    /// Fence whoever left it, which aborts it. Said once.
+    Fence,
+    /// It has been open for too long.
+    GiveUp,
+}
+
+impl OpenTransaction {
+    /// Judges a transaction that was found open at `now` by an attempt that asked at `asked`.
+    pub(super) fn found(&mut self, asked: Instant, now: Instant) -> Verdict {
+        let open_for = now.saturating_duration_since(*self.since.get_or_insert(asked));
+        match () {
+            () if open_for > OPEN_AT_MOST => Verdict::GiveUp,
+            () if open_for < DEAD_AFTER || self.fenced => Verdict::Wait,
+            () => {
+                self.fenced = true;
+                Verdict::Fence
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_stays_open_is_fenced_once_and_at_last_given_up() {
+        let start = Instant::now();
+        let mut open = OpenTransaction::default();
+        let mut found = |after| open.found(start, start + after);
+        assert_eq!(found(DEAD_AFTER / 2), Verdict::Wait);
+        assert_eq!(found(DEAD_AFTER), Verdict::Fence);
+        assert_eq!(found(DEAD_AFTER * 2), Verdict::Wait);
+        assert_eq!(found(OPEN_AT_MOST * 2), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn the_time_that_the_first_attempt_waited_counts() {
+        let start = Instant::now();
+        let mut open = OpenTransaction::default();
+        assert_eq!(open.found(start, start + DEAD_AFTER), Verdict::Fence);
+    }
+}

@@ -1,0 +1,69 @@
+//! What the pipeline is given, and what it remembers from one session with the brokers to the next.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::group::TAKEN_FOR_DEAD;
+use crate::config::SpecReceiver;
+use crate::health::Health;
+use crate::kafka::Connection;
+use crate::metrics::Metrics;
+use crate::ownership::ComputingPartitions;
+
+/// This long after trouble, a peer that took this process for dead may still fence its new producers: the peer's restore
+/// waits for open transactions, and for the coordinator, which may have it ask twice.
+const FENCED_LATE: Duration = Duration::from_secs(60);
+
+/// What the pipeline works with.
+pub struct Settings {
+    /// How to reach the brokers.
+    pub connection: Connection,
+    /// The pod's name or `--id`; the transactional ids are `<group>.<id>.0` and `.1`.
+    pub id: String,
+    /// The live spec.
+    pub spec: SpecReceiver,
+    /// Told of readiness and of the generation computed with.
+    pub health: Arc<Health>,
+    /// Counted into.
+    pub metrics: Arc<Metrics>,
+    /// Told which partitions are owned and restored.
+    pub owned: watch::Sender<ComputingPartitions>,
+    /// Whether topics that are missing at the start are created.
+    pub create_topics: bool,
+    /// Set from outside to end.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What outlives a session.
+pub(super) struct Past {
+    /// Whether missing topics may be created: only by the first session that connects.
+    pub(super) may_create: Cell<bool>,
+    /// When peers last had a reason to take this process for dead.
+    trouble: Cell<Option<Instant>>,
+}
+
+impl Past {
+    pub(super) fn new(may_create: bool) -> Self {
+        Self { may_create: Cell::new(may_create), trouble: Cell::new(None) }
+    }
+
+    pub(super) fn note_trouble(&self) {
+        self.trouble.set(Some(Instant::now()));
+    }
+
+    /// A loop that stood still `since` then, and for too long, gave no sign of life.
+    pub(super) fn note_silence(&self, since: Instant) {
+        if since.elapsed() >= TAKEN_FOR_DEAD {
+            self.note_trouble();
+        }
+    }
+
+    /// Whether a peer, not a second process of the same identity, may be who fences.
+    pub(super) fn may_be_taken_for_dead(&self) -> bool {
+        self.trouble.get().is_some_and(|at| at.elapsed() <= FENCED_LATE)
+    }
+}

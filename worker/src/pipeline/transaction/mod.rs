@@ -1,0 +1,321 @@
+//! The transaction: what goes into it, its commit, and what follows when it fails.
+
+mod outputs;
+mod policy;
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
+use stockwatch_core::{Effect, Encoder, Partition, checkpoint};
+use stockwatch_crds::Topics;
+
+use self::outputs::{Outputs, put};
+use self::policy::{CommitPolicy, Open, Poll};
+use super::error::{Failure, SessionError, Step};
+use super::membership::Membership;
+use super::owned::OwnedPartitions;
+use super::producers::Producers;
+use super::record::raw_record;
+use super::settings::Settings;
+use super::topology::Topology;
+use crate::kafka::KafkaContext;
+use crate::metrics::{Metrics, ReasonLabel};
+
+/// An entity is checkpointed when it has been dirty for this long (ms).
+const CHECKPOINT_AGE: u64 = 5_000;
+/// Bytes of checkpoints in a transaction, at least, and for each quote in it.
+const CHECKPOINT_BYTES: usize = 16 * 1024;
+const CHECKPOINT_BYTES_PER_QUOTE: usize = 40;
+/// On the way out a partition may write this much.
+const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Transactions one after another, for all partitions together.
+pub(super) struct Transactions<'a> {
+    settings: &'a Settings,
+    kafka: KafkaContext,
+    owner: String,
+    raw: String,
+    topology: Topology,
+    producers: Producers,
+    encoder: Encoder,
+    open: Open,
+    policy: CommitPolicy,
+    /// Clock of the entities' dirtiness.
+    started: Instant,
+    last_commit: Instant,
+}
+
+impl<'a> Transactions<'a> {
+    pub(super) fn new(
+        settings: &'a Settings,
+        kafka: KafkaContext,
+        owner: String,
+        raw: String,
+        topology: Topology,
+        producers: Producers,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            settings,
+            kafka,
+            owner,
+            encoder: Encoder::new(&raw),
+            raw,
+            topology,
+            producers,
+            open: Open::default(),
+            policy: CommitPolicy::default(),
+            started: now,
+            last_commit: now,
+        }
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.producers.began().is_some()
+    }
+
+    /// How many partitions the raw topic has.
+    pub(super) fn partition_count(&self) -> i32 {
+        self.topology.raw_partitions
+    }
+
+    /// Milliseconds since the start: what entities' dirtiness is measured with.
+    pub(super) fn clock(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long the open transaction may wait for more quotes, once there are none; zero: it is committed now.
+    pub(super) fn wait(&self) -> Duration {
+        let Some(began) = self.producers.began() else { return Duration::ZERO };
+        let poll = Poll::Drained { age: began.elapsed(), since_commit: self.last_commit.elapsed() };
+        self.policy.wait(self.open, poll)
+    }
+
+    /// Whether the open transaction is committed although more quotes wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.policy.wait(self.open, Poll::Backlog).is_zero()
+    }
+
+    /// Begins a transaction unless one is open, and writes the shapes that partitions took since the last one.
+    pub(super) fn begin(&mut self, owned: &mut OwnedPartitions) -> Result<(), Step> {
+        self.producers.begin()?;
+        let table = &self.topology.table.name;
+        for (partition, due) in owned.all_active() {
+            if !due.shape {
+                continue;
+            }
+            let number = partition.number;
+            let mut put = put(&self.producers, table, number);
+            checkpoint::write_removed(&due.removed, &mut put)?;
+            due.removed.clear();
+            checkpoint::write_shapes(partition, &mut put)?;
+            checkpoint::write_offset(partition, &mut put)?;
+            due.shape = false;
+            due.offset = true;
+        }
+        Ok(())
+    }
+
+    /// Computes one record, and adds what follows to the transaction.
+    pub(super) fn process(
+        &mut self,
+        membership: &mut Membership,
+        message: &BorrowedMessage<'_>,
+        now: u64,
+    ) -> Result<(), Step> {
+        let number = message.partition();
+        if !self.is_open() {
+            self.begin(&mut membership.owned)?;
+        }
+        let Some((partition, due)) = membership.owned.active(number) else { return Ok(()) };
+        let record = raw_record(message);
+        if record.offset < partition.next_offset {
+            // The topic begins anew under the same name. Kafka forgot our offset with the old one: said again,
+            // restore finds that it does not fit, now and after every restart.
+            due.offset = true;
+            self.commit(membership)?;
+            let why = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
+            return Err(Failure::Abortable(why).into());
+        }
+        let metrics: &Metrics = &self.settings.metrics;
+        metrics.quotes_consumed.inc();
+        due.offset = true;
+        self.open.quotes += 1;
+        let (producers, topology) = (&self.producers, &self.topology);
+        let mut outputs = Outputs { producers, topology, number, bytes: 0, refused: false };
+        let mut bad = None;
+        match partition.process(&record, now) {
+            Effect::Accepted(accepted) => {
+                metrics.quotes_accepted.inc();
+                if accepted.late {
+                    metrics.quotes_late_joined.inc();
+                }
+                let written = self.encoder.write(number, &record, &accepted, &mut outputs)?;
+                metrics.averages.inc_by(written.averages);
+                metrics.alarms.inc_by(written.alarms);
+                bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
+            }
+            Effect::Duplicate => _ = metrics.quotes_duplicate.inc(),
+            Effect::TooLate => _ = metrics.quotes_late_dropped.inc(),
+            Effect::Unlisted => _ = metrics.quotes_unlisted.inc(),
+            Effect::OverLimit => _ = metrics.quotes_over_limit.inc(),
+            Effect::Bad(reason) => bad = Some(reason),
+            Effect::Covered => {}
+        }
+        if let Some(reason) = bad {
+            metrics.dead_letters.get_or_create(&ReasonLabel(reason)).inc();
+            outputs.dead_letter(&self.raw, &record, reason)?;
+        }
+        self.open.bytes += outputs.bytes;
+        Ok(())
+    }
+
+    /// Whether an entity has waited long enough for its checkpoint.
+    pub(super) fn is_checkpoint_due(&self, owned: &mut OwnedPartitions) -> bool {
+        let now = self.clock();
+        let waited = |p: &mut Partition| {
+            p.oldest_dirty().is_some_and(|d| now.saturating_sub(d.since) >= CHECKPOINT_AGE)
+        };
+        owned.all_active().any(|(partition, _)| waited(partition))
+    }
+
+    /// Writes checkpoints into the open transaction.
+    fn write_checkpoints(
+        &mut self,
+        owned: &mut OwnedPartitions,
+        now: u64,
+        age: u64,
+        budget: usize,
+    ) -> Result<(), Step> {
+        let metrics = &self.settings.metrics;
+        for (partition, due) in owned.all_active() {
+            let number = partition.number;
+            let mut put = put(&self.producers, &self.topology.table.name, number);
+            let (bytes, records) = checkpoint::write_due(partition, now, age, budget, &mut put)?;
+            if partition.recorded.has_changes && (age == 0 || due.released) {
+                // Whoever comes next may be of an older release, which reads whole records only.
+                checkpoint::write_whole_shapes(partition, &mut put)?;
+            }
+            let stale = due.noted.is_none_or(|(offset, at)| {
+                offset < partition.next_offset && now.saturating_sub(at) >= CHECKPOINT_AGE
+            });
+            if records > 0 || age == 0 || due.offset && stale {
+                // Before the first record there is nothing that would tell this topic from another.
+                due.noted = (partition.last_timestamp >= 0).then_some((partition.next_offset, now));
+                partition.prune_history();
+                checkpoint::write_offset(partition, &mut put)?;
+                due.offset = true;
+                metrics.checkpoints.inc_by(records);
+                metrics.checkpoint_bytes.inc_by(bytes as u64);
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the open transaction, if any; returns whether brokers have taken offsets with it.
+    pub(super) fn commit(&mut self, membership: &mut Membership) -> Result<bool, Step> {
+        if !self.is_open() {
+            return Ok(false);
+        }
+        let budget = CHECKPOINT_BYTES.max(CHECKPOINT_BYTES_PER_QUOTE * self.open.quotes);
+        self.write_checkpoints(&mut membership.owned, self.clock(), CHECKPOINT_AGE, budget)?;
+        self.commit_offsets(membership)
+    }
+
+    fn commit_offsets(&mut self, membership: &mut Membership) -> Result<bool, Step> {
+        let began = Instant::now();
+        let offsets = self.offsets(&mut membership.owned)?;
+        let with_offsets = offsets.count() > 0;
+        let Some(group) = membership.group_metadata() else {
+            return Err(Failure::Abortable(KafkaError::Rebalance(RDKafkaErrorCode::UnknownMemberId)).into());
+        };
+        self.producers.commit(offsets, group, || !membership.is_cut_off())?;
+        let metrics = &self.settings.metrics;
+        metrics.transactions_committed.inc();
+        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        self.last_commit = Instant::now();
+        self.open = Open::default();
+        let owned = &mut membership.owned;
+        self.policy.committed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)));
+        for (_, due) in owned.all_active() {
+            due.offset = false;
+        }
+        if owned.all_are_active() {
+            self.settings.health.set_applied(owned.least_generation());
+        }
+        Ok(with_offsets)
+    }
+
+    /// Returns the offsets that are due, each with where a restore begins.
+    fn offsets(&self, owned: &mut OwnedPartitions) -> Result<TopicPartitionList, Failure> {
+        let unusable =
+            |_| Failure::Abortable(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
+        let mut offsets = TopicPartitionList::new();
+        for (partition, due) in owned.all_active().filter(|(_, due)| due.offset) {
+            let metadata = CommitMetadata {
+                owner: self.owner.clone(),
+                replay: partition.replay_from(),
+                timestamp: partition.last_timestamp,
+                released: due.released,
+            };
+            let mut element = offsets.add_partition(&self.raw, partition.number);
+            element.set_offset(Offset::Offset(partition.next_offset)).map_err(unusable)?;
+            element.set_metadata(metadata.encode());
+        }
+        Ok(offsets)
+    }
+
+    /// Commits what is open, and that these partitions are free.
+    pub(super) fn release(&mut self, membership: &mut Membership, partitions: &[i32]) -> Result<(), Step> {
+        for number in partitions {
+            if let Some((_, due)) = membership.owned.active(*number) {
+                due.offset = true;
+                due.released = true;
+                self.begin(&mut membership.owned)?;
+            }
+        }
+        self.commit(membership).map(drop)
+    }
+
+    /// The last transaction: what is open, and checkpoints so that the next owner has little to replay.
+    pub(super) fn finish(&mut self, membership: &mut Membership) -> Result<(), Step> {
+        self.begin(&mut membership.owned)?;
+        for (_, due) in membership.owned.all_active() {
+            due.released = true;
+        }
+        self.write_checkpoints(&mut membership.owned, u64::MAX, 0, LAST_CHECKPOINT_BYTES)?;
+        let ended = self.commit_offsets(membership);
+        if ended.is_err() {
+            let _ = self.producers.abort(); // the coordinator will do it otherwise
+        }
+        ended.map(drop)
+    }
+
+    /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
+    pub(super) fn abort(
+        &mut self,
+        failure: Failure,
+        topics: &Topics,
+        owned: &mut OwnedPartitions,
+    ) -> Result<(), SessionError> {
+        self.policy.failed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect());
+        self.open = Open::default();
+        let aborted = match failure {
+            Failure::Abortable(_) => self.producers.abort(),
+            Failure::Fatal(error) => Err(error),
+        };
+        // A topic may have gone, or may take less than it did.
+        let Settings { connection, stop, .. } = self.settings;
+        self.topology = Topology::discover(connection, &self.kafka, topics, stop)?;
+        let batch = self.topology.batch_bytes();
+        if aborted.is_err() || batch < self.producers.batch_bytes() {
+            self.producers = Producers::open(connection, &self.kafka, &self.owner, topics, batch, stop)
+                .map_err(SessionError::Producers)?;
+        }
+        Ok(())
+    }
+}
