@@ -1,7 +1,7 @@
 //! The Kubernetes of `tests/cluster/cluster.sh`, with the images built here: the one that runs, or one for this process.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,7 @@ pub struct Cluster {
 }
 
 /// A cluster whose API server is down.
+#[derive(Debug)]
 #[must_use]
 pub struct Down<'c>(&'c Cluster);
 
@@ -178,6 +179,12 @@ impl Cluster {
             "no" => false,
             other => panic!("can-i {question:?}: {other}: {}", String::from_utf8_lossy(&answer.stderr)),
         }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the cluster of {}", self.kubeconfig.display())
     }
 }
 

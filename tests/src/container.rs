@@ -16,6 +16,7 @@ pub struct Container {
 }
 
 /// A pod that is cut off from the API server, until this is dropped.
+#[derive(Debug)]
 #[must_use]
 pub struct Cut(&'static Cluster);
 

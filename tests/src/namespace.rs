@@ -15,6 +15,7 @@ const OWNED: [&str; 7] =
     ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 
 /// A namespace that enforces the Pod Security Standard `restricted`.
+#[derive(Debug)]
 pub struct Namespace {
     cluster: &'static Cluster,
     name: String,

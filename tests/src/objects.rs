@@ -15,7 +15,7 @@ use crate::until::Until;
 use crate::wait::PATIENCE;
 
 /// Kinds by `kubectl`'s names in the singular: group, version, kind and plural.
-const KINDS: [(&str, &str, &str, &str, &str); 14] = [
+const KINDS: [(&str, &str, &str, &str, &str); 15] = [
     ("stockwatch", "stockwatch.dev", "v1alpha1", "StockWatch", "stockwatches"),
     ("deployment", "apps", "v1", "Deployment", "deployments"),
     ("statefulset", "apps", "v1", "StatefulSet", "statefulsets"),
@@ -24,6 +24,7 @@ const KINDS: [(&str, &str, &str, &str, &str); 14] = [
     ("configmap", "", "v1", "ConfigMap", "configmaps"),
     ("serviceaccount", "", "v1", "ServiceAccount", "serviceaccounts"),
     ("persistentvolumeclaim", "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+    ("resourcequota", "", "v1", "ResourceQuota", "resourcequotas"),
     ("event", "", "v1", "Event", "events"),
     ("namespace", "", "v1", "Namespace", "namespaces"),
     ("role", "rbac.authorization.k8s.io", "v1", "Role", "roles"),

@@ -44,7 +44,7 @@ impl<'a> Obstacle<'a> {
     pub fn quota(home: &'a Namespace, of: &str) -> Self {
         home.kubectl(&["create", "quota", "none", &format!("--hard={of}=0")]);
         wait_for(30, "the quota counts", || {
-            let quota = home.get(&["quota/none"]);
+            let quota = home.get("resourcequota/none");
             soon(quota["status"]["used"].is_object(), quota)
         });
         Self { home, objects: vec!["quota/none".into()] }

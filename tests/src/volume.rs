@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::cluster::Cluster;
 
 /// A PersistentVolume for one claim, gone with the value that stands for it.
+#[derive(Debug)]
 pub struct Volume {
     cluster: &'static Cluster,
     name: String,
