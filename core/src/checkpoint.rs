@@ -21,6 +21,8 @@ pub const CHUNK: usize = 32;
 /// An edit writes no more than this of the shapes, as long as a record of changes can say it: a restore reads all of
 /// them until the table is compacted.
 const EDIT_BYTES: usize = 8 * 1024;
+/// Checkpoints that an edit writes at most so that a shorter history says it.
+const SETTLE_BYTES: usize = 1024 * 1024;
 
 /// A table record that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -156,15 +158,29 @@ pub fn write_shapes<E>(
     put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
 ) -> Result<(), E> {
     partition.prune_history();
-    let names = partition.history.iter().flat_map(|change| change.shape.entities.keys());
-    let is_long = names.map(String::len).sum::<usize>() > EDIT_BYTES;
-    let whole = partition.recorded.whole.as_ref().filter(|_| is_long);
-    let changes = whole.map(|whole| encode_shape_changes(&partition.history, whole));
-    if let Some(changes) = changes.filter(|changes| changes.len() <= EDIT_BYTES) {
-        partition.recorded.has_changes = true;
-        return put(SHAPE_CHANGES_KEY.as_bytes(), Some(&changes));
+    let (mut key, mut record) = edit_record(partition);
+    if record.len() > EDIT_BYTES && partition.history.len() > 1 {
+        // The less is left to replay, the fewer shapes are.
+        write_due(partition, u64::MAX, 0, SETTLE_BYTES, put)?;
+        partition.prune_history();
+        (key, record) = edit_record(partition);
     }
-    write_whole_shapes(partition, put)
+    if key == SHAPE_KEY || record.len() > EDIT_BYTES {
+        return write_whole_shapes(partition, put);
+    }
+    partition.recorded.has_changes = true;
+    put(key.as_bytes(), Some(&record))
+}
+
+/// What records the history: the whole, or what has changed of it if its lists of entities are long.
+fn edit_record(partition: &Partition) -> (&'static str, Vec<u8>) {
+    let names = partition.history.iter().flat_map(|change| change.shape.entities.keys());
+    match &partition.recorded.whole {
+        Some(whole) if names.map(String::len).sum::<usize>() > EDIT_BYTES => {
+            (SHAPE_CHANGES_KEY, encode_shape_changes(&partition.history, whole))
+        }
+        _ => (SHAPE_KEY, encode_shapes(&partition.history).unwrap_or_default()),
+    }
 }
 
 /// Records the shapes in one record that every release can read.

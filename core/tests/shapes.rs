@@ -79,7 +79,7 @@ fn a_busy_partition_writes_no_large_record_through_a_thousand_edits() {
             kept.commit(5_000);
         }
         kept.check();
-        let checkpoints = 1000 * 20 * 1024;
+        let checkpoints = 1000 * 20 * 512;
         assert!(bytes(&kept) - before < MOST_BYTES + checkpoints, "{} bytes", bytes(&kept) - before);
     }
 }
