@@ -116,7 +116,8 @@ impl Writes {
     ) -> Result<StockWatch, WriteError> {
         let api: Api<StockWatch> = Api::namespaced(self.client.clone(), &key.namespace);
         let params = PatchParams::apply(manager).force();
-        let call = api.patch_status(&key.name, &params, &Patch::Apply(body));
+        let patch = Patch::Apply(body);
+        let call = api.patch_status(&key.name, &params, &patch);
         self.asked(key, (Write::Status, None), &generation.to_string(), call).await
     }
 
