@@ -32,7 +32,7 @@ fn largest(n: u64, wildcard: bool) -> Arc<Shape> {
     let windows: Vec<Window> = lengths.map(|minutes| Window { minutes, tolerance: tolerance(n) }).collect();
     let name = |i: u64| format!("{i:04}{}", "ä".repeat(50));
     let own = |i: u64| {
-        if i % 2 == 0 { Vec::new() } else { vec![Window { minutes: 9, tolerance: tolerance(i) }] }
+        if i.is_multiple_of(2) { Vec::new() } else { vec![Window { minutes: 9, tolerance: tolerance(i) }] }
     };
     let listed = (0..1000).filter(|i| i % 100 != n % 100);
     Arc::new(Shape {

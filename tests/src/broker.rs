@@ -224,7 +224,7 @@ impl Broker {
     fn alter_acl(&self, change: &str, topic: &str) {
         let user = format!("User:{}", self.login().user);
         let acl = ["--deny-principal", &user, "--operation", "Read", "--topic", topic];
-        self.tool("kafka.admin.AclCommand", &[&[change, "--force"], &acl[..]].concat());
+        self.tool("org.apache.kafka.tools.AclCommand", &[&[change, "--force"], &acl[..]].concat());
     }
 
     fn tool(&self, class: &str, arguments: &[&str]) {

@@ -20,6 +20,8 @@ use crate::worker::{Launch, Worker};
 
 /// The table's reserved key of the shapes.
 const SHAPE_KEY: &str = r#"{"stockwatch":"shape"}"#;
+/// The key of what has changed since that record.
+const CHANGES_KEY: &str = r#"{"stockwatchshape":"changes"}"#;
 
 /// The reserved record of the shapes that a partition took.
 #[derive(Debug, Deserialize)]
@@ -36,6 +38,26 @@ struct Taken {
     windows: Vec<u32>,
     entities: BTreeSet<String>,
     wildcard: bool,
+    /// `entities` are those that the last shape of the last whole record does not list.
+    #[serde(default)]
+    relative: bool,
+    /// And these that only that one lists.
+    #[serde(default)]
+    removed: BTreeSet<String>,
+}
+
+impl Taken {
+    /// With all that it lists; under a wildcard that is everything.
+    fn resolved(mut self, whole: &BTreeSet<String>) -> Self {
+        let removed = std::mem::take(&mut self.removed);
+        if std::mem::take(&mut self.relative) {
+            self.entities.extend(whole.difference(&removed).cloned());
+        }
+        if self.wildcard {
+            self.entities.clear();
+        }
+        self
+    }
 }
 
 /// A StockWatch with its topics on a broker.
@@ -241,10 +263,17 @@ impl<'b> Scene<'b> {
 
     fn recorded(&self, partition: usize, table: &[Record]) -> Vec<Shape> {
         let mut taken: BTreeMap<u64, Taken> = BTreeMap::new();
-        for record in table.iter().filter(|record| record.key_text() == SHAPE_KEY) {
-            let shapes: Shapes = serde_json::from_slice(record.value.as_deref().unwrap())
+        let mut whole = BTreeSet::new();
+        let is_of_shapes = |record: &&Record| [SHAPE_KEY, CHANGES_KEY].contains(&record.key_text().as_str());
+        for record in table.iter().filter(is_of_shapes) {
+            let Some(value) = &record.value else { continue };
+            let shapes: Shapes = serde_json::from_slice(value)
                 .unwrap_or_else(|error| panic!("the record of shapes: {error}: {}", record.text()));
+            if record.key_text() == SHAPE_KEY {
+                whole = shapes.history.last().unwrap().entities.clone();
+            }
             for shape in shapes.history {
+                let shape = shape.resolved(&whole);
                 let before = taken.insert(shape.epoch, shape.clone());
                 // Tolerances alone make no epoch: its generation may go on.
                 let same = before.is_none_or(|before| {
@@ -262,7 +291,10 @@ impl<'b> Scene<'b> {
         let shape = |taken: &Taken| {
             let Taken { offset: from, windows, entities, wildcard, .. } = taken.clone();
             let shape = Shape { from, windows, entities, wildcard };
-            let written = Shape { from, ..self.watches[&taken.generation].shape() };
+            let mut written = Shape { from, ..self.watches[&taken.generation].shape() };
+            if wildcard {
+                written.entities.clear();
+            }
             assert_eq!(shape, written, "generation {} as partition {partition} took it", taken.generation);
             shape
         };

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::extract;
 use crate::http::Shared;
 use crate::kafka::Connection;
-use crate::ownership::ComputingPartitions;
+use crate::ownership::OwnedPartitions;
 use crate::pipeline;
 
 /// For fetched quotes to be written once nothing more is fetched.
@@ -55,7 +55,7 @@ impl Worker {
         create_topics: bool,
         shared: &Shared,
     ) -> io::Result<Self> {
-        let (owned, follow_owned) = watch::channel(ComputingPartitions::default());
+        let (owned, follow_owned) = watch::channel(OwnedPartitions::default());
         let stop_pipeline = Arc::new(AtomicBool::new(false));
         let settings = pipeline::Settings {
             connection: connection.clone(),

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::json::push_hex;
 use super::raw::RawRecord;
+use super::reason::DeadLetterReason;
 
 /// Header: a [`DeadLetterReason`].
 const REASON: &str = "stockwatch-reason";
@@ -73,63 +74,5 @@ impl<'a> DeadLetter<'a> {
         headers.push((SIZE, bytes.len().to_string()));
         headers.push((SHA256, String::from_utf8(digest).unwrap_or_default()));
         Self { key: None, value: None, headers }
-    }
-}
-
-/// Why a record is no quote: the reason in the dead letter's header and in the metric's label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the labels say it")]
-pub enum DeadLetterReason {
-    ValueTooLarge,
-    NotJson,
-    NotAnObject,
-    NoEntity,
-    NameTooLong,
-    NoPrice,
-    PriceNotFinite,
-    PriceOutOfRange,
-    NoTime,
-    TimeInMilliseconds,
-    TimeInFuture,
-    TimeOutOfRange,
-    Unwritable,
-}
-
-impl DeadLetterReason {
-    /// Every reason, in the order in which they are looked for; the last one is that a good quote's
-    /// deduplicated record is larger than its topic takes.
-    pub const ALL: [Self; 13] = [
-        Self::ValueTooLarge,
-        Self::NotJson,
-        Self::NotAnObject,
-        Self::NoEntity,
-        Self::NameTooLong,
-        Self::NoPrice,
-        Self::PriceNotFinite,
-        Self::PriceOutOfRange,
-        Self::NoTime,
-        Self::TimeInMilliseconds,
-        Self::TimeInFuture,
-        Self::TimeOutOfRange,
-        Self::Unwritable,
-    ];
-
-    /// The reason as written on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ValueTooLarge => "value_too_large",
-            Self::NotJson => "not_json",
-            Self::NotAnObject => "not_an_object",
-            Self::NoEntity => "no_entity",
-            Self::NameTooLong => "name_too_long",
-            Self::NoPrice => "no_price",
-            Self::PriceNotFinite => "price_not_finite",
-            Self::PriceOutOfRange => "price_out_of_range",
-            Self::NoTime => "no_time",
-            Self::TimeInMilliseconds => "time_in_milliseconds",
-            Self::TimeInFuture => "time_in_future",
-            Self::TimeOutOfRange => "time_out_of_range",
-            Self::Unwritable => "unwritable",
-        }
     }
 }

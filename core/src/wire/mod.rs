@@ -58,15 +58,17 @@ pub(crate) mod json;
 pub(crate) mod output;
 mod partitioner;
 pub(crate) mod raw;
+mod reason;
 mod scan;
 mod shape;
 pub(crate) mod table;
 
 pub use commit::{CommitMetadata, Committed};
-pub use dead_letter::{DeadLetter, DeadLetterReason};
+pub use dead_letter::DeadLetter;
 pub use output::{AlarmRecord, AverageRecord, DeduplicatedRecord, Direction};
 pub use partitioner::partition_for_key;
 pub use raw::{MAX_VALUE_BYTES, Quote, RawQuote, RawRecord, raw_key};
+pub use reason::DeadLetterReason;
 pub use shape::{encode_shape_changes, encode_shapes, read_shapes};
 pub use table::{
     MAX_RECORD_BYTES, OFFSET_KEY, OffsetRecord, SHAPE_CHANGES_KEY, SHAPE_KEY, TableKey, chunk_key, entity_key,

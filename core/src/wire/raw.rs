@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::dead_letter::DeadLetterReason;
+use super::reason::DeadLetterReason;
 use super::scan::{Flat, flat};
 use crate::NANO;
 use crate::decimal::parse_nanos;

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 /// Longer than anything awaited takes.
 const LIMIT: Duration = Duration::from_secs(90);
 
-pub(crate) static BROKER: LazyLock<Broker> = LazyLock::new(Broker::start_secure);
+pub(crate) static BROKER: LazyLock<&Broker> = LazyLock::new(Broker::shared);
 
 /// The listener without security.
 pub(crate) fn plain() -> Connection {

@@ -201,7 +201,7 @@ fn a_window_of_a_day_with_thousands_of_quotes_survives_a_crash() {
 #[test]
 fn a_stockwatch_of_a_thousand_tickers_is_edited_again_and_again_while_no_quote_comes() {
     let name = |i: u32| Some(format!("{i:04}{}", "ä".repeat(45)));
-    let mut scene = Scene::new(&BROKER, "edited", |watch| {
+    let mut scene = Scene::new(Broker::shared(), "edited", |watch| {
         watch.tickers = (0..1000).map(|i| Ticker { name: name(i), ..Ticker::of(&format!("S{i}")) }).collect();
     });
     let worker = scene.worker("w");

@@ -14,7 +14,7 @@ fn touchy(watch: &mut Watch) {
 }
 
 /// One more quote for each partition, at a later time.
-fn send_round(scene: &Scene, round: i64) {
+fn send_round(scene: &Scene, round: u64) {
     for (partition, entity) in ["a", "b", "c"].into_iter().enumerate() {
         let price = format!("{}.5", 10 + round);
         scene.send_to(partition.try_into().unwrap(), &quote(entity, &price, Market::START + 60 * round));
@@ -47,7 +47,8 @@ fn assert_others_go_on(scene: &Scene, words: &[&str]) -> Worker {
         let now = alarms(scene);
         soon(now[0] > before[0] && now[2] > before[2], (&before, &now))
     });
-    worker.await_not_ready(&[&[&format!("partition {BROKEN}:")], words].concat());
+    let partition = format!("partition {BROKEN}:");
+    worker.await_not_ready(&[&[partition.as_str()], words].concat());
     // They go on while the broken one is tried again.
     send_round(scene, 6);
     wait_for(30, "more alarms of the other partitions", || {

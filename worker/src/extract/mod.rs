@@ -23,7 +23,7 @@ pub use self::fetched::{FetchError, FetchedQuote};
 use crate::config::SpecReceiver;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
-use crate::ownership::ComputingPartitions;
+use crate::ownership::OwnedPartitions;
 
 /// Between the starts of two requests to a real source: at most 10 a second for each process.
 const LEAST_GAP: Duration = Duration::from_millis(100);
@@ -42,7 +42,7 @@ pub struct Deps {
     /// Tickers, source and the raw topic's name.
     pub spec: SpecReceiver,
     /// The raw partitions whose tickers are fetched; when its sender is gone, the extractor ends.
-    pub owned: watch::Receiver<ComputingPartitions>,
+    pub owned: watch::Receiver<OwnedPartitions>,
     /// Counts fetches and quotes.
     pub metrics: Arc<Metrics>,
     /// `true`, or a sender that is gone, ends the extractor.

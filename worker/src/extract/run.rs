@@ -18,7 +18,7 @@ use super::schedule::Schedule;
 use super::{FetchError, FetchedQuote, LEAST_GAP, Source};
 use crate::config::SpecReceiver;
 use crate::metrics::{FetchOutcome, Metrics};
-use crate::ownership::ComputingPartitions;
+use crate::ownership::OwnedPartitions;
 
 /// Requests under way at once: a source that takes 3 s for each answer still gets 10 a second.
 const MAX_IN_FLIGHT: usize = 32;
@@ -51,7 +51,7 @@ struct Fetched {
 
 pub(super) struct Extractor<S> {
     spec: SpecReceiver,
-    owned: watch::Receiver<ComputingPartitions>,
+    owned: watch::Receiver<OwnedPartitions>,
     metrics: Arc<Metrics>,
     sink: S,
     make_source: MakeSource,
@@ -70,7 +70,7 @@ impl<S: Publisher> Extractor<S> {
     /// `unix_time` is now, since 1970.
     pub(super) fn new(
         spec: SpecReceiver,
-        owned: watch::Receiver<ComputingPartitions>,
+        owned: watch::Receiver<OwnedPartitions>,
         metrics: Arc<Metrics>,
         sink: S,
         make_source: MakeSource,
@@ -257,7 +257,7 @@ fn same_source(one: &SourceSpec, other: &SourceSpec) -> bool {
 }
 
 /// The ticker's job under its symbol, if this process owns its partition.
-fn job(ticker: &Ticker, owned: &ComputingPartitions) -> Option<(String, Arc<Job>)> {
+fn job(ticker: &Ticker, owned: &OwnedPartitions) -> Option<(String, Arc<Job>)> {
     if owned.partition_count < 1 {
         return None;
     }

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata, RebalanceProtocol};
 use tokio::sync::watch;
 
+use super::assignment::{Assignment, Restoring};
 use super::error::{Error, SessionError};
 use super::group::{self, GroupContext};
-use super::owned::{OwnedPartitions, Restoring};
 use super::restore::{Died, Outcome, Restorer};
 use super::rules::{Change, Rules};
-use crate::ownership::ComputingPartitions;
+use crate::ownership::OwnedPartitions;
 
 /// The member of the group, and the partitions that it owns.
 pub(super) struct Membership {
     consumer: Arc<BaseConsumer<GroupContext>>,
     raw: String,
     restorer: Restorer,
-    pub(super) owned: OwnedPartitions,
+    pub(super) owned: Assignment,
     /// The extractor follows which partitions compute.
-    published: watch::Sender<ComputingPartitions>,
+    published: watch::Sender<OwnedPartitions>,
 }
 
 fn died(died: Died) -> SessionError {
@@ -32,9 +32,9 @@ impl Membership {
         consumer: Arc<BaseConsumer<GroupContext>>,
         raw: String,
         restorer: Restorer,
-        published: watch::Sender<ComputingPartitions>,
+        published: watch::Sender<OwnedPartitions>,
     ) -> Self {
-        let owned = OwnedPartitions::default();
+        let owned = Assignment::default();
         Self { consumer, raw, restorer, owned, published }
     }
 
@@ -126,11 +126,11 @@ impl Membership {
                     due.shape = true;
                 }
                 Change::Reshape(shape) => {
-                    let change = partition.next_change(shape.clone());
-                    if partition.backfill_since(&shape, change.epoch).is_some() {
+                    let taken = partition.next_change(shape.clone());
+                    if partition.backfill_since(&shape, taken.epoch).is_some() {
                         to_fill.push((partition.number, shape));
                     } else {
-                        due.removed.extend(partition.apply_shape(change, &Default::default(), 0));
+                        due.removed.extend(partition.apply_shape(taken, &Default::default(), 0));
                         due.shape = true;
                     }
                 }
@@ -160,7 +160,7 @@ impl Membership {
     /// Tells the extractor which of the raw topic's `partition_count` partitions compute.
     pub(super) fn publish(&self, partition_count: i32) {
         let partitions = self.owned.active_numbers().collect();
-        let owned = ComputingPartitions { partition_count, partitions };
+        let owned = OwnedPartitions { partition_count, partitions };
         self.published.send_if_modified(|now| {
             let changed = *now != owned;
             *now = owned;

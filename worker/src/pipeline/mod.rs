@@ -9,17 +9,17 @@
 //! | `run` | the loop: what it hears, and what it does next |
 //! | `readiness` | why the worker is not ready: a set of causes, each with its own end |
 //! | `transaction/` | what is open, when it is committed (`policy`), what follows when it fails |
-//! | `membership` | who owns what: the group's consumer (`group`), the partitions (`owned`), the rules of each (`rules`) |
+//! | `membership` | who owns what: the group's consumer (`group`), the partitions (`assignment`), the rules of each (`rules`) |
 //! | `restore/` | brings each partition to its committed offset, beside the loop |
 //! | `producers` | the two transactional producers; `caller` makes calls that may never return |
 //!
 //! A file uses those further down, and `error`, `settings`, `topology` and `record`.
 
+mod assignment;
 mod caller;
 mod error;
 mod group;
 mod membership;
-mod owned;
 mod producers;
 mod readiness;
 mod record;

@@ -3,9 +3,7 @@
 //! Most causes are read off what they are about whenever they are asked for, so none can outlast it. Two come as events;
 //! what ends each of them is here.
 
-use std::collections::BTreeMap;
-
-use super::owned::OwnedPartitions;
+use super::assignment::Assignment;
 
 /// The causes that come as events.
 #[derive(Debug, Default)]
@@ -41,7 +39,7 @@ impl Readiness {
     }
 
     /// Returns all causes as sentences; none when the worker is ready.
-    pub(super) fn causes(&self, has_joined: bool, owned: &OwnedPartitions) -> Vec<String> {
+    pub(super) fn causes(&self, has_joined: bool, owned: &Assignment) -> Vec<String> {
         let mut causes = Vec::new();
         if self.lost {
             causes.push("the group gave this worker's partitions away: joining it again".to_owned());
@@ -55,43 +53,47 @@ impl Readiness {
 }
 
 /// Why partitions do not compute; those of the same cause share a sentence.
-fn partitions(owned: &OwnedPartitions) -> impl Iterator<Item = String> {
-    let mut failures: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (number, restoring) in owned.all_restoring() {
-        let sentence = match (&restoring.failure, &restoring.after) {
-            (Some(failure), _) => format!(": cannot be restored, trying again: {failure}"),
-            (None, Some(after)) => format!(": restoring after a failed transaction: {after}"),
-            (None, None) => ": restoring".to_owned(),
+fn partitions(owned: &Assignment) -> impl Iterator<Item = String> {
+    let restoring = owned.all_restoring().map(|(number, restoring)| {
+        let why = match (&restoring.failure, &restoring.after) {
+            (Some(failure), _) => format!("cannot be restored, trying again: {failure}"),
+            (None, Some(after)) => format!("restoring after a failed transaction: {after}"),
+            (None, None) => "restoring".to_owned(),
         };
-        failures.entry(sentence).or_default().push(number.to_string());
+        (number, why)
+    });
+    let positioning = owned.to_position().into_iter();
+    let positioning =
+        positioning.map(|(number, _)| (number, "restored, waiting for the consumer".to_owned()));
+    let mut causes: Vec<(String, Vec<String>)> = Vec::new();
+    for (number, why) in restoring.chain(positioning) {
+        match causes.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, numbers)) => numbers.push(number.to_string()),
+            None => causes.push((why, vec![number.to_string()])),
+        }
     }
-    let positioned = owned.to_position();
-    if !positioned.is_empty() {
-        let numbers = positioned.iter().map(|(number, _)| number.to_string()).collect();
-        failures.insert(": restored, waiting for the consumer".to_owned(), numbers);
-    }
-    failures.into_iter().map(|(sentence, numbers)| {
+    causes.into_iter().map(|(why, numbers)| {
         let noun = if numbers.len() == 1 { "partition" } else { "partitions" };
-        format!("{noun} {}{sentence}", numbers.join(", "))
+        format!("{noun} {}: {why}", numbers.join(", "))
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::owned::Restoring;
+    use super::super::assignment::Restoring;
     use super::super::restore::Wanted;
     use super::*;
     use stockwatch_core::Partition;
 
-    fn restoring(numbers: &[i32]) -> OwnedPartitions {
-        let mut owned = OwnedPartitions::default();
+    fn restoring(numbers: &[i32]) -> Assignment {
+        let mut owned = Assignment::default();
         for number in numbers {
             owned.restore(*number, Restoring::new(Wanted::default(), None));
         }
         owned
     }
 
-    fn come_back(owned: &mut OwnedPartitions, number: i32) {
+    fn come_back(owned: &mut Assignment, number: i32) {
         owned.restored(number, Box::new(Partition::new(number, 0, vec![], vec![])));
         owned.activate(number);
     }
@@ -138,7 +140,7 @@ mod tests {
     #[test]
     fn what_the_consumer_complained_of_ends_with_a_commit_of_offsets_or_an_assignment() {
         let mut readiness = Readiness::default();
-        let owned = OwnedPartitions::default();
+        let owned = Assignment::default();
         for end in [Readiness::committed_offsets, Readiness::assigned] {
             readiness.cannot_consume("no permission".into());
             assert_eq!(readiness.causes(true, &owned), ["no permission"]);

@@ -101,7 +101,7 @@ impl Loop<'_> {
         loop {
             match polled {
                 Some(Ok(message)) => {
-                    self.transactions.process(&mut self.membership, &message, now)?;
+                    self.transactions.absorb(&mut self.membership, &message, now)?;
                     if self.transactions.is_full() {
                         return self.commit();
                     }

@@ -12,7 +12,7 @@ use crate::config::SpecReceiver;
 use crate::health::Health;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
-use crate::ownership::ComputingPartitions;
+use crate::ownership::OwnedPartitions;
 
 /// This long after trouble, a peer that took this process for dead may still fence its new producers: the peer's restore
 /// waits for open transactions, and for the coordinator, which may have it ask twice.
@@ -31,7 +31,7 @@ pub struct Settings {
     /// Counted into.
     pub metrics: Arc<Metrics>,
     /// Told which partitions are owned and restored.
-    pub owned: watch::Sender<ComputingPartitions>,
+    pub owned: watch::Sender<OwnedPartitions>,
     /// Whether topics that are missing at the start are created.
     pub create_topics: bool,
     /// Set from outside to end.

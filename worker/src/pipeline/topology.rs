@@ -139,7 +139,7 @@ impl Topology {
         Ok(())
     }
 
-    /// Where records of an output topic go.
+    /// Where records of a stream go.
     pub(super) fn output(&self, topic: OutputTopic) -> &Output {
         match topic {
             OutputTopic::Deduplicated => &self.deduplicated,

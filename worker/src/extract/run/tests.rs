@@ -100,21 +100,21 @@ fn live(spec: Spec) -> Arc<LiveSpec> {
     Arc::new(LiveSpec { uid: String::new(), generation: None, revision: 1, spec, ignored: vec![] })
 }
 
-fn owned(count: i32, partitions: impl IntoIterator<Item = i32>) -> ComputingPartitions {
-    ComputingPartitions { partition_count: count, partitions: partitions.into_iter().collect() }
+fn owned(count: i32, partitions: impl IntoIterator<Item = i32>) -> OwnedPartitions {
+    OwnedPartitions { partition_count: count, partitions: partitions.into_iter().collect() }
 }
 
 /// An extractor that runs beside the test.
 struct Running {
     spec: watch::Sender<Arc<LiveSpec>>,
-    owned: watch::Sender<ComputingPartitions>,
+    owned: watch::Sender<OwnedPartitions>,
     stop: watch::Sender<bool>,
     metrics: Arc<Metrics>,
     records: Records,
     task: JoinHandle<Records>,
 }
 
-fn start(source: &Arc<Fake>, spec: Spec, owned: ComputingPartitions) -> Running {
+fn start(source: &Arc<Fake>, spec: Spec, owned: OwnedPartitions) -> Running {
     let (spec, spec_receiver) = watch::channel(live(spec));
     let (owned, owned_receiver) = watch::channel(owned);
     let (stop, stop_receiver) = watch::channel(false);
@@ -164,7 +164,7 @@ async fn just_the_tickers_of_owned_partitions_are_fetched_and_go_there() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_fetched_before_the_partitions_are_known() {
     let source = Fake::good();
-    let running = start(&source, spec(5), ComputingPartitions::default());
+    let running = start(&source, spec(5), OwnedPartitions::default());
     sleep(2 * MINUTE).await;
     assert!(source.calls().is_empty());
     running.owned.send_replace(owned(1, [0]));

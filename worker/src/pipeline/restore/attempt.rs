@@ -38,12 +38,12 @@ impl Attempt<'_> {
         drop(table);
         let mut from = first;
         // Also the shapes recorded beyond the goal, where the group was set back: they hold by its end.
-        while let Some(change) = replay.due(i64::MAX) {
-            let to = change.offset.min(goal.offset);
+        while let Some(taken) = replay.due(i64::MAX) {
+            let to = taken.offset.min(goal.offset);
             self.replay(&mut replay, from, to)?;
             from = from.max(to);
-            let backfill = self.backfill(&replay.partition, &change)?;
-            replay.partition.apply_shape(change, &backfill, 0);
+            let older = self.older(&replay.partition, &taken)?;
+            replay.partition.apply_shape(taken, &older, 0);
         }
         self.replay(&mut replay, from, goal.offset)?;
         let restored = replay.finish().map_err(|why| self.recreated(why))?;
@@ -218,18 +218,18 @@ impl Attempt<'_> {
     }
 
     /// Returns the samples before the state's longest window that the shape's longest one holds.
-    pub(super) fn backfill(&self, partition: &Partition, change: &ShapeChange) -> Result<Backfill, Ended> {
-        let mut backfill = Backfill::new();
-        let Some(since) = partition.backfill_since(&change.shape, change.epoch) else { return Ok(backfill) };
+    pub(super) fn older(&self, partition: &Partition, taken: &ShapeChange) -> Result<Backfill, Ended> {
+        let mut older = Backfill::new();
+        let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return Ok(older) };
         let raw = &self.context.raw;
         let Some(from) = self.clients.committed.first_since(raw, self.number, since)? else {
-            return Ok(backfill);
+            return Ok(older);
         };
-        self.read(raw, from, change.offset, |message| {
-            partition.note_backfill(&raw_record(message), &change.shape, change.epoch, &mut backfill);
+        self.read(raw, from, taken.offset, |message| {
+            partition.note_backfill(&raw_record(message), &taken.shape, taken.epoch, &mut older);
             Ok::<_, ReadError>(())
         })?;
-        Ok(backfill)
+        Ok(older)
     }
 
     fn corrupt(&self, source: Corrupt) -> RestoreError {

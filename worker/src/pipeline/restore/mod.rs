@@ -196,10 +196,10 @@ fn attempt_once(context: &Context, clients: &mut Option<Clients>, task: &mut Tas
     let Some((mut partition, shape)) = task.reshape.take() else {
         return Ok(Outcome::Restored(Box::new(attempt.restore(&mut task.open)?)));
     };
-    let change = partition.next_change(shape.clone());
-    match attempt.backfill(&partition, &change) {
-        Ok(backfill) => {
-            let removed = partition.apply_shape(change, &backfill, 0);
+    let taken = partition.next_change(shape.clone());
+    match attempt.older(&partition, &taken) {
+        Ok(older) => {
+            let removed = partition.apply_shape(taken, &older, 0);
             Ok(Outcome::Reshaped(partition, removed))
         }
         Err(ended) => {

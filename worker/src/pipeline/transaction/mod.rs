@@ -14,9 +14,9 @@ use stockwatch_crds::Topics;
 
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
+use super::assignment::Assignment;
 use super::error::{Failure, SessionError, Step};
 use super::membership::Membership;
-use super::owned::OwnedPartitions;
 use super::producers::Producers;
 use super::record::raw_record;
 use super::settings::Settings;
@@ -31,7 +31,6 @@ const CHECKPOINT_BYTES: usize = 16 * 1024;
 const CHECKPOINT_BYTES_PER_QUOTE: usize = 40;
 /// On the way out a partition may write this much.
 const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
-
 /// Transactions one after another, for all partitions together.
 pub(super) struct Transactions<'a> {
     settings: &'a Settings,
@@ -101,7 +100,7 @@ impl<'a> Transactions<'a> {
     }
 
     /// Begins a transaction unless one is open, and writes the shapes that partitions took since the last one.
-    pub(super) fn begin(&mut self, owned: &mut OwnedPartitions) -> Result<(), Step> {
+    pub(super) fn begin(&mut self, owned: &mut Assignment) -> Result<(), Step> {
         self.producers.begin()?;
         let table = &self.topology.table.name;
         for (partition, due) in owned.all_active() {
@@ -121,7 +120,7 @@ impl<'a> Transactions<'a> {
     }
 
     /// Computes one record, and adds what follows to the transaction.
-    pub(super) fn process(
+    pub(super) fn absorb(
         &mut self,
         membership: &mut Membership,
         message: &BorrowedMessage<'_>,
@@ -175,7 +174,7 @@ impl<'a> Transactions<'a> {
     }
 
     /// Whether an entity has waited long enough for its checkpoint.
-    pub(super) fn is_checkpoint_due(&self, owned: &mut OwnedPartitions) -> bool {
+    pub(super) fn is_checkpoint_due(&self, owned: &mut Assignment) -> bool {
         let now = self.clock();
         let waited = |p: &mut Partition| {
             p.oldest_dirty().is_some_and(|d| now.saturating_sub(d.since) >= CHECKPOINT_AGE)
@@ -186,7 +185,7 @@ impl<'a> Transactions<'a> {
     /// Writes checkpoints into the open transaction.
     fn write_checkpoints(
         &mut self,
-        owned: &mut OwnedPartitions,
+        owned: &mut Assignment,
         now: u64,
         age: u64,
         budget: usize,
@@ -197,7 +196,7 @@ impl<'a> Transactions<'a> {
             let mut put = put(&self.producers, &self.topology.table.name, number);
             let (bytes, records) = checkpoint::write_due(partition, now, age, budget, &mut put)?;
             if partition.recorded.has_changes && (age == 0 || due.released) {
-                // Whoever comes next may be of an older release, which reads whole records only.
+                // The next owner may be of an older release, which reads whole records only.
                 checkpoint::write_whole_shapes(partition, &mut put)?;
             }
             let stale = due.noted.is_none_or(|(offset, at)| {
@@ -251,7 +250,7 @@ impl<'a> Transactions<'a> {
     }
 
     /// Returns the offsets that are due, each with where a restore begins.
-    fn offsets(&self, owned: &mut OwnedPartitions) -> Result<TopicPartitionList, Failure> {
+    fn offsets(&self, owned: &mut Assignment) -> Result<TopicPartitionList, Failure> {
         let unusable =
             |_| Failure::Abortable(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
         let mut offsets = TopicPartitionList::new();
@@ -300,7 +299,7 @@ impl<'a> Transactions<'a> {
         &mut self,
         failure: Failure,
         topics: &Topics,
-        owned: &mut OwnedPartitions,
+        owned: &mut Assignment,
     ) -> Result<(), SessionError> {
         self.policy.failed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect());
         self.open = Open::default();

@@ -45,7 +45,8 @@ impl Outputs<'_> {
             headers = headers.insert(Header { key, value: Some(value) });
         }
         self.bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        self.producers.send(&output.name, output.partition(number), letter.key, letter.value, Some(headers))
+        let partition = output.partition(number);
+        self.producers.send(&output.name, partition, letter.key, letter.value, Some(headers))
     }
 }
 

@@ -58,9 +58,9 @@ struct Slot {
 
 /// The partitions by number.
 #[derive(Debug, Default)]
-pub(super) struct OwnedPartitions(BTreeMap<i32, Slot>);
+pub(super) struct Assignment(BTreeMap<i32, Slot>);
 
-impl OwnedPartitions {
+impl Assignment {
     /// Returns the numbers of all.
     pub(super) fn numbers(&self) -> Vec<i32> {
         self.0.keys().copied().collect()

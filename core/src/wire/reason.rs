@@ -1,0 +1,59 @@
+//! Why a raw record cannot be computed.
+
+/// Why a record is no quote: the reason in the dead letter's header and in the metric's label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the labels say it")]
+pub enum DeadLetterReason {
+    ValueTooLarge,
+    NotJson,
+    NotAnObject,
+    NoEntity,
+    NameTooLong,
+    NoPrice,
+    PriceNotFinite,
+    PriceOutOfRange,
+    NoTime,
+    TimeInMilliseconds,
+    TimeInFuture,
+    TimeOutOfRange,
+    Unwritable,
+}
+
+impl DeadLetterReason {
+    /// Every reason, in the order in which they are looked for; the last one is that a good quote's
+    /// deduplicated record is larger than its topic takes.
+    pub const ALL: [Self; 13] = [
+        Self::ValueTooLarge,
+        Self::NotJson,
+        Self::NotAnObject,
+        Self::NoEntity,
+        Self::NameTooLong,
+        Self::NoPrice,
+        Self::PriceNotFinite,
+        Self::PriceOutOfRange,
+        Self::NoTime,
+        Self::TimeInMilliseconds,
+        Self::TimeInFuture,
+        Self::TimeOutOfRange,
+        Self::Unwritable,
+    ];
+
+    /// The reason as written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ValueTooLarge => "value_too_large",
+            Self::NotJson => "not_json",
+            Self::NotAnObject => "not_an_object",
+            Self::NoEntity => "no_entity",
+            Self::NameTooLong => "name_too_long",
+            Self::NoPrice => "no_price",
+            Self::PriceNotFinite => "price_not_finite",
+            Self::PriceOutOfRange => "price_out_of_range",
+            Self::NoTime => "no_time",
+            Self::TimeInMilliseconds => "time_in_milliseconds",
+            Self::TimeInFuture => "time_in_future",
+            Self::TimeOutOfRange => "time_out_of_range",
+            Self::Unwritable => "unwritable",
+        }
+    }
+}
