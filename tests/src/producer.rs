@@ -23,6 +23,8 @@ impl Producer {
     pub fn new(mut config: ClientConfig) -> Self {
         config.set("enable.idempotence", "true").set("partitioner", "murmur2_random").set("linger.ms", "1");
         config.set("message.max.bytes", "4000000").set("message.timeout.ms", "30000");
+        // With several in flight librdkafka's thread asks without pause whether another one may follow.
+        config.set("max.in.flight.requests.per.connection", "1");
         let given_up = GivenUp::default();
         let client = Mutex::new(config.create_with_context(given_up.clone()).unwrap());
         Self { config, client, given_up }
