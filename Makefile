@@ -5,6 +5,8 @@ CARGO := cargo
 PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
+# Tests that run only where they are named.
+END_TO_END := --test kafka --test cluster
 
 # Kept between runs, like Kubernetes and Kafka.
 DENY_VERSION := 0.20.2
@@ -39,6 +41,7 @@ test-faults: build need-java need-go need-root ## Faults in a real cluster at le
 lint: need-rust packages chart dependencies ## Formatting, lints, the chart and the dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
+	$(CARGO) clippy $(BUILD) $(END_TO_END) -- -D warnings
 
 dependencies: $(DENY) ## Licences, bans and sources of the dependencies (deny.toml), their notices, and advisories where reached
 	$(DENY) check --hide-inclusion-graph licenses bans sources
@@ -62,6 +65,7 @@ chart: need-go packages ## The chart against Kubernetes' schemas
 
 build: need-rust packages ## The programs and the tests
 	$(CARGO) build $(BUILD) --all-targets
+	$(CARGO) build $(BUILD) $(END_TO_END)
 
 bench: build need-java ## The worker against Kafka Streams and against librdkafka alone, on one broker
 	target/release/stockwatch-bench all

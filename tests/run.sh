@@ -31,16 +31,17 @@ end_cluster() {
 }
 
 worker() {
-  phase 'unit and doc tests' units && phase 'worker and Kafka' tests --test kafka -- --test-threads="$threads"
-}
-units() {
-  cargo test --release --workspace --exclude stockwatch-tests --exclude stockwatch-bench &&
-    tests --package stockwatch-tests --lib
+  local failed=0
+  phase 'unit and doc tests' tests --no-fail-fast || failed=1
+  phase 'worker and Kafka' tests --test kafka -- --test-threads="$threads" || failed=1
+  return $failed
 }
 operator() {
-  phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null &&
-    phase 'operator and cluster' tests --test cluster -- --test-threads="$threads" --skip alone:: &&
-    phase 'alone in the cluster' tests --test cluster -- --test-threads=1 alone::
+  local failed=0
+  phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null || return 1
+  phase 'operator and cluster' tests --test cluster -- --test-threads="$threads" --skip alone:: || failed=1
+  phase 'alone in the cluster' tests --test cluster -- --test-threads=1 alone:: || failed=1
+  return $failed
 }
 
 totals() { # of all runners, in one line
