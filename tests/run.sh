@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Every test, in two lanes that mostly wait: the worker's against a broker, the operator's in one cluster. The log of a lane
-# is printed when the lane ends; the last lines are a table of phases, and how many tests passed and failed.
-# Programs and tests are built already (make build). THREADS (8) tests of a lane run side by side.
+# (target/test-logs) is printed when the lane ends; the last lines are a table of phases, and how many tests passed and failed.
+# Programs and tests are built already (make build). THREADS (5) tests of a lane run side by side.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source tests/phases.sh
-threads=${THREADS:-8}
-logs=$(mktemp -d)
-trap 'end_cluster; table; totals; rm -rf "$logs" "$times"' EXIT
+threads=${THREADS:-5}
+logs=$PWD/target/test-logs
+rm -rf "$logs" && mkdir -p "$logs"
+trap 'end_cluster; table; totals; rm -f "$times"' EXIT
 trap 'exit 130' INT TERM
 
 tests() { # CARGO_ARGUMENTS... -- TEST_ARGUMENTS...
