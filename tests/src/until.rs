@@ -4,10 +4,13 @@ use std::fmt::Display;
 
 use serde_json::{Value, json};
 
+/// Whether an object, if there is one, is as it shall be.
+type Holds = dyn Fn(Option<&Value>) -> bool + Send + Sync;
+
 /// A state of an object.
 pub struct Until {
     what: String,
-    holds: Box<dyn Fn(Option<&Value>) -> bool + Send + Sync>,
+    holds: Box<Holds>,
 }
 
 impl Until {

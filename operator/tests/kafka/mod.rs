@@ -247,6 +247,14 @@ pub(crate) async fn create(name: &str, partitions: i32, config: &[(&str, &str)])
     let topic = config.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
     let results = admin().create_topics([&topic], &AdminOptions::new()).await.unwrap();
     assert!(results.iter().all(Result::is_ok), "{results:?}");
+    // A busy broker shows a topic later than it says that it is created.
+    let client = client();
+    let shown = async {
+        while client.fetch_metadata(Some(name), LIMIT).unwrap().topics()[0].partitions().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LIMIT, shown).await.expect("the topic is never shown");
 }
 
 pub(crate) async fn delete(name: &str) {

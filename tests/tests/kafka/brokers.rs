@@ -15,8 +15,8 @@ fn watch(watch: &mut Watch) {
     watch.windows = vec![(5, "0".into()), (15, "0.05%".into())];
 }
 
-/// Two workers go on while something happens to the brokers, all of which are well again for the next test.
-fn outlive(name: &str, happens: impl FnOnce(&Scene)) {
+/// Two workers go on while something happens to the brokers; then all of those are well again for the next test.
+fn outlive(name: &str, happens: impl FnOnce(&Scene), mend: impl FnOnce()) {
     let _turn = turn();
     let scene = Scene::new(&BROKERS, name, watch);
     let mut workers = [scene.worker("a"), scene.worker("b")];
@@ -27,6 +27,8 @@ fn outlive(name: &str, happens: impl FnOnce(&Scene)) {
     feeder.stop();
     scene.assert_right();
     assert!(workers.iter_mut().all(|worker| worker.runs()), "no worker gave up");
+    mend();
+    scene.topics.await_in_sync(3);
 }
 
 /// Each broker in turn is ended and started again.
@@ -40,26 +42,26 @@ fn bounce_all(scene: &Scene, at_once: bool) {
 
 #[test]
 fn a_rolling_restart_of_all_brokers_costs_nothing() {
-    outlive("rolling", |scene| bounce_all(scene, false));
+    outlive("rolling", |scene| bounce_all(scene, false), || {});
 }
 
 #[test]
 fn brokers_killed_one_after_another_cost_nothing() {
-    outlive("killed-in-turn", |scene| bounce_all(scene, true));
+    outlive("killed-in-turn", |scene| bounce_all(scene, true), || {});
 }
 
 #[test]
 fn a_broker_that_does_not_come_back_costs_nothing() {
-    outlive("for-good", |scene| {
+    let happens = |scene: &Scene| {
         BROKERS.kill_one(1);
         scene.await_progress(500);
-    });
-    BROKERS.start_one(1);
+    };
+    outlive("for-good", happens, || BROKERS.start_one(1));
 }
 
 #[test]
 fn a_broker_that_stands_still_for_twenty_seconds_costs_nothing() {
-    outlive("frozen", |scene| {
+    let happens = |scene: &Scene| {
         for id in [1, 2] {
             BROKERS.pause_one(id);
             outage(20);
@@ -67,15 +69,16 @@ fn a_broker_that_stands_still_for_twenty_seconds_costs_nothing() {
             scene.topics.await_in_sync(3);
             scene.await_progress(500);
         }
-    });
+    };
+    outlive("frozen", happens, || {});
 }
 
 #[test]
 fn a_broker_whose_disk_is_full_costs_nothing() {
-    outlive("full-disk", |scene| {
+    let happens = |scene: &Scene| {
         BROKERS.fill(2);
         scene.await_progress(500);
         BROKERS.recover_from_full_disk(2);
-        scene.topics.await_in_sync(3);
-    });
+    };
+    outlive("full-disk", happens, || {});
 }
