@@ -195,7 +195,7 @@ fn a_refused_status_is_counted_and_written_once_it_may_be() {
     for pair in tried.windows(2) {
         let apart = seconds(&pair[1].time.0) - seconds(&pair[0].time.0);
         // Another operator begins anew, and the clock at midnight.
-        assert!(pair[0].pod != pair[1].pod || apart < 0.0 || apart > 9.0, "{tried:#?}");
+        assert!(pair[0].pod != pair[1].pod || !(0.0..=9.0).contains(&apart), "{tried:#?}");
     }
     await_counted(&release, "status");
     obstacle.lift();

@@ -1,4 +1,5 @@
 //! How long a dead worker and a dead leader are missed: printed by `make test-faults`, no test.
+#![allow(clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 
