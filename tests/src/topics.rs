@@ -183,7 +183,7 @@ impl Topics {
 
     /// Whether a transaction with records in this topic is open. One that was just committed may seem to be.
     pub fn has_open_transaction(&self, topic: &str) -> bool {
-        let reader = self.group("");
+        let reader = self.group("reader");
         (0..self.partitions(topic)).any(|partition| {
             let readable = asked(&format!("the readable end of {topic}-{partition}"), || {
                 reader.fetch_watermarks(topic, partition, TIMEOUT)
