@@ -43,13 +43,10 @@ impl Until {
         Self::new(format!("{kind}={status}"), move |object| condition(object, kind)["status"] == expected)
     }
 
-    /// A field of the status has a value; a count of nothing may be left out.
+    /// A field of the status has a value.
     pub fn status(field: &'static str, expected: impl Into<Value>) -> Self {
         let expected = expected.into();
-        Self::new(format!("with {field} {expected}"), move |object| {
-            let is = &object["status"][field];
-            *is == expected || is.is_null() && expected == json!(0)
-        })
+        Self::new(format!("with {field} {expected}"), move |object| object["status"][field] == expected)
     }
 
     /// Every ready worker computes with a generation.
