@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every test, in two lanes that mostly wait: the worker's against a broker, the operator's in one cluster. The log of a lane
-# (target/test-logs) is printed when the lane ends; the last lines are a table of phases, and how many tests passed and failed.
-# Programs and tests are built already (make build). THREADS (5) tests of a lane run side by side.
+# Every test: the worker's against a broker, then the operator's in one cluster. What each prints is also in
+# target/test-logs; the last lines are a table of phases, and how many tests passed and failed.
+# Programs and tests are built already (make build). THREADS (5) tests run side by side.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source tests/phases.sh
@@ -51,12 +51,10 @@ totals() { # of all runners, in one line
       END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 }
 
-phase 'start of the cluster' hold_cluster || exit 1
-worker >"$logs/worker" 2>&1 8>&- & lanes=($!)
-operator >"$logs/operator" 2>&1 8>&- & lanes+=($!)
 failed=0
-wait "${lanes[0]}" || failed=1
+worker >"$logs/worker" 2>&1 || failed=1
 cat "$logs/worker"
-wait "${lanes[1]}" || failed=1
+phase 'start of the cluster' hold_cluster || exit 1
+operator >"$logs/operator" 2>&1 8>&- || failed=1
 cat "$logs/operator"
 exit $failed
