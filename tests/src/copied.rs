@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::chart::{Object, rendered_chart};
 use crate::helm::CHART;
 
@@ -13,15 +15,21 @@ pub struct Copied(tempfile::TempDir);
 impl Copied {
     /// A copy whose `version` and `appVersion` are this one.
     pub fn with_version(version: &str) -> Self {
+        Self::with("Chart.yaml", |chart| {
+            (chart["version"], chart["appVersion"]) = (version.into(), version.into());
+        })
+    }
+
+    /// A copy with a change of one of its files of YAML.
+    pub fn with(file: &str, change: impl FnOnce(&mut Value)) -> Self {
         let copy = tempfile::tempdir().unwrap();
         let copied =
             Command::new("cp").args(["-r", &format!("{CHART}/.")]).arg(copy.path()).status().unwrap();
         assert!(copied.success());
-        let file = copy.path().join("Chart.yaml");
-        let mut chart: serde_json::Value =
-            serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        (chart["version"], chart["appVersion"]) = (version.into(), version.into());
-        std::fs::write(file, serde_yaml::to_string(&chart).unwrap()).unwrap();
+        let file = copy.path().join(file);
+        let mut content: Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        change(&mut content);
+        std::fs::write(file, serde_yaml::to_string(&content).unwrap()).unwrap();
         Self(copy)
     }
 

@@ -54,7 +54,7 @@ impl<'a> Crowd<'a> {
         for _ in 0..count {
             let name = format!("{NAME}{}", self.watches.len() + self.deleted.len());
             let mut watch = Watch::new(&name, &self.bootstrap);
-            (watch.namespace, watch.uid, watch.generation) = (self.home.name().into(), String::new(), None);
+            watch.move_to(self.home.name());
             let policy = if self.random.bool() { "Delete" } else { "Retain" };
             watch.kafka.insert("deletionPolicy".into(), json!(policy));
             watch.source = json!({"simulated": {}});

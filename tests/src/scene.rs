@@ -104,7 +104,7 @@ impl<'b> Scene<'b> {
     /// someone else's, has 3 partitions.
     pub fn apply(broker: &'b Broker, home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) -> Self {
         let mut watch = Watch::new(name, broker.bootstrap());
-        (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+        watch.move_to(home.name());
         change(&mut watch);
         Topics::new(broker.client()).create(&watch.topic(Topic::Raw), 3, &[]);
         home.apply(&watch.text()).unwrap();

@@ -123,6 +123,11 @@ impl Watch {
         }
     }
 
+    /// Moves it to a namespace of a cluster, whose API server is to give it its uid and generation.
+    pub fn move_to(&mut self, namespace: &str) {
+        (self.namespace, self.uid, self.generation) = (namespace.into(), String::new(), None);
+    }
+
     /// The StockWatch that an API server shows.
     pub fn of(object: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

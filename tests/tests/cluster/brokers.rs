@@ -6,7 +6,7 @@ use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, Until
 /// Applies a StockWatch whose worker makes quotes up.
 pub(crate) fn simulated(home: &Namespace, name: &str, bootstrap: &str) {
     let mut watch = Watch::new(name, bootstrap);
-    (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+    watch.move_to(home.name());
     watch.source = json!({"simulated": {}});
     home.apply(&watch.text()).unwrap();
 }

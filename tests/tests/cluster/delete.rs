@@ -6,7 +6,7 @@ use stockwatch_tests::{Broker, Cluster, Namespace, Release, Topic, Topics, Until
 /// A StockWatch whose worker makes quotes up, with a deletion policy.
 fn watch(broker: &Broker, home: &Namespace, name: &str, policy: Option<&str>) -> Watch {
     let mut watch = Watch::new(name, broker.bootstrap());
-    (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+    watch.move_to(home.name());
     watch.source = json!({"simulated": {}});
     if let Some(policy) = policy {
         watch.kafka.insert("deletionPolicy".into(), json!(policy));

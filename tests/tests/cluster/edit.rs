@@ -11,7 +11,7 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     let home = Namespace::create(cluster, "edit");
 
     let mut watch = Watch::new("tuned", broker.bootstrap());
-    (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+    watch.move_to(home.name());
     Scene::without_topics(broker, "raw", |other| *other = watch.clone()).create_topic(Topic::Raw, 3, &[]);
     home.apply(&watch.text()).unwrap();
     let mut scene = Scene::applied(broker, &home.get("stockwatch/tuned"));

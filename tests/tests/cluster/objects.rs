@@ -11,7 +11,7 @@ pub(crate) const KINDS: [&str; 7] =
 /// Made-up quotes, once a second.
 pub(crate) fn apply(home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) {
     let mut watch = Watch::new(name, Broker::shared_for_pods().bootstrap());
-    (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+    watch.move_to(home.name());
     watch.source = json!({"simulated": {"interval": "1s", "seed": 1}});
     change(&mut watch);
     home.apply(&watch.text()).unwrap();

@@ -29,7 +29,7 @@ pub(crate) fn await_applied(home: &Namespace, scene: &Scene<'_>) {
 /// One that makes its quotes up.
 fn simulated(home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) -> String {
     let mut watch = Watch::new(name, Broker::shared_for_pods().bootstrap());
-    (watch.namespace, watch.uid, watch.generation) = (home.name().into(), String::new(), None);
+    watch.move_to(home.name());
     watch.source = json!({"simulated": {"interval": "1s", "seed": 1}});
     change(&mut watch);
     watch.text()

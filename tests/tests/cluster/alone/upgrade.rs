@@ -1,8 +1,7 @@
 //! What changes around StockWatches that run: the definition, the operator's release, the worker's image, and Kafka.
 
 use serde_json::{Value, json};
-use std::process::Command;
-use stockwatch_tests::{Alone, Broker, CHART, Namespace, Release, Until, soon, wait_for};
+use stockwatch_tests::{Alone, Broker, Copied, Namespace, Release, Until, soon, wait_for};
 
 use crate::brokers::{retune, simulated};
 
@@ -12,18 +11,16 @@ fn only(home: &Namespace) -> String {
 }
 
 /// The chart as an older version may have been: its definition has no `spec.suspend`, and shows no brokers.
-fn older_chart() -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let copied = Command::new("cp").args(["-r", &format!("{CHART}/.")]).arg(dir.path()).status().unwrap();
-    assert!(copied.success());
-    let file = dir.path().join("files/stockwatch.yaml");
-    let mut definition: Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-    let version = &mut definition["spec"]["versions"][0];
-    version["additionalPrinterColumns"].as_array_mut().unwrap().retain(|column| column["name"] != "Brokers");
-    let spec = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-    spec.as_object_mut().unwrap().remove("suspend").unwrap();
-    std::fs::write(file, serde_yaml::to_string(&definition).unwrap()).unwrap();
-    dir
+fn older_chart() -> Copied {
+    Copied::with("files/stockwatch.yaml", |definition| {
+        let version = &mut definition["spec"]["versions"][0];
+        version["additionalPrinterColumns"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|column| column["name"] != "Brokers");
+        let spec = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
+        spec.as_object_mut().unwrap().remove("suspend").unwrap();
+    })
 }
 
 #[test]
