@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chart::{Object, rendered_chart};
 use crate::helm::CHART;
@@ -23,14 +23,26 @@ impl Copied {
     /// A copy with a change of one of its files of YAML.
     pub fn with(file: &str, change: impl FnOnce(&mut Value)) -> Self {
         let copy = tempfile::tempdir().unwrap();
-        let copied =
-            Command::new("cp").args(["-r", &format!("{CHART}/.")]).arg(copy.path()).status().unwrap();
-        assert!(copied.success());
+        copy_to(copy.path());
         let file = copy.path().join(file);
         let mut content: Value = serde_yaml::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
         change(&mut content);
         std::fs::write(file, serde_yaml::to_string(&content).unwrap()).unwrap();
         Self(copy)
+    }
+
+    /// A chart of which ours is a part, if its values say so under `stockwatch.enabled`.
+    pub fn in_another() -> Self {
+        let another = tempfile::tempdir().unwrap();
+        let part = another.path().join("charts/stockwatch");
+        std::fs::create_dir_all(&part).unwrap();
+        copy_to(&part);
+        let chart = json!({
+            "apiVersion": "v2", "name": "another", "version": "1.0.0",
+            "dependencies": [{"name": "stockwatch", "version": "*", "condition": "stockwatch.enabled"}],
+        });
+        std::fs::write(another.path().join("Chart.yaml"), chart.to_string()).unwrap();
+        Self(another)
     }
 
     /// Its directory.
@@ -42,4 +54,9 @@ impl Copied {
     pub fn rendered(&self, release: &str, namespace: &str, values: &str) -> Vec<Object> {
         rendered_chart(self.path(), release, namespace, values)
     }
+}
+
+fn copy_to(directory: &Path) {
+    let copied = Command::new("cp").args(["-r", &format!("{CHART}/.")]).arg(directory).status().unwrap();
+    assert!(copied.success());
 }

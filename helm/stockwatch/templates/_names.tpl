@@ -38,11 +38,25 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "stockwatch.commonLabels" . }}
 {{- end -}}
 
+{{/* The pod of helm test. */}}
+{{- define "stockwatch.testSelector" -}}
+app.kubernetes.io/name: stockwatch-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* A Secret to pull with: its name, or as pods have it. */}}
+{{- define "stockwatch.pullSecret" -}}
+{{- if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end -}}
+{{- end -}}
+
 {{- define "stockwatch.commonLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: stockwatch
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/* An image: (list image default-tag). */}}

@@ -120,9 +120,7 @@ fn the_operator_holds_what_it_grants_to_workers_and_nothing_on_nodes_or_namespac
 #[test]
 fn an_operator_of_listed_namespaces_has_a_role_in_each_and_none_over_the_cluster() {
     let objects = rendered("sw", "watching", "namespaced");
-    let clusterwide: Vec<_> =
-        of_kind(&objects, "ClusterRoleBinding").iter().map(|o| o.0["roleRef"]["name"].clone()).collect();
-    assert_eq!(clusterwide, [json!("watching:sw-stockwatch:definition")]);
+    assert_eq!(of_kind(&objects, "ClusterRoleBinding").len(), 0);
     let roles: Vec<_> =
         of_kind(&objects, "Role").iter().map(|role| (role.namespace(), role.name())).collect();
     assert_eq!(
@@ -278,5 +276,41 @@ fn only_metrics_are_let_in_and_egress_is_open_unless_listed() {
     let full = rendered("sw", "watching", "full");
     let policy = &of_kind(&full, "NetworkPolicy")[0].0["spec"];
     assert_eq!(policy["policyTypes"], json!(["Ingress", "Egress"]));
-    assert!(policy["ingress"][0]["from"].is_array());
+    let from = policy["ingress"][0]["from"].as_array().unwrap();
+    assert_eq!(from.len(), 2, "who is listed, and the pod of helm test");
+    let test = &of_kind(&full, "Pod")[0].0["metadata"]["labels"];
+    for (label, value) in from[0]["podSelector"]["matchLabels"].as_object().unwrap() {
+        assert_eq!(&test[label], value);
+    }
+}
+
+#[test]
+fn what_a_pod_may_be_given_besides_reaches_it() {
+    let full = rendered("sw", "watching", "full");
+    let deployment = of_kind(&full, "Deployment")[0];
+    let pod = deployment.pod().unwrap();
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "pull-operator"}, {"name": "pull-too"}]));
+    assert_eq!(pod["topologySpreadConstraints"][0]["topologyKey"], json!("zone"));
+    assert_eq!(operator_arguments(&full).last().unwrap(), "--no-leader-election");
+    let env = pod["containers"][0]["env"].as_array().unwrap();
+    assert_eq!(env.last().unwrap(), &json!({"name": "NO_PROXY", "value": ".svc"}));
+}
+
+#[test]
+fn common_labels_are_on_every_object_and_in_no_selector() {
+    for object in rendered("sw", "watching", "full") {
+        let labels = &object.0["metadata"]["labels"];
+        assert_eq!(labels["cost-centre"], json!("quotes"), "{} {}", object.kind(), object.name());
+        for selector in [&object.0["spec"]["selector"], &object.0["spec"]["podSelector"]] {
+            assert!(!selector.to_string().contains("cost-centre"), "{} {}", object.kind(), object.name());
+        }
+    }
+}
+
+#[test]
+fn another_chart_of_which_it_is_a_part_may_leave_it_out() {
+    let another = Copied::in_another();
+    let names = |values: &str| another.rendered("sw", "watching", values).len();
+    assert!(names("dependency/on") > 5);
+    assert_eq!(names("dependency/off"), 0);
 }
