@@ -28,6 +28,14 @@ pub(crate) fn ready(program: &mut Program, port: u16, limit: Duration) -> Result
     until("/readyz", limit, || Ok(get(local(port), "/readyz").is_some()), program)
 }
 
+/// Waits until it computes with a generation; gives the moment.
+pub(crate) fn applied(program: &mut Program, port: u16, generation: u64, limit: Duration) -> Result<Instant> {
+    let path = format!("/config?generation={generation}&wait=1s");
+    let applied = format!(r#""appliedGeneration":{generation},"#);
+    let reached = || Ok(get(local(port), &path).is_some_and(|answer| answer.contains(&applied)));
+    until(&path, limit, reached, program)
+}
+
 /// Waits until a metric, summed over its labels, is `value`.
 pub(crate) fn metric_is(
     program: &mut Program,

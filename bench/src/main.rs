@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
-use crate::measure::{catch_up, edits, failover, idle, latency, outage, restore, start, tolerance, windows};
+use crate::measure::{catch_up, edits, failover, idle, largest, latency, outage, restore, start, tolerance, windows};
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
 
@@ -99,6 +99,8 @@ enum Measurement {
     Failover,
     /// Changed tolerance to the first alarm by it.
     Tolerance,
+    /// A thousand edits of the largest StockWatch; not among everything.
+    Largest,
     /// Workers without a broker, which comes and goes; not among everything.
     Outage,
     /// Edits of a StockWatch in a cluster; not among everything.
@@ -174,6 +176,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Windows => windows::run(bench, report),
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
+        Measurement::Largest => largest::run(bench, report),
         Measurement::Outage
         | Measurement::Edits(_)
         | Measurement::Operator(_)

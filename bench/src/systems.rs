@@ -48,21 +48,32 @@ impl Bench {
 
     /// Writes the spec of a job with that tolerance; a reader sees the old file or the new one, never half of it.
     pub(crate) fn write_spec(&self, job: &Job, tolerance: &str) -> Result<()> {
+        let window = |minutes| format!("    - {{duration: {minutes}m, tolerance: \"{tolerance}\"}}\n");
+        let windows: String = [5, 10, 15].map(window).concat();
+        self.write_generation(job, None, "    - {symbol: \"*\"}\n", &windows)
+    }
+
+    /// The same with any tickers and windows, each a line of a list in YAML, as a generation of its own.
+    pub(crate) fn write_generation(
+        &self,
+        job: &Job,
+        generation: Option<u64>,
+        tickers: &str,
+        windows: &str,
+    ) -> Result<()> {
         let Cluster { bootstrap, partitions } = &self.cluster;
         let Job { name, raw } = job;
         let (stream, table, averages, alarms) = (job.stream(), job.table(), job.averages(), job.alarms());
         let topic = |name: &str| format!("{{name: {name}, partitions: {partitions}}}");
+        let generation = generation.map_or(String::new(), |number| format!(", generation: {number}"));
         let text = format!(
             r#"apiVersion: stockwatch.dev/v1alpha1
 kind: StockWatch
-metadata: {{name: bench, namespace: bench}}
+metadata: {{name: bench, namespace: bench{generation}}}
 spec:
-  tickers: [{{symbol: "*"}}]
-  windows:
-    - {{duration: 5m, tolerance: "{tolerance}"}}
-    - {{duration: 10m, tolerance: "{tolerance}"}}
-    - {{duration: 15m, tolerance: "{tolerance}"}}
-  source: {{external: {{}}}}
+  tickers:
+{tickers}  windows:
+{windows}  source: {{external: {{}}}}
   kafka:
     bootstrapServers: {bootstrap}
     groupId: {name}

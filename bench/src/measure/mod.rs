@@ -4,6 +4,7 @@ pub(crate) mod catch_up;
 pub(crate) mod edits;
 pub(crate) mod failover;
 pub(crate) mod idle;
+pub(crate) mod largest;
 pub(crate) mod latency;
 pub(crate) mod outage;
 pub(crate) mod restore;

@@ -82,3 +82,22 @@ fn a_broker_whose_disk_is_full_costs_nothing() {
     };
     outlive("full-disk", happens, || {});
 }
+
+#[test]
+fn brokers_that_take_little_a_second_see_smaller_transactions_until_they_take_them_in_time() {
+    let _turn = turn();
+    // One quote is some 3 KB of output: a transaction of the usual size would take a minute.
+    let scene = Scene::new(&BROKERS, "quota", |watch| {
+        watch.tickers = ENTITIES.map(Ticker::of).to_vec();
+        watch.windows = (1..=10).map(|i| (5 * i, "0".into())).collect();
+    });
+    BROKERS.set_quota(Some(100_000));
+    scene.send_market(&mut Market::new(31, &ENTITIES), 10_000);
+    let worker = scene.worker("w");
+    scene.await_progress(2_000);
+    let aborted = worker.metric("transactions_aborted");
+    scene.await_progress(1_000);
+    assert_eq!(worker.metric("transactions_aborted"), aborted, "what they take is known by then");
+    BROKERS.set_quota(None);
+    scene.assert_right();
+}

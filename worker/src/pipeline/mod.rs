@@ -8,15 +8,16 @@
 //! | `session` | makes the clients, anew after their connections were lost |
 //! | `run` | the loop: what it hears, and what it does next |
 //! | `readiness` | why the worker is not ready: a set of causes, each with its own end |
-//! | `transaction/` | what is open, when it is committed (`policy`), what follows when it fails |
+//! | `transaction/` | what is open, when it is committed (`policy`) and how large it may be (`size`), what follows when it fails |
 //! | `membership` | who owns what: the group's consumer (`group`), the partitions (`assignment`), the rules of each (`rules`) |
 //! | `restore/` | brings each partition to its committed offset, beside the loop |
-//! | `producers` | the two transactional producers; `caller` makes calls that may never return |
+//! | `producers` | the two transactional producers, made for a live feed or for a backlog; `caller` makes calls that may never return |
 //!
-//! A file uses those further down, and `error`, `settings`, `topology` and `record`.
+//! A file uses those further down, and `error`, `settings`, `connector`, `topology` and `record`.
 
 mod assignment;
 mod caller;
+mod connector;
 mod error;
 mod group;
 mod membership;

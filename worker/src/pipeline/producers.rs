@@ -5,7 +5,6 @@
 //! producer, since a transaction begins only after the last commit was acknowledged.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::TopicPartitionList;
@@ -14,9 +13,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use stockwatch_crds::{Topic, Topics};
+use stockwatch_crds::Topic;
 
 use super::caller::Caller;
+use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
 use super::group::TAKEN_FOR_DEAD;
 use super::topology::{self, LARGEST_RECORD};
@@ -35,9 +35,32 @@ const FLUSH_STEP: Duration = Duration::from_micros(200);
 /// The same once a broker is late, and before a call is repeated: nobody is in a hurry for it.
 const LONG_STEP: Duration = Duration::from_millis(20);
 
+/// What comes in: a client's settings suit either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// Quotes now and then: what follows is sent at once, to all topics side by side.
+    Live,
+    /// As many as can be computed: batches are large, and cost little CPU.
+    Backlog,
+}
+
+impl Feed {
+    /// A broker answers a connection's requests one after another. While records of a partition with five in flight are
+    /// due, librdkafka's thread asks for them without pause, unless another request waits for its turn
+    /// (`rd_kafka_toppar_producer_serve`): with one turn it nearly always does. Under a backlog two cost a tenth more
+    /// CPU for each quote, five a fifth.
+    fn client_settings(self) -> [(&'static str, &'static str); 2] {
+        match self {
+            Self::Live => [("linger.ms", "0"), ("max.in.flight.requests.per.connection", "5")],
+            Self::Backlog => [("linger.ms", "2"), ("max.in.flight.requests.per.connection", "1")],
+        }
+    }
+}
+
 /// Two transactional producers, of which one has the turn.
 pub(super) struct Producers {
     ids: [String; 2],
+    feed: Feed,
     batch_bytes: usize,
     producers: [Arc<BaseProducer<KafkaContext>>; 2],
     caller: Caller,
@@ -52,25 +75,17 @@ impl Producers {
     /// Connects both and fences whoever had their ids; a batch has at most `batch_bytes`. Blocks for about
     /// `CALL_TIMEOUT` at most.
     pub(super) fn open(
-        connection: &Connection,
-        context: &KafkaContext,
-        owner: &str,
-        topics: &Topics,
+        connector: &Connector<'_>,
+        feed: Feed,
         batch_bytes: usize,
-        stop: &AtomicBool,
     ) -> Result<Self, KafkaError> {
+        let Connector { settings, kafka, owner, topics } = connector;
         let ids = transactional_ids(owner);
         let open = |id: &str| -> Result<BaseProducer<KafkaContext>, KafkaError> {
-            let mut config = connection.client();
+            let mut config = settings.connection.client();
             config
                 .set("transactional.id", id)
                 .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
-                .set("linger.ms", "2")
-                // A broker answers a connection's requests one after another. While records of a partition with five
-                // in flight are due, librdkafka's thread asks for them without pause, unless another request waits for
-                // its turn (rd_kafka_toppar_producer_serve): with one turn it nearly always does. Two cost a tenth
-                // more CPU for each quote, five a fifth.
-                .set("max.in.flight.requests.per.connection", "1")
                 .set("retry.backoff.ms", "10")
                 .set("delivery.report.only.error", "true")
                 .set("batch.num.messages", "100000")
@@ -78,11 +93,15 @@ impl Producers {
                 .set("message.max.bytes", LARGEST_RECORD.to_string())
                 .set("queue.buffering.max.kbytes", "32768")
                 .set("queue.buffering.max.messages", "200000");
-            let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
+            for (name, value) in feed.client_settings() {
+                config.set(name, value);
+            }
+            let producer: BaseProducer<KafkaContext> = config.create_with_context(kafka.clone())?;
             // The look for the coordinator would wait half a second for a connection, and the first record of a
             // topic for its leaders.
-            let know =
-                |topic: &Topic| kafka::await_metadata(producer.client(), &topic.name, FIRST_ANSWER, stop);
+            let know = |topic: &Topic| {
+                kafka::await_metadata(producer.client(), &topic.name, FIRST_ANSWER, &settings.stop)
+            };
             let [first, others @ ..] = topology::written(topics);
             know(first)?;
             std::thread::scope(|scope| {
@@ -100,7 +119,12 @@ impl Producers {
             second.map_err(|_| KafkaError::ClientCreation("the thread that opened it died".into()))?;
         let caller = Caller::start().map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         let producers = [Arc::new(first?), Arc::new(second?)];
-        Ok(Self { producers, caller, ids, batch_bytes, turn: 0, began: None, stamp: 0 })
+        Ok(Self { producers, caller, ids, feed, batch_bytes, turn: 0, began: None, stamp: 0 })
+    }
+
+    /// What they were made for.
+    pub(super) fn feed(&self) -> Feed {
+        self.feed
     }
 
     /// The largest batch, in bytes.

@@ -21,6 +21,8 @@ use crate::kafka;
 const TICK: Duration = Duration::from_millis(50);
 /// The same while something is awaited from another thread.
 const QUICK_TICK: Duration = Duration::from_millis(2);
+/// So many records are taken in one turn, at most: brokers that are slow to take what follows must not hold the loop up.
+const MOST_RECORDS: usize = 256;
 
 /// The loop's state.
 pub(super) struct Loop<'a> {
@@ -46,7 +48,13 @@ impl Loop<'_> {
             }
             match step {
                 Step::Failed(failure) => self.recover(failure)?,
-                Step::Session(error) => return Err(error),
+                Step::Session(error) => {
+                    if matches!(error, SessionError::Unanswered(_)) {
+                        self.transactions.timed_out();
+                    }
+                    self.past.size.set(self.transactions.size());
+                    return Err(error);
+                }
             }
         }
         self.membership.unpublish_all();
@@ -97,12 +105,12 @@ impl Loop<'_> {
             () => TICK,
         };
         let mut polled = kafka::poll(consumer, wait);
-        let now = self.transactions.clock();
-        loop {
+        let (now, age) = (self.transactions.clock(), self.transactions.age());
+        for _ in 0..MOST_RECORDS {
             match polled {
                 Some(Ok(message)) => {
                     self.transactions.absorb(&mut self.membership, &message, now)?;
-                    if self.transactions.is_full() {
+                    if self.transactions.is_full(age) {
                         return self.commit();
                     }
                 }
@@ -112,6 +120,7 @@ impl Loop<'_> {
             }
             polled = consumer.poll(Duration::ZERO);
         }
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), Step> {
@@ -241,8 +250,7 @@ impl Loop<'_> {
         let after = failure.to_string();
         self.settings.health.set_causes(vec![format!("a transaction failed: {after}")]);
         self.membership.unpublish_all();
-        let live = self.rules.live().clone();
-        self.transactions.abort(failure, &live.spec.kafka.topics, &mut self.membership.owned)?;
+        self.transactions.abort(failure, &mut self.membership.owned)?;
         self.membership.restore_all(&after)
     }
 }

@@ -10,10 +10,11 @@ use rdkafka::admin::AdminClient;
 use rdkafka::consumer::BaseConsumer;
 use stockwatch_crds::Topics;
 
+use super::connector::Connector;
 use super::error::{Error, SessionError};
 use super::group::{self, GroupContext};
 use super::membership::Membership;
-use super::producers::Producers;
+use super::producers::{Feed, Producers};
 use super::readiness::Readiness;
 use super::restore::{self, Restorer};
 use super::rules::Rules;
@@ -89,74 +90,64 @@ fn connect<'a>(
 ) -> Result<(Loop<'a>, Arc<BaseConsumer<GroupContext>>), SessionError> {
     let mut receiver = settings.spec.clone();
     let spec = receiver.borrow_and_update().clone();
-    let topics = &spec.spec.kafka.topics;
+    let topics = spec.spec.kafka.topics.clone();
     let group_id = &spec.spec.kafka.group_id;
     let owner = format!("{group_id}.{}", settings.id);
+    let connector = Connector { settings, kafka: kafka.clone(), owner, topics };
+    let raw = connector.raw().to_owned();
     // The group forms while the rest connects.
-    let consumer = group::join(&settings.connection, kafka, group_id, &topics.raw_input.name);
+    let consumer = group::join(&settings.connection, kafka, group_id, &raw);
     let consumer = Arc::new(consumer.map_err(SessionError::Group)?);
     let restorer = Restorer::start(restore::Context {
         connection: settings.connection.clone(),
         kafka: kafka.clone(),
         group: group_id.clone(),
-        owner: owner.clone(),
-        raw: topics.raw_input.name.clone(),
-        table: topics.after_dedup_storage_table.name.clone(),
-        outputs: topology::outputs(topics).map(|t| t.name.clone()),
+        owner: connector.owner.clone(),
+        raw: raw.clone(),
+        table: connector.topics.after_dedup_storage_table.name.clone(),
+        outputs: topology::outputs(&connector.topics).map(|t| t.name.clone()),
         metrics: settings.metrics.clone(),
         stop: settings.stop.clone(),
     })
     .map_err(Error::Thread)?;
-    let (topology, producers) = discover_and_open(settings, kafka, &owner, topics, past.may_create.get())
-        .inspect_err(|_| group::close(&consumer, &topics.raw_input.name))?;
+    let (topology, producers) = discover_and_open(&connector, past.may_create.get())
+        .inspect_err(|_| group::close(&consumer, &raw))?;
     kafka.clear_error();
-    let raw = topics.raw_input.name.clone();
-    let membership = Membership::new(consumer.clone(), raw.clone(), restorer, settings.owned.clone());
     let running = Loop {
         settings,
         past,
         receiver,
         rules: Rules::new(spec.clone()),
         review: true,
-        membership,
-        transactions: Transactions::new(settings, kafka.clone(), owner, raw, topology, producers),
+        membership: Membership::new(consumer.clone(), raw, restorer, settings.owned.clone()),
+        transactions: Transactions::new(connector, topology, producers, past.size.get()),
         readiness: Readiness::default(),
         last_tick: Instant::now(),
     };
     Ok((running, consumer))
 }
 
-/// Two producers with this process's transactional ids.
-fn open_producers(
-    settings: &Settings,
-    kafka: &KafkaContext,
-    owner: &str,
-    topics: &Topics,
-    batch_bytes: usize,
-) -> Result<Producers, SessionError> {
-    Producers::open(&settings.connection, kafka, owner, topics, batch_bytes, &settings.stop)
-        .map_err(SessionError::Producers)
-}
-
 /// Looks at the topics and opens the producers side by side: each takes about ten round trips.
 fn discover_and_open(
-    settings: &Settings,
-    kafka: &KafkaContext,
-    owner: &str,
-    topics: &Topics,
+    connector: &Connector<'_>,
     may_create: bool,
 ) -> Result<(Topology, Producers), SessionError> {
+    let open = |batch_bytes| {
+        Producers::open(connector, Feed::Live, batch_bytes).map_err(SessionError::Producers)
+    };
     let (topology, producers) = thread::scope(|scope| {
-        let opening = scope.spawn(|| open_producers(settings, kafka, owner, topics, USUAL_BATCH));
-        (Topology::discover(&settings.connection, kafka, topics, &settings.stop), opening.join())
+        let opening = scope.spawn(|| open(USUAL_BATCH));
+        (connector.discover(), opening.join())
     });
     let topology = match topology {
-        Err(TopologyError::Missing(_)) if may_create => return Err(create(settings, topics)),
+        Err(TopologyError::Missing(_)) if may_create => {
+            return Err(create(connector.settings, &connector.topics));
+        }
         looked => looked?,
     };
     let mut producers = producers.map_err(|_| Error::Thread(io::Error::other("it died")))??;
     if topology.batch_bytes() < producers.batch_bytes() {
-        producers = open_producers(settings, kafka, owner, topics, topology.batch_bytes())?;
+        producers = open(topology.batch_bytes())?;
     }
     Ok((topology, producers))
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::group::TAKEN_FOR_DEAD;
+use super::transaction::Size;
 use crate::config::SpecReceiver;
 use crate::health::Health;
 use crate::kafka::Connection;
@@ -42,13 +43,15 @@ pub struct Settings {
 pub(super) struct Past {
     /// Whether missing topics may be created: only by the first session that connects.
     pub(super) may_create: Cell<bool>,
+    /// How large transactions may be.
+    pub(super) size: Cell<Size>,
     /// When peers last had a reason to take this process for dead.
     trouble: Cell<Option<Instant>>,
 }
 
 impl Past {
     pub(super) fn new(may_create: bool) -> Self {
-        Self { may_create: Cell::new(may_create), trouble: Cell::new(None) }
+        Self { may_create: Cell::new(may_create), size: Cell::default(), trouble: Cell::new(None) }
     }
 
     pub(super) fn note_trouble(&self) {

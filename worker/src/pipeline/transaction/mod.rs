@@ -2,26 +2,27 @@
 
 mod outputs;
 mod policy;
+mod size;
 
 use std::time::{Duration, Instant};
+use std::{mem, thread};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
 use stockwatch_core::{Effect, Encoder, Partition, checkpoint};
-use stockwatch_crds::Topics;
 
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
+pub(super) use self::size::Size;
 use super::assignment::Assignment;
+use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
 use super::membership::Membership;
 use super::producers::Producers;
 use super::record::raw_record;
-use super::settings::Settings;
 use super::topology::Topology;
-use crate::kafka::KafkaContext;
 use crate::metrics::{Metrics, ReasonLabel};
 
 /// An entity is checkpointed when it has been dirty for this long (ms).
@@ -31,16 +32,16 @@ const CHECKPOINT_BYTES: usize = 16 * 1024;
 const CHECKPOINT_BYTES_PER_QUOTE: usize = 40;
 /// On the way out a partition may write this much.
 const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
+
 /// Transactions one after another, for all partitions together.
 pub(super) struct Transactions<'a> {
-    settings: &'a Settings,
-    kafka: KafkaContext,
-    owner: String,
-    raw: String,
+    connector: Connector<'a>,
     topology: Topology,
     producers: Producers,
     encoder: Encoder,
-    open: Open,
+    /// Quotes and bytes of the open transaction.
+    quotes: usize,
+    bytes: usize,
     policy: CommitPolicy,
     /// Clock of the entities' dirtiness.
     started: Instant,
@@ -48,25 +49,22 @@ pub(super) struct Transactions<'a> {
 }
 
 impl<'a> Transactions<'a> {
+    /// Transactions of `size`, to begin with.
     pub(super) fn new(
-        settings: &'a Settings,
-        kafka: KafkaContext,
-        owner: String,
-        raw: String,
+        connector: Connector<'a>,
         topology: Topology,
         producers: Producers,
+        size: Size,
     ) -> Self {
         let now = Instant::now();
         Self {
-            settings,
-            kafka,
-            owner,
-            encoder: Encoder::new(&raw),
-            raw,
+            encoder: Encoder::new(connector.raw()),
+            connector,
             topology,
             producers,
-            open: Open::default(),
-            policy: CommitPolicy::default(),
+            quotes: 0,
+            bytes: 0,
+            policy: CommitPolicy::new(size),
             started: now,
             last_commit: now,
         }
@@ -89,18 +87,56 @@ impl<'a> Transactions<'a> {
 
     /// How long the open transaction may wait for more quotes, once there are none; zero: it is committed now.
     pub(super) fn wait(&self) -> Duration {
-        let Some(began) = self.producers.began() else { return Duration::ZERO };
-        let poll = Poll::Drained { age: began.elapsed(), since_commit: self.last_commit.elapsed() };
-        self.policy.wait(self.open, poll)
+        if !self.is_open() {
+            return Duration::ZERO;
+        }
+        let poll = Poll::Drained { since_commit: self.last_commit.elapsed() };
+        self.policy.wait(self.open(self.age()), poll)
     }
 
-    /// Whether the open transaction is committed although more quotes wait.
-    pub(super) fn is_full(&self) -> bool {
-        self.policy.wait(self.open, Poll::Backlog).is_zero()
+    /// How old the open transaction is.
+    pub(super) fn age(&self) -> Duration {
+        self.producers.began().map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    /// Whether the open transaction, which is so old, is committed although more quotes wait.
+    pub(super) fn is_full(&self, age: Duration) -> bool {
+        self.policy.wait(self.open(age), Poll::Backlog).is_zero()
+    }
+
+    /// How large transactions may be.
+    pub(super) fn size(&self) -> Size {
+        self.policy.size()
+    }
+
+    /// Brokers did not answer: they may have been given more than they take in time.
+    pub(super) fn timed_out(&mut self) {
+        if self.is_open() {
+            self.policy.timed_out();
+        }
+    }
+
+    fn open(&self, age: Duration) -> Open {
+        Open { age, quotes: self.quotes, bytes: self.bytes }
+    }
+
+    /// Exchanges the producers where others suit the feed better; they fence those before, which have nothing open.
+    fn suit_feed(&mut self) -> Result<(), Step> {
+        let feed = self.policy.feed();
+        if self.is_open() || feed == self.producers.feed() {
+            return Ok(());
+        }
+        let suited = Producers::open(&self.connector, feed, self.producers.batch_bytes());
+        let before = mem::replace(&mut self.producers, suited.map_err(SessionError::Producers)?);
+        // Closing them waits up to 100 ms for their threads.
+        thread::spawn(move || drop(before));
+        tracing::debug!(?feed, "other producers");
+        Ok(())
     }
 
     /// Begins a transaction unless one is open, and writes the shapes that partitions took since the last one.
     pub(super) fn begin(&mut self, owned: &mut Assignment) -> Result<(), Step> {
+        self.suit_feed()?;
         self.producers.begin()?;
         let table = &self.topology.table.name;
         for (partition, due) in owned.all_active() {
@@ -140,10 +176,10 @@ impl<'a> Transactions<'a> {
             let why = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
             return Err(Failure::Abortable(why).into());
         }
-        let metrics: &Metrics = &self.settings.metrics;
+        let metrics: &Metrics = &self.connector.settings.metrics;
         metrics.quotes_consumed.inc();
         due.offset = true;
-        self.open.quotes += 1;
+        self.quotes += 1;
         let (producers, topology) = (&self.producers, &self.topology);
         let mut outputs = Outputs { producers, topology, number, bytes: 0, refused: false };
         let mut bad = None;
@@ -167,9 +203,9 @@ impl<'a> Transactions<'a> {
         }
         if let Some(reason) = bad {
             metrics.dead_letters.get_or_create(&ReasonLabel(reason)).inc();
-            outputs.dead_letter(&self.raw, &record, reason)?;
+            outputs.dead_letter(self.connector.raw(), &record, reason)?;
         }
-        self.open.bytes += outputs.bytes;
+        self.bytes += outputs.bytes;
         Ok(())
     }
 
@@ -190,7 +226,7 @@ impl<'a> Transactions<'a> {
         age: u64,
         budget: usize,
     ) -> Result<(), Step> {
-        let metrics = &self.settings.metrics;
+        let metrics = &self.connector.settings.metrics;
         for (partition, due) in owned.all_active() {
             let number = partition.number;
             let mut put = put(&self.producers, &self.topology.table.name, number);
@@ -220,12 +256,13 @@ impl<'a> Transactions<'a> {
         if !self.is_open() {
             return Ok(false);
         }
-        let budget = CHECKPOINT_BYTES.max(CHECKPOINT_BYTES_PER_QUOTE * self.open.quotes);
+        let budget = CHECKPOINT_BYTES.max(CHECKPOINT_BYTES_PER_QUOTE * self.quotes);
         self.write_checkpoints(&mut membership.owned, self.clock(), CHECKPOINT_AGE, budget)?;
         self.commit_offsets(membership)
     }
 
     fn commit_offsets(&mut self, membership: &mut Membership) -> Result<bool, Step> {
+        let open = self.open(self.age());
         let began = Instant::now();
         let offsets = self.offsets(&mut membership.owned)?;
         let with_offsets = offsets.count() > 0;
@@ -233,18 +270,19 @@ impl<'a> Transactions<'a> {
             return Err(Failure::Abortable(KafkaError::Rebalance(RDKafkaErrorCode::UnknownMemberId)).into());
         };
         self.producers.commit(offsets, group, || !membership.is_cut_off())?;
-        let metrics = &self.settings.metrics;
+        let metrics = &self.connector.settings.metrics;
         metrics.transactions_committed.inc();
-        metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         self.last_commit = Instant::now();
-        self.open = Open::default();
+        let took = self.last_commit.duration_since(began);
+        metrics.commit_seconds.observe(took.as_secs_f64());
+        (self.quotes, self.bytes) = (0, 0);
         let owned = &mut membership.owned;
-        self.policy.committed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)));
+        self.policy.committed(open, took, owned.all_active().map(|(p, _)| (p.number, p.next_offset)));
         for (_, due) in owned.all_active() {
             due.offset = false;
         }
         if owned.all_are_active() {
-            self.settings.health.set_applied(owned.least_generation());
+            self.connector.settings.health.set_applied(owned.least_generation());
         }
         Ok(with_offsets)
     }
@@ -256,12 +294,12 @@ impl<'a> Transactions<'a> {
         let mut offsets = TopicPartitionList::new();
         for (partition, due) in owned.all_active().filter(|(_, due)| due.offset) {
             let metadata = CommitMetadata {
-                owner: self.owner.clone(),
+                owner: self.connector.owner.clone(),
                 replay: partition.replay_from(),
                 timestamp: partition.last_timestamp,
                 released: due.released,
             };
-            let mut element = offsets.add_partition(&self.raw, partition.number);
+            let mut element = offsets.add_partition(self.connector.raw(), partition.number);
             element.set_offset(Offset::Offset(partition.next_offset)).map_err(unusable)?;
             element.set_metadata(metadata.encode());
         }
@@ -286,7 +324,8 @@ impl<'a> Transactions<'a> {
         for (_, due) in membership.owned.all_active() {
             due.released = true;
         }
-        self.write_checkpoints(&mut membership.owned, u64::MAX, 0, LAST_CHECKPOINT_BYTES)?;
+        let budget = LAST_CHECKPOINT_BYTES.min(self.size().bytes());
+        self.write_checkpoints(&mut membership.owned, u64::MAX, 0, budget)?;
         let ended = self.commit_offsets(membership);
         if ended.is_err() {
             let _ = self.producers.abort(); // the coordinator will do it otherwise
@@ -295,24 +334,19 @@ impl<'a> Transactions<'a> {
     }
 
     /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
-    pub(super) fn abort(
-        &mut self,
-        failure: Failure,
-        topics: &Topics,
-        owned: &mut Assignment,
-    ) -> Result<(), SessionError> {
-        self.policy.failed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect());
-        self.open = Open::default();
+    pub(super) fn abort(&mut self, failure: Failure, owned: &mut Assignment) -> Result<(), SessionError> {
+        let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
+        self.policy.failed(self.open(self.age()), until);
+        (self.quotes, self.bytes) = (0, 0);
         let aborted = match failure {
             Failure::Abortable(_) => self.producers.abort(),
             Failure::Fatal(error) => Err(error),
         };
         // A topic may have gone, or may take less than it did.
-        let Settings { connection, stop, .. } = self.settings;
-        self.topology = Topology::discover(connection, &self.kafka, topics, stop)?;
+        self.topology = self.connector.discover()?;
         let batch = self.topology.batch_bytes();
         if aborted.is_err() || batch < self.producers.batch_bytes() {
-            self.producers = Producers::open(connection, &self.kafka, &self.owner, topics, batch, stop)
+            self.producers = Producers::open(&self.connector, self.policy.feed(), batch)
                 .map_err(SessionError::Producers)?;
         }
         Ok(())

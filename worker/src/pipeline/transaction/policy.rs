@@ -1,6 +1,10 @@
-//! When the open transaction is committed. Pure: the caller says how much is in it and how old it is.
+//! When the open transaction is committed, and which producers suit the feed. Pure: the caller says how much is in it
+//! and how old it is.
 
 use std::time::Duration;
+
+use super::size::Size;
+use crate::pipeline::producers::Feed;
 
 /// At least between two commits while there is little to do: each costs a few requests.
 const LEAST_GAP: Duration = Duration::from_millis(1);
@@ -14,12 +18,19 @@ const NO_HURRY: Duration = Duration::from_millis(20);
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 /// A transaction is committed at this size.
 const MOST_QUOTES: usize = 10_000;
-/// A transaction is committed when its output has this many bytes.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// A transaction is committed at this age, however many quotes wait: slow brokers must not see it time out.
+const MOST_AGE: Duration = Duration::from_secs(1);
+/// What fails at this age was too much for its brokers, whatever the quotes are.
+const TOO_OLD: Duration = Duration::from_secs(5);
+/// So many bursts in a row are a backlog, and so many other transactions in a row end it: to exchange producers takes
+/// some ten round trips.
+const BURSTS: u32 = 5;
+const CALM: u32 = 20;
 
 /// What the open transaction holds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Open {
+    pub(super) age: Duration,
     pub(super) quotes: usize,
     pub(super) bytes: usize,
 }
@@ -29,13 +40,17 @@ pub(super) struct Open {
 pub(super) enum Poll {
     /// A quote: there may be more.
     Backlog,
-    /// Nothing, `age` after the transaction began and `since_commit` after the one before it ended.
-    Drained { age: Duration, since_commit: Duration },
+    /// Nothing, `since_commit` after the last transaction ended.
+    Drained { since_commit: Duration },
 }
 
 /// Decides when to commit; after a failure, limits transactions until its quotes are past.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CommitPolicy {
+    size: Size,
+    feed: Feed,
+    /// How many transactions in a row spoke for the other kind of feed.
+    against: u32,
     retry: Option<Retry>,
 }
 
@@ -49,17 +64,32 @@ struct Retry {
 }
 
 impl CommitPolicy {
+    /// For a session that begins with transactions of this size.
+    pub(super) fn new(size: Size) -> Self {
+        Self { size, feed: Feed::Live, against: 0, retry: None }
+    }
+
     /// Returns how long the open transaction may still wait for quotes: zero says that it is committed now.
     pub(super) fn wait(&self, open: Open, poll: Poll) -> Duration {
-        if open.quotes >= self.most_quotes() || open.bytes >= MOST_BYTES {
+        if open.quotes >= self.most_quotes() || open.bytes >= self.size.bytes() || open.age >= MOST_AGE {
             return Duration::ZERO;
         }
         match (poll, open.quotes) {
             (Poll::Backlog, _) => LONGEST_WAIT,
-            (Poll::Drained { age, .. }, 0) => NO_HURRY.saturating_sub(age),
-            (Poll::Drained { since_commit, .. }, 1..BURST) => LEAST_GAP.saturating_sub(since_commit),
-            (Poll::Drained { age, .. }, _) => BURST_AGE.saturating_sub(age).min(LONGEST_WAIT),
+            (Poll::Drained { .. }, 0) => NO_HURRY.saturating_sub(open.age),
+            (Poll::Drained { since_commit }, 1..BURST) => LEAST_GAP.saturating_sub(since_commit),
+            (Poll::Drained { .. }, _) => BURST_AGE.saturating_sub(open.age).min(LONGEST_WAIT),
         }
+    }
+
+    /// How large transactions may be: what the next session begins with.
+    pub(super) fn size(&self) -> Size {
+        self.size
+    }
+
+    /// What the next transaction's producers are to be made for.
+    pub(super) fn feed(&self) -> Feed {
+        self.feed
     }
 
     /// After two failures at the same offsets quotes are committed one by one: the one that fails is then known.
@@ -67,19 +97,46 @@ impl CommitPolicy {
         if self.retry.as_ref().is_some_and(|retry| retry.failures >= 2) { 1 } else { MOST_QUOTES }
     }
 
-    /// A transaction failed that had come as far as `until`, by partition.
-    pub(super) fn failed(&mut self, until: Vec<(i32, i64)>) {
+    /// Brokers did not take a transaction in time.
+    pub(super) fn timed_out(&mut self) {
+        self.size = self.size.halved();
+    }
+
+    /// `open` failed, which had come as far as `until`, by partition.
+    pub(super) fn failed(&mut self, open: Open, until: Vec<(i32, i64)>) {
+        if open.age >= TOO_OLD {
+            return self.timed_out();
+        }
         let failures = self.retry.take().map_or(0, |retry| retry.failures) + 1;
         self.retry = Some(Retry { until, failures });
     }
 
-    /// A transaction committed; `next_offsets` says how far partitions have come.
-    pub(super) fn committed(&mut self, mut next_offsets: impl Iterator<Item = (i32, i64)>) {
+    /// `open` was committed, which took so long; `next_offsets` says how far partitions have come.
+    pub(super) fn committed(
+        &mut self,
+        open: Open,
+        took: Duration,
+        mut next_offsets: impl Iterator<Item = (i32, i64)>,
+    ) {
+        self.note_feed(open);
+        self.size = self.size.after_commit(open.bytes, took);
         let Some(retry) = &self.retry else { return };
         let is_past =
             |(number, next): (i32, i64)| retry.until.iter().all(|(n, until)| *n != number || next >= *until);
         if next_offsets.all(is_past) {
             self.retry = None;
+        }
+    }
+
+    fn note_feed(&mut self, open: Open) {
+        let is_burst = open.quotes >= BURST || open.bytes >= self.size.bytes() || open.age >= MOST_AGE;
+        let (other, enough) = match self.feed {
+            Feed::Live => (Feed::Backlog, BURSTS),
+            Feed::Backlog => (Feed::Live, CALM),
+        };
+        self.against = if is_burst == (other == Feed::Backlog) { self.against + 1 } else { 0 };
+        if self.against >= enough {
+            (self.feed, self.against) = (other, 0);
         }
     }
 }
@@ -90,54 +147,86 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(1);
 
-    fn open(quotes: usize) -> Open {
-        Open { quotes, bytes: 100 * quotes }
+    fn policy() -> CommitPolicy {
+        CommitPolicy::new(Size::default())
     }
 
-    fn drained(age: Duration, since_commit: Duration) -> Poll {
-        Poll::Drained { age, since_commit }
+    fn open(quotes: usize) -> Open {
+        Open { age: Duration::ZERO, quotes, bytes: 100 * quotes }
+    }
+
+    fn drained(since_commit: Duration) -> Poll {
+        Poll::Drained { since_commit }
     }
 
     #[test]
     fn a_quote_is_committed_at_once_but_not_within_the_least_gap() {
-        let policy = CommitPolicy::default();
-        assert_eq!(policy.wait(open(1), drained(Duration::ZERO, LONG)), Duration::ZERO);
-        assert_eq!(policy.wait(open(1), drained(Duration::ZERO, LEAST_GAP / 4)), LEAST_GAP * 3 / 4);
+        assert_eq!(policy().wait(open(1), drained(LONG)), Duration::ZERO);
+        assert_eq!(policy().wait(open(1), drained(LEAST_GAP / 4)), LEAST_GAP * 3 / 4);
     }
 
     #[test]
     fn a_burst_waits_for_more_until_it_is_old() {
-        let policy = CommitPolicy::default();
-        assert_eq!(policy.wait(open(BURST), drained(Duration::ZERO, LONG)), LONGEST_WAIT);
-        assert_eq!(policy.wait(open(BURST), drained(BURST_AGE * 3 / 4, LONG)), BURST_AGE / 4);
-        assert_eq!(policy.wait(open(BURST), drained(BURST_AGE, LONG)), Duration::ZERO);
+        let at = |age| policy().wait(Open { age, ..open(BURST) }, drained(LONG));
+        assert_eq!(at(Duration::ZERO), LONGEST_WAIT);
+        assert_eq!(at(BURST_AGE * 3 / 4), BURST_AGE / 4);
+        assert_eq!(at(BURST_AGE), Duration::ZERO);
     }
 
     #[test]
     fn what_comes_of_no_quote_waits_a_little_for_one() {
-        let policy = CommitPolicy::default();
-        assert_eq!(policy.wait(open(0), drained(Duration::ZERO, LONG)), NO_HURRY);
-        assert_eq!(policy.wait(open(0), drained(NO_HURRY, LONG)), Duration::ZERO);
+        let at = |age| policy().wait(Open { age, ..open(0) }, drained(LONG));
+        assert_eq!(at(Duration::ZERO), NO_HURRY);
+        assert_eq!(at(NO_HURRY), Duration::ZERO);
     }
 
     #[test]
-    fn a_backlog_fills_transactions_by_quotes_or_by_bytes() {
-        let policy = CommitPolicy::default();
-        assert!(!policy.wait(open(MOST_QUOTES - 1), Poll::Backlog).is_zero());
-        assert!(policy.wait(open(MOST_QUOTES), Poll::Backlog).is_zero());
-        assert!(policy.wait(Open { quotes: 1, bytes: MOST_BYTES }, Poll::Backlog).is_zero());
+    fn a_backlog_fills_transactions_by_quotes_bytes_or_age() {
+        let is_full = |open| policy().wait(open, Poll::Backlog).is_zero();
+        assert!(!is_full(Open { bytes: 0, ..open(MOST_QUOTES - 1) }));
+        assert!(is_full(Open { bytes: 0, ..open(MOST_QUOTES) }));
+        assert!(is_full(Open { bytes: Size::default().bytes(), ..open(1) }));
+        assert!(is_full(Open { age: MOST_AGE, ..open(1) }));
     }
 
     #[test]
     fn after_two_failures_quotes_go_one_by_one_until_they_are_past() {
-        let mut policy = CommitPolicy::default();
-        policy.failed(vec![(0, 10), (1, 20)]);
-        assert!(!policy.wait(open(1), Poll::Backlog).is_zero(), "once may be chance");
-        policy.failed(vec![(0, 10), (1, 20)]);
-        assert!(policy.wait(open(1), Poll::Backlog).is_zero());
-        policy.committed([(0, 10), (1, 19)].into_iter());
-        assert!(policy.wait(open(1), Poll::Backlog).is_zero(), "partition 1 is not past");
-        policy.committed([(0, 11), (1, 20), (2, 0)].into_iter());
+        let mut policy = policy();
+        let goes_alone = |policy: &CommitPolicy| policy.wait(open(1), Poll::Backlog).is_zero();
+        policy.failed(open(1), vec![(0, 10), (1, 20)]);
+        assert!(!goes_alone(&policy), "once may be chance");
+        policy.failed(open(1), vec![(0, 10), (1, 20)]);
+        assert!(goes_alone(&policy));
+        policy.committed(open(1), Duration::ZERO, [(0, 10), (1, 19)].into_iter());
+        assert!(goes_alone(&policy), "partition 1 is not past");
+        policy.committed(open(1), Duration::ZERO, [(0, 11), (1, 20), (2, 0)].into_iter());
+        assert!(!goes_alone(&policy));
+    }
+
+    #[test]
+    fn a_transaction_that_grew_too_old_is_smaller_the_next_time_and_its_quotes_are_not_suspected() {
+        let mut policy = policy();
+        let old = Open { age: TOO_OLD, ..open(1000) };
+        for _ in 0..3 {
+            policy.failed(old, vec![(0, 10)]);
+        }
         assert!(!policy.wait(open(1), Poll::Backlog).is_zero());
+        assert_eq!(policy.size().bytes(), Size::default().bytes() / 8);
+    }
+
+    #[test]
+    fn a_backlog_is_one_after_some_bursts_in_a_row_and_ends_with_calm() {
+        let mut policy = policy();
+        let mut commit = |quotes: usize, times: u32| {
+            (0..times).for_each(|_| policy.committed(open(quotes), Duration::ZERO, [].into_iter()));
+            policy.feed()
+        };
+        assert_eq!(commit(BURST, BURSTS - 1), Feed::Live);
+        assert_eq!(commit(1, 1), Feed::Live);
+        assert_eq!(commit(BURST, BURSTS - 1), Feed::Live, "each minute's burst is none");
+        assert_eq!(commit(BURST, 1), Feed::Backlog);
+        assert_eq!(commit(1, CALM - 1), Feed::Backlog);
+        assert_eq!(commit(BURST, 1), Feed::Backlog);
+        assert_eq!(commit(1, CALM), Feed::Live);
     }
 }
