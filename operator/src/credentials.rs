@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 pub use read::SecretAccess;
 
+use crate::bounded::CallError;
 use crate::key::Key;
 use crate::reconcile::{ObjectProblem, Trouble};
 use crate::status::Reason;
@@ -39,10 +40,10 @@ pub struct Problem {
 
 /// The API server could not be asked for a Secret.
 #[derive(Debug, thiserror::Error)]
-#[error("Secret {name}: {why}")]
+#[error("Secret {name}: {source}")]
 pub struct ReadError {
     name: String,
-    why: String,
+    source: CallError,
 }
 
 impl ReadError {

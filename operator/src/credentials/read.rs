@@ -1,24 +1,20 @@
 //! Reads the Secrets that a StockWatch names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::{Client, Error};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Kafka;
-use tokio::time::timeout;
 
 use super::{Problem, ReadError};
+use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
 use crate::names::CREDENTIALS;
 use crate::resources::secrets;
 use crate::status::Reason;
 use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls};
-
-/// For one Secret.
-const READ: Duration = Duration::from_secs(3);
 
 /// How an administrator lets the operator read Secrets of a namespace.
 #[derive(Debug, Clone)]
@@ -82,15 +78,15 @@ pub(super) async fn material(
     let mut values = BTreeMap::new();
     let mut salted = Sha256::new();
     for (name, keys) in secrets(kafka) {
-        let failed = |why: String| ReadError { name: name.to_owned(), why };
-        let answer = timeout(READ, api.get(name)).await;
-        let secret = match answer.map_err(|_| failed(format!("no answer within {READ:?}")))? {
+        let secret = match bounded(READ, api.get(name)).await {
             Ok(secret) => secret,
-            Err(Error::Api(status)) if status.code == 403 => {
+            Err(CallError::Api(Error::Api(status))) if status.code == 403 => {
                 return Ok(Err(not_readable(access, key, name)));
             }
-            Err(Error::Api(status)) if status.code == 404 => return Ok(Err(missing(key, name))),
-            Err(error) => return Err(failed(error.to_string())),
+            Err(CallError::Api(Error::Api(status))) if status.code == 404 => {
+                return Ok(Err(missing(key, name)));
+            }
+            Err(source) => return Err(ReadError { name: name.to_owned(), source }),
         };
         match usable(key, name, &keys, secret) {
             Ok((uid, found)) => {

@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
 use stockwatch_crds::v1alpha1::TopicState;
 use stockwatch_crds::{DeletionPolicy, Spec, StockWatch};
-use tokio::time::timeout;
 
 use super::Again;
+use crate::bounded::{CallError, READ, bounded};
 use crate::context::Context;
 use crate::credentials::{Access, ReadError};
 use crate::key::Key;
@@ -19,8 +19,6 @@ use crate::store::Whose;
 use crate::topics::{Deleted, Doomed, ObjectKey};
 use crate::writes::WriteError;
 
-/// For one read.
-const READ: Duration = Duration::from_secs(3);
 /// Pods are looked for again.
 const PODS_AGAIN: Duration = Duration::from_secs(1);
 /// Kafka wakes its StockWatches; this is for the annotation's sake alone, which a watch shows as well.
@@ -34,7 +32,7 @@ pub enum FinalizeError {
     Write(#[from] WriteError),
     /// The pods could not be listed.
     #[error("pods cannot be listed: {0}")]
-    Pods(String),
+    Pods(#[source] CallError),
     /// Secrets could not be read.
     #[error(transparent)]
     Secrets(#[from] ReadError),
@@ -171,11 +169,7 @@ async fn stopped(context: &Context, key: &Key, stockwatch: &StockWatch) -> Resul
     }
     let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(context.client.clone(), &key.namespace);
     let params = ListParams::default().labels(&names::selector_text(&key.name)).limit(1);
-    match timeout(READ, pods.list(&params)).await {
-        Ok(Ok(pods)) => Ok(pods.items.is_empty()),
-        Ok(Err(error)) => Err(FinalizeError::Pods(error.to_string())),
-        Err(_) => Err(FinalizeError::Pods(format!("no answer within {READ:?}"))),
-    }
+    Ok(bounded(READ, pods.list(&params)).await.map_err(FinalizeError::Pods)?.items.is_empty())
 }
 
 /// How Kafka is reached: as the Secrets say now, or as they last did.

@@ -1,25 +1,21 @@
 //! Writes a status, if and when that is due, and the event of a turn to the worse.
 
-use std::time::Duration;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 use stockwatch_crds::{StockWatch, StockWatchStatus};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::Again;
+use crate::bounded::{READ, bounded};
 use crate::context::Context;
 use crate::events;
 use crate::key::Key;
 use crate::names::STATUS_MANAGER;
 use crate::status::{Condition, Hold, Holds, Reason, hold};
 use crate::writes::WriteError;
-
-/// For one read.
-const READ: Duration = Duration::from_secs(3);
 
 /// Now, as a condition has it: whole seconds.
 pub(super) fn now() -> Time {
@@ -138,7 +134,7 @@ pub(super) async fn unreadable(
 async fn says(context: &Context, key: &Key, condition: &Value) -> Result<bool, WriteError> {
     let resource = ApiResource::erase::<StockWatch>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
-    let found = timeout(READ, api.get(&key.name)).await.map_err(|_| WriteError::Timeout)??;
+    let found = bounded(READ, api.get(&key.name)).await?;
     let conditions = found.data["status"]["conditions"].as_array().into_iter().flatten();
     let members = condition.as_object().into_iter().flatten();
     Ok(conditions.into_iter().any(|said| members.clone().all(|(name, value)| said[name] == *value)))

@@ -3,17 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stockwatch_crds::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// After a first failure.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// However many there were.
-const MOST_PAUSE: Duration = Duration::from_secs(60);
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// The pause after so many failures in a row (at least one): it doubles, with up to a quarter by chance.
+/// Returns the pause after so many failures in a row (at least one).
 pub(super) fn pause(failures: u32) -> Duration {
-    let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(MOST_PAUSE).mul_f64(1.0 - 0.25 * fastrand::f64())
+    PAUSES.after(failures, fastrand::f64())
 }
 
 /// How a cluster answered so far.
@@ -55,19 +52,5 @@ impl Slots {
     /// No one would have to wait because a client stays open for later.
     pub(super) fn have_room(&self) -> bool {
         self.unknown.available_permits() > 0 && self.answering.available_permits() > 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_minute() {
-        for (failures, most) in [(1, 1), (2, 2), (3, 4), (7, 60), (1000, 60)] {
-            let most = Duration::from_secs(most);
-            let pause = pause(failures);
-            assert!(pause <= most && pause >= most.mul_f64(0.75), "{failures}: {pause:?}");
-        }
     }
 }

@@ -109,8 +109,8 @@ impl Api {
     /// The StockWatch as it is now.
     pub async fn get(&mut self, limit: Duration) -> Result<Document, ApiError> {
         let path = format!("/{}", self.resource.name);
-        let asked = timeout(limit, async { Ok(self.ask(&path).await?.bytes().await?) }).await;
-        let body = self.settle(asked.unwrap_or(Err(ApiError::Silent(limit))))?;
+        let asked = bounded(limit, async { Ok(self.ask(&path).await?.bytes().await?) }).await;
+        let body = self.settle(asked)?;
         Ok(serde_json::from_slice(&body).map_err(EventError::from)?)
     }
 
@@ -121,8 +121,8 @@ impl Api {
     pub async fn watch(&mut self, seconds: u32) -> Result<Events, ApiError> {
         let name = &self.resource.name;
         let query = format!("?watch=true&fieldSelector=metadata.name%3D{name}&timeoutSeconds={seconds}");
-        let asked = timeout(ANSWER_LIMIT, self.ask(&query)).await;
-        self.settle(asked.unwrap_or(Err(ApiError::Silent(ANSWER_LIMIT)))).map(Events::new)
+        let asked = bounded(ANSWER_LIMIT, self.ask(&query)).await;
+        self.settle(asked).map(Events::new)
     }
 
     /// Begins anew with the next request: with the authority's certificates of then.
@@ -188,6 +188,14 @@ impl Api {
         }
         answer
     }
+}
+
+/// Waits for an answer, for `limit` at most.
+async fn bounded<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    timeout(limit, answer).await.unwrap_or(Err(ApiError::Silent(limit)))
 }
 
 /// An error with all its causes.
