@@ -24,10 +24,10 @@ pub use copies::Copies;
 pub use document::Document;
 pub use events::{Event, EventError, Events};
 pub use follow::{Following, follow};
-pub use judge::{Verdict, judge};
+pub use judge::judge;
 pub use start::{Start, StartError, start};
 
-use super::{Live, LiveSpec};
+use super::{Decision, Live, LiveSpec};
 
 /// The StockWatch of a worker, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,13 +82,13 @@ impl Judged {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let current: Arc<LiveSpec> = self.live.current();
         match judge(&current, *refused, document) {
-            Verdict::Take(next) => {
+            Ok(Decision::Take(next)) => {
                 self.live.take(*next);
                 self.taken.send_replace(document.clone());
             }
-            Verdict::Same => self.live.settle(),
-            Verdict::Old => {}
-            Verdict::Refuse(refusal) => {
+            Ok(Decision::Same) => self.live.settle(),
+            Ok(Decision::Old) => {}
+            Err(refusal) => {
                 if document.metadata.uid == current.uid {
                     *refused = Some(document.metadata.generation);
                 }
