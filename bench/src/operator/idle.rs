@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
+use stockwatch_tests::OWNED;
 use tokio::time::sleep;
 
 use crate::error::Result;
@@ -18,9 +19,6 @@ use crate::report::Report;
 const LIMIT: Duration = Duration::from_secs(300);
 /// How many StockWatches others write to.
 const FOREIGN: usize = 50;
-/// The kinds of objects that a StockWatch owns.
-const KINDS: [&str; 7] =
-    ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 /// Breaks a rule that the API server does not know.
 const INVALID: &str = "invalid";
 /// Wants of a topic what no broker gives.
@@ -135,7 +133,7 @@ async fn add_foreign(stage: &Stage) -> Result<()> {
     }
     let objects: Vec<String> = names.iter().map(|name| format!("{name}-stockwatch")).collect();
     let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
-    for kind in KINDS {
+    for kind in OWNED {
         for change in [["label", "team=somebody-else"], ["annotate", "example.com/note=somebody-else"]] {
             let [verb, value] = change;
             stage.cluster.kubectl(&[&["-n", stage.home(), verb, kind][..], &objects, &[value]].concat());
