@@ -69,6 +69,8 @@ pub struct Memory {
     pub differs_since: Option<Instant>,
     /// A status as it was, and the one that was written over it and changed nothing.
     pub in_vain: Option<(StockWatchStatus, StockWatchStatus)>,
+    /// The resourceVersion at which its status says that it cannot be read.
+    pub said_unreadable: Option<String>,
     /// Kafka refused its credentials.
     pub refused: bool,
     /// What its deletion waits for, as it was last logged.
