@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, 
 use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 pub use hold::{Hold, hold};
-pub use verdict::{Condition, Holds, Reason, Verdict};
+pub use verdict::{Condition, Holds, Reason, Verdict, said};
 
 use crate::credentials;
 use crate::names;
@@ -85,11 +85,6 @@ impl Seen<'_> {
 struct Said {
     verdict: Verdict,
     generation: Option<i64>,
-}
-
-/// What a status says of a condition.
-pub fn said(status: &StockWatchStatus, condition: Condition) -> Option<&ApiCondition> {
-    status.conditions.iter().find(|said| said.type_ == condition.as_str())
 }
 
 /// The status that follows from what was seen. `now` is the time of what changes.

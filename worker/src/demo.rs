@@ -7,6 +7,7 @@ mod feed;
 mod lines;
 mod screen;
 mod table;
+mod view;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -27,13 +28,14 @@ use tracing_subscriber::EnvFilter;
 use self::feed::{Feed, FeedError};
 use self::lines::Lines;
 use self::table::Table;
+use self::view::View;
 use crate::args;
-use crate::config::{self, FileWatch, Live, LiveSpec, Refusal};
+use crate::config::{self, FileWatch, Live, Refusal};
 use crate::health::Health;
-use crate::http::Shared;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::run::{BAD_INPUT, Signals, complain};
+use crate::shared::Shared;
 use crate::worker::{Ended, Worker};
 
 /// Six tickers with windows and tolerances that alarm now and then.
@@ -60,19 +62,6 @@ enum DemoError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Ended(#[from] Ended),
-}
-
-/// What is shown.
-struct View<'a> {
-    table: &'a Table,
-    live: Arc<LiveSpec>,
-    /// Why the file as it is now is not in use.
-    error: Option<String>,
-    not_ready: Option<String>,
-    /// The generation computed with.
-    applied: Option<u64>,
-    file: &'a Path,
-    log: &'a Path,
 }
 
 /// Runs until `q`, Ctrl-C, a signal or `--seconds`. 0: so ended, 1: failed, 2: the file is bad.

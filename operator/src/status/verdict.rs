@@ -1,5 +1,8 @@
 //! Conditions and their reasons.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as ApiCondition;
+use stockwatch_crds::StockWatchStatus;
+
 use crate::topics;
 
 /// A condition of a StockWatch.
@@ -33,6 +36,11 @@ impl Condition {
             Self::ConfigApplied => "ConfigApplied",
         }
     }
+}
+
+/// What a status says of a condition.
+pub fn said(status: &StockWatchStatus, condition: Condition) -> Option<&ApiCondition> {
+    status.conditions.iter().find(|said| said.type_ == condition.as_str())
 }
 
 /// Whether a condition holds.

@@ -8,6 +8,7 @@
 mod api;
 mod copies;
 mod document;
+mod error;
 mod events;
 mod follow;
 mod judge;
@@ -19,10 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-pub use api::{Api, ApiError};
+pub use api::Api;
 pub use copies::Copies;
 pub use document::Document;
-pub use events::{Event, EventError, Events};
+pub use error::{ApiError, EventError};
+pub use events::{Event, Events};
 pub use follow::{Following, follow};
 pub use judge::judge;
 pub use start::{Start, StartError, start};

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::View;
 use super::table::alarm_line;
+use super::view::View;
 
 /// Between two printed tables.
 const TABLE_EVERY: Duration = Duration::from_secs(5);

@@ -10,29 +10,20 @@ mod publish;
 mod run;
 mod schedule;
 mod simulated;
+mod source;
 mod yahoo;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures::future::BoxFuture;
-use stockwatch_crds::Ticker;
 use tokio::sync::watch;
 
 pub use self::fetched::{FetchError, FetchedQuote};
+pub use self::source::Source;
+use self::source::unix_time;
 use crate::config::SpecReceiver;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::ownership::OwnedPartitions;
-
-/// Between the starts of two requests to a real source: at most 10 a second for each process.
-const LEAST_GAP: Duration = Duration::from_millis(100);
-
-/// Asks for quotes.
-pub trait Source: Send + Sync {
-    /// The current quote of a ticker; it must end in bounded time.
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>>;
-}
 
 /// What the extractor needs of the process.
 #[derive(Debug)]
@@ -58,11 +49,6 @@ pub async fn run(deps: Deps) {
     let extractor = run::Extractor::new(deps.spec, deps.owned, deps.metrics, sink, make_source, unix_time());
     let sink = extractor.run(deps.stop).await;
     sink.close().await;
-}
-
-/// Since 1970, by the system's clock.
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The source that a spec names; `None` asks nobody. The error is a sentence.

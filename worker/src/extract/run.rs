@@ -15,11 +15,14 @@ use tokio::time::{Instant, sleep_until};
 use super::backoff::{self, Throttle};
 use super::publish::{Publisher, Record};
 use super::schedule::Schedule;
-use super::{FetchError, FetchedQuote, LEAST_GAP, Source};
+use super::source::Source;
+use super::{FetchError, FetchedQuote};
 use crate::config::SpecReceiver;
 use crate::metrics::{FetchOutcome, Metrics};
 use crate::ownership::OwnedPartitions;
 
+/// Between the starts of two requests to a real source: at most 10 a second for each process.
+const LEAST_GAP: Duration = Duration::from_millis(100);
 /// Requests under way at once: a source that takes 3 s for each answer still gets 10 a second.
 const MAX_IN_FLIGHT: usize = 32;
 

@@ -7,7 +7,8 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, FetchedQuote, Source};
+use super::source::{Source, unix_time};
+use super::{FetchError, FetchedQuote};
 
 /// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).
 const OCTAVES: [(i64, i64); 4] =
@@ -22,7 +23,7 @@ pub(super) struct Simulated {
 
 impl Simulated {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, unix_time: super::unix_time }
+        Self { seed, unix_time }
     }
 }
 

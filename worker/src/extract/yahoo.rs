@@ -8,7 +8,8 @@ use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, FetchedQuote, Source, chart};
+use super::source::Source;
+use super::{FetchError, FetchedQuote, chart};
 
 /// Without a browser's name every answer is 429.
 const USER_AGENT: &str =
