@@ -120,7 +120,7 @@ impl Feed {
     pub(crate) fn stop(mut self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().ok_or("the feed was stopped before")?;
-        thread.join().map_err(|_| Error::from("the feed broke down"))?
+        thread.join().map_err(|_| Error::from("the feed's thread panicked"))?
     }
 
     /// Returns the number, counted from 0, of the quote that an average follows from; `None` if it is not the feed's.

@@ -28,7 +28,7 @@ pub use definition::{definition, definition_yaml};
 pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
 pub use kafka::{Kafka, Sasl, SecretKey, Tls};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
-pub use problem::{Invalid, Problem, Reason};
+pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};

@@ -52,14 +52,14 @@ pub struct Leader {
 
 /// What became of an attempt to take the Lease.
 enum Attempt {
-    Taken(Box<Held>),
+    Taken(Box<HeldLease>),
     /// Another one holds it, at this version or a later one.
     Held(String),
 }
 
 /// The Lease as it was last written by this process.
 #[derive(Debug)]
-pub struct Held(Lease);
+pub struct HeldLease(Lease);
 
 impl Leader {
     /// `me` is unique among the candidates: the pod's name.
@@ -68,7 +68,7 @@ impl Leader {
     }
 
     /// Waits until this process leads.
-    pub async fn acquire(&self) -> Held {
+    pub async fn acquire(&self) -> HeldLease {
         let mut candidate = Candidate::default();
         let mut said = None;
         loop {
@@ -125,7 +125,7 @@ impl Leader {
         match written {
             Ok(lease) => {
                 self.fence.open_until(now + RENEW_WITHIN);
-                Ok(Attempt::Taken(Box::new(Held(lease))))
+                Ok(Attempt::Taken(Box::new(HeldLease(lease))))
             }
             // Another candidate was faster.
             Err(CallError::Api(Error::Api(status))) if status.code == 409 => Ok(Attempt::Held(version)),
@@ -134,7 +134,7 @@ impl Leader {
     }
 
     /// Renews until that fails for too long. The fence is closed then.
-    pub async fn keep(&self, held_lease: &mut Held) -> Lost {
+    pub async fn keep(&self, held_lease: &mut HeldLease) -> Lost {
         let mut renewed = boot_time();
         loop {
             let now = boot_time();
@@ -160,7 +160,7 @@ impl Leader {
     }
 
     /// `false`: another one holds it.
-    async fn renew(&self, held_lease: &mut Held) -> Result<bool, CallError> {
+    async fn renew(&self, held_lease: &mut HeldLease) -> Result<bool, CallError> {
         let mut next = held_lease.0.clone();
         if let Some(spec) = &mut next.spec {
             spec.renew_time = held(&self.me, Timestamp::now()).renew_time;

@@ -1,5 +1,5 @@
-//! Which StockWatches are to be reconciled, and when: each at most once at a time, in the order they came, with a
-//! backoff of its own. Whose next step others already wait for comes before those that have not begun.
+//! Which StockWatches are reconciled, and when: each at most once at a time, in the order they came, with a backoff of
+//! its own. Those whose next step lets brokers or workers go on come before new ones.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whose_next_step_is_due_comes_before_those_that_have_not_begun() {
+    async fn one_whose_next_step_is_due_comes_before_new_ones() {
         let queue = Queue::default();
         for name in ["a", "b", "c"] {
             queue.add(key(name));

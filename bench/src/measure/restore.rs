@@ -22,8 +22,8 @@ const PROBES: u64 = 50;
 const LIMIT: Duration = Duration::from_secs(300);
 const HTTP: u16 = 29_604;
 
-/// How long Kafka's group waits for a dead member is a setting: 45 s by default, 6 s for the worker. The bar is
-/// against Kafka Streams as it comes; with the worker's setting it is measured beside it.
+/// `session.timeout.ms`, for which a group waits for a dead member: 45 s by default, 6 s in the worker. The bar is
+/// against Kafka Streams with its defaults; with the worker's timeout it is measured as well.
 const SAME_SESSION: &str = "-Dstreams.session.timeout.ms=6000";
 
 /// Measures the worker (if `worker`) and Kafka Streams.
@@ -60,7 +60,7 @@ fn measure(
     quotes(ENTITIES, 0..STEPS).write(cluster, &job.raw)?;
     let mut program = start(&job)?;
     cluster.catch_up(&mut program, &group(&job), &job.raw, LIMIT)?;
-    // Killed amid work, with state that nothing but the log and the checkpoints or changelogs hold.
+    // Killed at work, with state that only the log and the checkpoints or changelogs have.
     quotes(5000, STEPS..STEPS + 1).write(cluster, &job.raw)?;
     let killed = program.kill()?;
     let reader = Reader::from_now(cluster, &[&job.averages()])?;

@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let alarms = Reader::from_now(&bench.cluster, &[&job.alarms()])?;
     let mut millis = Vec::new();
     for change in 0..CHANGES {
-        // Not in step with anything that ticks.
+        // Pauses of different lengths: edits must not fall into step with a timer of the program.
         std::thread::sleep(Duration::from_millis(100 + change * 37 % 100));
         let tolerance = format!("0.{:03}%", 100 + change);
         let written = Instant::now();

@@ -1,5 +1,5 @@
-//! Nothing happens: what the operator writes and how much it computes meanwhile. After trouble begins, what is said of it
-//! is written once; the window begins when nothing was written for ten seconds.
+//! What the operator writes and computes while nothing changes. After trouble begins, statuses are written once: a window
+//! begins after ten seconds without a write.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ const LIMIT: Duration = Duration::from_secs(300);
 const FOREIGN: usize = 50;
 /// Breaks a rule that the API server does not know.
 const INVALID: &str = "invalid";
-/// Wants of a topic what no broker gives.
+/// Asks for a topic setting that no broker takes.
 const REFUSED: &str = "refused";
 /// Applied while Kafka is down: the operator asks Kafka at once, and not when it looks at everything again.
 const LATE: &str = "late";
 
-/// What is the matter meanwhile.
+/// The state of the cluster during a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Window {
     /// Nothing.

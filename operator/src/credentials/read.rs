@@ -8,7 +8,7 @@ use kube::{Client, Error};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Kafka;
 
-use super::{Problem, ReadError};
+use super::problem::{ReadError, SecretProblem};
 use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
 use crate::names::CREDENTIALS;
@@ -73,7 +73,7 @@ pub(super) async fn material(
     access: &SecretAccess,
     key: &Key,
     kafka: &Kafka,
-) -> Result<Result<Material, Problem>, ReadError> {
+) -> Result<Result<Material, SecretProblem>, ReadError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
     let mut values = BTreeMap::new();
     let mut salted = Sha256::new();
@@ -105,11 +105,11 @@ pub(super) async fn material(
 
 type Found = (String, Vec<(String, Vec<u8>)>);
 
-fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Result<Found, Problem> {
+fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Result<Found, SecretProblem> {
     let namespace = &key.namespace;
     let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
     if label.is_none_or(|value| value != "true") {
-        return Err(Problem {
+        return Err(SecretProblem {
             reason: Reason::SecretNotLabelled,
             message: format!(
                 "Secret {name} is not for StockWatches: if it may be sent to the brokers, \
@@ -121,7 +121,7 @@ fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Resul
     let mut found = Vec::new();
     for data_key in keys {
         let Some(value) = data.remove(*data_key) else {
-            return Err(Problem {
+            return Err(SecretProblem {
                 reason: Reason::SecretInvalid,
                 message: format!("Secret {name} has no key {data_key}: spec.kafka needs it"),
             });
@@ -131,9 +131,9 @@ fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Resul
     Ok((secret.metadata.uid.unwrap_or_default(), found))
 }
 
-fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> Problem {
+fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
     let Key { namespace, .. } = key;
-    Problem {
+    SecretProblem {
         reason: Reason::SecretNotReadable,
         message: format!(
             "the operator may not read Secret {name}: let an administrator apply {}, \
@@ -143,8 +143,8 @@ fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> Problem {
     }
 }
 
-fn missing(key: &Key, name: &str) -> Problem {
-    Problem {
+fn missing(key: &Key, name: &str) -> SecretProblem {
+    SecretProblem {
         reason: Reason::SecretMissing,
         message: format!("Secret {name}, which spec.kafka names, is not in namespace {}", key.namespace),
     }

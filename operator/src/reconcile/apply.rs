@@ -84,8 +84,8 @@ impl Applied {
         self.problems.push(ObjectProblem { kind: kind.as_str(), name: names::owned(&owner.name), trouble });
     }
 
-    /// Whether first workers would lack something, or use what is someone else's. Pods that wait for an object look for it
-    /// minutes apart, so the Deployment waits instead.
+    /// Whether first workers would lack something, or use what is someone else's. Pods that wait for an object look for
+    /// it minutes apart, so the Deployment waits instead.
     pub fn keeps_from_starting(&self) -> bool {
         let is_needed =
             |problem: &ObjectProblem| Kind::NEEDED_BY_PODS.iter().any(|kind| kind.as_str() == problem.kind);

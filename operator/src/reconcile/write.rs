@@ -1,5 +1,7 @@
 //! Writes a status, if and when that is due, and the event of a turn to the worse.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
@@ -8,7 +10,6 @@ use serde_json::{Value, json};
 use stockwatch_crds::{StockWatch, StockWatchStatus};
 use tokio::time::Instant;
 
-use super::Again;
 use crate::bounded::{READ, bounded};
 use crate::context::Context;
 use crate::events;
@@ -16,6 +17,9 @@ use crate::key::Key;
 use crate::names::STATUS_MANAGER;
 use crate::status::{Condition, Hold, Holds, Reason, hold};
 use crate::writes::WriteError;
+
+/// When it is to be reconciled again, if nothing happens before.
+pub type RequeueAfter = Option<Duration>;
 
 /// Now, as a condition has it: whole seconds.
 pub(super) fn now() -> Time {
@@ -29,7 +33,7 @@ pub(super) async fn status(
     key: &Key,
     stockwatch: &StockWatch,
     next: StockWatchStatus,
-) -> Result<Again, WriteError> {
+) -> Result<RequeueAfter, WriteError> {
     let due = match hold(stockwatch.status.as_ref(), &next) {
         Hold::Same => {
             context.remember(key, |memory| memory.differs_since = None);
@@ -95,7 +99,7 @@ pub(super) async fn unreadable(
     key: &Key,
     metadata: &ObjectMeta,
     error: &str,
-) -> Result<Again, WriteError> {
+) -> Result<RequeueAfter, WriteError> {
     let ready = cannot_read(metadata.generation);
     // Its status is not in the store. What is read of one version holds until the watch shows another.
     let version = metadata.resource_version.clone();

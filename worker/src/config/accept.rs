@@ -100,7 +100,8 @@ pub(super) fn check_uid(found: &str, running: &str) -> Result<(), Refusal> {
     Err(Refusal::OtherUid { found: found.to_owned(), running: running.to_owned() })
 }
 
-/// Decides on the text of a plain file while `current` is in use. People write it, so whatever cannot be taken is refused.
+/// Decides on the text of a plain file while `current` is in use. People write it, so whatever cannot be taken is
+/// refused.
 pub fn accept(current: &LiveSpec, document: &str) -> Result<Decision, Refusal> {
     let next = LiveSpec { revision: current.revision + 1, ..first(document)? };
     check_uid(&next.uid, &current.uid)?;

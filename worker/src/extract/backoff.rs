@@ -1,4 +1,4 @@
-//! How long to wait after a failure: one symbol's own wait, and the whole process's after "too many requests".
+//! How long to wait after a failure: one symbol after an error of its own, the whole process after "too many requests".
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Throttle {
         now + at_least(retry_after, PROCESS.after(self.level, fastrand::f64()))
     }
 
-    /// The source answered.
+    /// Notes that the source answered a request.
     pub(super) fn answered(&mut self) {
         self.level = self.level.saturating_sub(1);
     }

@@ -50,7 +50,7 @@ pub enum Holds {
     True,
     /// It does not, and somebody has to do something.
     False,
-    /// It is under way, or cannot be known.
+    /// It is still in progress, or cannot be observed.
     Unknown,
 }
 
@@ -113,7 +113,7 @@ pub enum Reason {
     /// The topics are as wanted.
     TopicsAsWanted,
     /// What the Kafka administration found.
-    Kafka(topics::Reason),
+    Kafka(topics::KafkaReason),
 
     /// As many workers as wanted are ready.
     WorkersReady,
@@ -185,7 +185,7 @@ impl Reason {
 
 /// What is said of one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Statement {
     /// Whether it holds.
     pub holds: Holds,
     /// Why: a [`Reason`], or what an earlier operator wrote.
@@ -194,7 +194,7 @@ pub struct Verdict {
     pub message: String,
 }
 
-impl Verdict {
+impl Statement {
     /// It holds.
     pub fn yes(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(Holds::True, reason, message)
@@ -205,7 +205,7 @@ impl Verdict {
         Self::new(Holds::False, reason, message)
     }
 
-    /// It is under way, or cannot be known.
+    /// It is still in progress, or cannot be observed.
     pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(Holds::Unknown, reason, message)
     }
