@@ -1,7 +1,7 @@
 //! The floor: librdkafka alone. The same raw records are consumed and as many records of the same sizes are
 //! produced, to the same kinds of topics, in the same transactions; nothing is parsed or computed.
 //!
-//! What the worker cannot do without is the cost of this loop; what it adds is parsing, state and checkpoints.
+//! The worker cannot cost less than this loop; parsing, state and checkpoints come on top.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -66,13 +66,13 @@ const CALL: Duration = Duration::from_secs(10);
 /// Records to produce to one topic.
 #[derive(Debug, Clone)]
 pub(crate) struct Output {
-    /// Where to.
+    /// The topic.
     pub(crate) topic: String,
     /// Records for each raw record.
     pub(crate) rate: f64,
     /// Bytes of a value.
     pub(crate) value_len: usize,
-    /// Whether they are by window: the minutes follow the raw key.
+    /// One of a window each: the minutes follow the raw key.
     pub(crate) windowed: bool,
 }
 
@@ -201,13 +201,13 @@ fn transaction(
     Ok(())
 }
 
-/// Text that is as good or bad to compress as what it stands for.
+/// Filler that compresses about as well as the fields in whose place it stands.
 const TEXT: &[u8] = b"count:5,isduplicate:false,deviation:,absolutedeviation:,direction:down,previousstockpriceavg:,tolerance:1%,id:";
-/// Digits that no two records share: an average's.
+/// Random digits of each record, as an average has.
 const DIGITS: usize = 10;
 const WINDOWS: [&str; 3] = ["5", "10", "15"];
 
-/// The records owed so far, and buffers that every record reuses.
+/// What each output is owed, and buffers that are reused for every record.
 #[derive(Default)]
 struct Floor {
     /// Each output, the records owed to it, and its next window.

@@ -6,14 +6,13 @@ use std::process::{Child, Command, Stdio};
 
 use crate::error::Result;
 
-/// The JVM options that Kafka's documentation recommends (Operations, Java version). In a heap of half a gigabyte the
-/// broker stands still for more than a hundredth of the time: every program's p99 would be its garbage collector's.
+/// The JVM options that Kafka's documentation recommends (Operations, Java version). In a heap of half a gigabyte its
+/// garbage collector pauses it for more than 1 % of the time, which would be every program's p99.
 const JVM: &str = "-Xms6g -Xmx6g -XX:MetaspaceSize=96m -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
     -XX:InitiatingHeapOccupancyPercent=35 -XX:G1HeapRegionSize=16M -XX:MinMetaspaceFreeRatio=50 \
     -XX:MaxMetaspaceFreeRatio=80 -XX:+ExplicitGCInvokesConcurrent";
 
-/// A Kafka broker of our own. It holds the other end of the script's standard input: the script takes the
-/// broker down when that closes, however this process ends.
+/// A Kafka broker of this process: the script stops it when its own standard input closes, however this process ends.
 #[derive(Debug)]
 pub(crate) struct Broker {
     script: Child,

@@ -1,4 +1,4 @@
-//! What the benchmark itself asks Kafka: topics, ends of topics, how far a group has come.
+//! The benchmark's own requests to Kafka: topics, their ends, and what a group has committed.
 
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// The end of each partition, for a client of that isolation level.
+    /// Returns the high watermark of each partition.
     pub(crate) fn ends(&self, topic: &str) -> Result<Vec<i64>> {
         let consumer: BaseConsumer = self.client().create()?;
         (0..self.partitions).map(|p| Ok(consumer.fetch_watermarks(topic, p, CALL)?.1)).collect()
@@ -82,7 +82,7 @@ impl Cluster {
         let mut first: Option<(Instant, i64)> = None;
         loop {
             program.check()?;
-            // The coordinator of a new group is not there at once.
+            // A new group has no coordinator at first.
             let committed = consumer.committed_offsets(asked.clone(), CALL).unwrap_or_default();
             let now = Instant::now();
             let done: i64 = committed

@@ -1,4 +1,4 @@
-//! A benchmark ends at its first error: the sentence is all that is left of it.
+//! The benchmark ends at its first error and prints it.
 
 /// What ended the benchmark.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;

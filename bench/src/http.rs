@@ -1,4 +1,4 @@
-//! What the worker says of itself over HTTP.
+//! The worker's HTTP endpoints.
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::error::Result;
 use crate::program::Program;
 
-/// The body that a worker answers with, if the status is 200.
+/// Returns the body of an answer whose status is 200.
 pub(crate) fn get(at: impl ToSocketAddrs, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(at).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
@@ -23,7 +23,7 @@ fn local(port: u16) -> (&'static str, u16) {
     ("127.0.0.1", port)
 }
 
-/// Waits for `/readyz`; gives the moment.
+/// Waits until `/readyz` answers 200; returns that moment.
 pub(crate) fn ready(program: &mut Program, port: u16, limit: Duration) -> Result<Instant> {
     until("/readyz", limit, || Ok(get(local(port), "/readyz").is_some()), program)
 }
@@ -71,5 +71,5 @@ fn until(
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    Err(format!("the worker does not come to {what} within {limit:?}").into())
+    Err(format!("the worker does not reach {what} within {limit:?}").into())
 }

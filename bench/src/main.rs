@@ -32,7 +32,7 @@ use crate::measure::{catch_up, edits, failover, idle, largest, latency, outage, 
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
 
-// The floor allocates as the worker does: glibc's malloc alone would cost a sixth more.
+// The worker's allocator: with glibc's the floor would cost a sixth more.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -99,15 +99,15 @@ enum Measurement {
     Failover,
     /// Changed tolerance to the first alarm by it.
     Tolerance,
-    /// A thousand edits of the largest StockWatch; not among everything.
+    /// A thousand edits of the largest StockWatch; not part of "all".
     Largest,
-    /// Workers without a broker, which comes and goes; not among everything.
+    /// Workers whose broker goes away and comes back; not part of "all".
     Outage,
-    /// Edits of a StockWatch in a cluster; not among everything.
+    /// Edits of a StockWatch in a cluster; not part of "all".
     Edits(edits::Arguments),
-    /// The operator with a thousand StockWatches, in a cluster and with a broker that it starts; not among everything.
+    /// The operator with a thousand StockWatches, in a cluster and with a broker that it starts; not part of "all".
     Operator(operator::Arguments),
-    /// Many StockWatches at work while what happens to clusters happens to them; not among everything.
+    /// Many StockWatches at work under random edits and faults; not part of "all".
     Soak(soak::Arguments),
     /// The floor itself, until it is killed.
     #[command(hide = true)]
@@ -134,7 +134,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// True if every bar that was looked at holds.
+/// Returns whether every bar that was measured holds.
 fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let worker = if place.without_worker { PathBuf::new() } else { place.worker()? };
@@ -155,7 +155,7 @@ fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
 fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker: bool) -> Result<()> {
     match measurement {
         Measurement::All => {
-            // The disk is busy for minutes with what catching up writes.
+            // Before catching up, whose writes keep the disk busy for minutes.
             latency::run(bench, report, worker)?;
             catch_up::run(bench, report, worker)?;
             start::run(bench, report, worker)?;
@@ -181,6 +181,6 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         | Measurement::Edits(_)
         | Measurement::Operator(_)
         | Measurement::Soak(_)
-        | Measurement::Bare(_) => Err("it needs no broker of its own".into()),
+        | Measurement::Bare(_) => Err("this measurement does not use the benchmark's broker".into()),
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel's books say of a process.
+//! A process as `/proc` shows it.
 
 use std::fs;
 

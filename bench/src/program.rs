@@ -59,12 +59,12 @@ impl Program {
         Ok(fs::read_to_string(&self.log)?)
     }
 
-    /// What the kernel's books say of it.
+    /// Returns its entry in `/proc`.
     pub(crate) fn process(&self) -> Process {
         Process(self.child.id())
     }
 
-    /// SIGKILL, and gone when this returns; gives the moment of the signal.
+    /// Sends SIGKILL and waits until the process is gone; returns the moment of the signal.
     pub(crate) fn kill(mut self) -> Result<Instant> {
         let at = Instant::now();
         self.child.kill()?;

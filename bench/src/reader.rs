@@ -43,7 +43,7 @@ impl Reader {
         Ok(Self { consumer })
     }
 
-    /// Shows each record to `find` until it answers; an error after `limit`.
+    /// Passes each record to `find` until it returns a value; fails after `limit`.
     pub(crate) fn find<T>(
         &self,
         what: &str,

@@ -58,7 +58,7 @@ enum Claim {
 }
 
 impl Bar {
-    /// A figure that is none holds no bar.
+    /// Whether the bar holds; for a NaN it does not.
     fn holds(&self) -> bool {
         match self.claim {
             Claim::None => true,
@@ -93,7 +93,7 @@ impl Report {
         self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::AtMost(limit) });
     }
 
-    /// A figure among the bars of which nothing is claimed.
+    /// Adds a figure without a bar.
     pub(crate) fn plain(&mut self, name: &str, figure: f64) {
         self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::None });
     }
@@ -158,7 +158,7 @@ impl Report {
     }
 }
 
-/// Three figures that say something, without an exponent.
+/// About three significant digits, without an exponent.
 fn digits(figure: f64) -> String {
     match figure.abs() {
         f if f >= 100.0 => format!("{figure:.0}"),

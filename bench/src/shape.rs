@@ -1,5 +1,5 @@
 //! What a program writes for each raw record: how many records of which size to which kind of topic. The floor
-//! is given the shape of what the worker was seen to write.
+//! writes in the shape that the worker's output was observed to have.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::job::Job;
 use crate::reader::Reader;
 
-/// Records of a topic whose sizes are looked at.
+/// Records of a topic that are measured.
 const SAMPLE: usize = 10_000;
 
 /// What the worker writes: `accepted` quotes and `alarms` for each raw record. The sizes are those of its records
@@ -37,7 +37,7 @@ pub(crate) fn observe(cluster: &Cluster, job: &Job, raw: u64) -> Result<Vec<Outp
         let topic = topic(kind, job);
         let written: i64 = cluster.ends(&topic)?.iter().sum();
         let (mut records, mut bytes) = (0, 0);
-        // The end may be control records alone: what comes is enough, and none for a while is the end.
+        // Control records alone may precede the end: two seconds without a record end the sample.
         let _ =
             Reader::from_start(cluster, &[&topic])?.find::<()>("more", Duration::from_secs(2), |record| {
                 records += 1;

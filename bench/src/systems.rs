@@ -132,7 +132,7 @@ spec:
     /// Kafka Streams with in-memory stores, exactly once, on one thread; `java` are options of the JVM.
     pub(crate) fn start_streams(&self, job: &Job, java: &[&str]) -> Result<Program> {
         let state = self.dir.join("streams");
-        // In-memory stores come back from their changelogs: what is left of the directory is only in the way.
+        // In-memory stores are restored from their changelogs, and files of an earlier run would disagree with them.
         let _ = fs::remove_dir_all(&state);
         let mut command = self.java(java);
         command.args(["peer.StockAlarms", &self.cluster.bootstrap, &job.raw, &job.averages(), &job.alarms()]);

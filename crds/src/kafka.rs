@@ -1,12 +1,11 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
+use crate::limits::MAX_BOOTSTRAP_SERVERS;
+use crate::names::{KAFKA_NAME_RULE, is_kafka_name, is_subdomain};
 use crate::problem::{Problems, shown};
 use crate::topics::Topics;
 use crate::v1alpha1::{DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, TlsSpec};
 
-pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;
-/// Kafka's own limit of a topic's name; group names share it.
-pub(crate) const MAX_KAFKA_NAME: usize = 249;
 const DEFAULT_CA_KEY: &str = "ca.crt";
 
 /// How to reach Kafka, and the names of a StockWatch there.
@@ -128,17 +127,6 @@ impl Sasl {
     }
 }
 
-pub(crate) const KAFKA_NAME_RULE: &str =
-    "1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-' are allowed, but not \".\" and \"..\"";
-
-/// `^[a-zA-Z0-9._-]+$`, 1 to 249, neither `.` nor `..`: Kafka's own rule of a topic's name.
-pub(crate) fn is_kafka_name(name: &str) -> bool {
-    (1..=MAX_KAFKA_NAME).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
-}
-
 fn is_bootstrap_servers(servers: &str) -> bool {
     servers.len() <= MAX_BOOTSTRAP_SERVERS && servers.split(',').all(is_server)
 }
@@ -158,16 +146,8 @@ fn is_server(server: &str) -> bool {
     host_ok && port_ok
 }
 
-/// A DNS-1123 subdomain, as the names of Secrets are.
 fn check_secret_name(name: &str, path: &str, problems: &mut Problems) {
-    let label = |label: &str| {
-        let alphanumeric = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let bytes = label.as_bytes();
-        alphanumeric(bytes.first())
-            && alphanumeric(bytes.last())
-            && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
-    };
-    if name.len() > 253 || !name.split('.').all(label) {
+    if !is_subdomain(name) {
         problems.add(
             path,
             format!(

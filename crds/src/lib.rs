@@ -3,15 +3,19 @@
 //! - [`v1alpha1`] holds the API types as a user writes them: data only, everything optional stays optional.
 //! - [`Spec`] is what follows from one StockWatch, checked: defaults filled in, texts parsed, names resolved.
 //!   [`Spec::parse`] makes it of the API types, [`load`] of a YAML or JSON text, [`load_value`] of a read one.
+//! - [`Backoff`] is the rule by which the operator and the worker try again.
 //! - [`definition`] is the CustomResourceDefinition, as `crds/stockwatch.yaml` has it.
 //!
 //! Every rule of the definition is a rule of [`Spec::parse`] too: a plain file never meets an API server.
 
+mod backoff;
 mod decode;
 mod definition;
 mod duration;
 mod kafka;
+mod limits;
 mod load;
+mod names;
 mod problem;
 mod source;
 mod spec;
@@ -19,11 +23,12 @@ mod tolerance;
 mod topics;
 pub mod v1alpha1;
 
+pub use backoff::Backoff;
 pub use definition::{definition, definition_yaml};
 pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
 pub use kafka::{Kafka, Sasl, SecretKey, Tls};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
-pub use problem::{Invalid, Problem, Reason};
+pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};

@@ -7,14 +7,14 @@ const LISTED: usize = 100;
 
 /// The kind of a [`Problem`], as the reason of a status condition names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub enum InvalidReason {
     /// A field breaks a rule.
     InvalidSpec,
     /// Two tickers have the same effective entity name.
     DuplicateEntity,
 }
 
-impl Reason {
+impl InvalidReason {
     /// The reason as a condition has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ pub struct Problem {
     /// The field, such as `spec.tickers[3].name`.
     pub path: String,
     /// What kind of rule is broken.
-    pub reason: Reason,
+    pub reason: InvalidReason,
     /// A sentence that says what is wrong and what is allowed.
     pub message: String,
 }
@@ -51,10 +51,10 @@ pub struct Invalid {
 
 impl Invalid {
     /// The reason of a condition: the most specific that all the problems share.
-    pub fn reason(&self) -> Reason {
+    pub fn reason(&self) -> InvalidReason {
         match self.problems.first() {
             Some(first) if self.problems.iter().all(|problem| problem.reason == first.reason) => first.reason,
-            _ => Reason::InvalidSpec,
+            _ => InvalidReason::InvalidSpec,
         }
     }
 }
@@ -73,11 +73,11 @@ pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(crate) fn add(&mut self, path: impl Into<String>, message: impl fmt::Display) {
-        self.push(path.into(), Reason::InvalidSpec, message);
+        self.push(path.into(), InvalidReason::InvalidSpec, message);
     }
 
     pub(crate) fn add_duplicate_entity(&mut self, path: impl Into<String>, message: impl fmt::Display) {
-        self.push(path.into(), Reason::DuplicateEntity, message);
+        self.push(path.into(), InvalidReason::DuplicateEntity, message);
     }
 
     /// The value, or `None` with the error noted.
@@ -109,7 +109,7 @@ impl Problems {
         self.0
     }
 
-    fn push(&mut self, path: String, reason: Reason, message: impl fmt::Display) {
+    fn push(&mut self, path: String, reason: InvalidReason, message: impl fmt::Display) {
         self.0.push(Problem { path, reason, message: message.to_string() });
     }
 }

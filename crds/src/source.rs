@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::duration::parse_interval;
+use crate::limits::{MAX_SEED, MAX_URL};
 use crate::problem::{Problems, shown};
 use crate::v1alpha1::SourceSpec;
 
@@ -14,9 +15,6 @@ const DEFAULT_SEED: u64 = 1;
 const YAHOO_LEAST: Duration = Duration::from_secs(1);
 const SIMULATED_LEAST: Duration = Duration::from_millis(1);
 const MOST: Duration = Duration::from_secs(24 * 3600);
-/// 2⁵³ − 1: what every JSON reader keeps exactly.
-pub(crate) const MAX_SEED: i64 = 9_007_199_254_740_991;
-pub(crate) const MAX_URL: usize = 1024;
 
 /// Where quotes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::duration::parse_window;
 use crate::kafka::Kafka;
+use crate::limits::{
+    MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
+    TICKER_BYTES,
+};
+use crate::names::is_label;
 use crate::problem::{Invalid, Problems, shown};
 use crate::source::Source;
 use crate::tolerance::Tolerance;
@@ -16,20 +21,8 @@ const DEFAULT_WINDOWS: [&str; 3] = ["5m", "10m", "15m"];
 const DEFAULT_TOLERANCE: &str = "0.1%";
 /// The namespace of a plain file that names none.
 const DEFAULT_NAMESPACE: &str = "default";
-
-pub(crate) const MAX_TICKERS: usize = 1000;
-pub(crate) const MAX_WINDOWS: usize = 10;
-pub(crate) const MAX_OVERRIDES: usize = 3;
-pub(crate) const MAX_SYMBOL: usize = 32;
-pub(crate) const MAX_ENTITY: usize = 64;
-pub(crate) const MAX_NAME: usize = 40;
-/// Of the tickers as JSON: `kubectl apply` keeps the whole StockWatch in an annotation as well, and an object's
-/// annotations have at most 256 KiB. What else a StockWatch may say takes up to 70 KB of that.
-pub(crate) const MAX_TICKERS_BYTES: usize = 180_000;
-/// `{"name":"","symbol":"","tolerances":[]},`
-pub(crate) const TICKER_BYTES: usize = 40;
-/// `{"tolerance":"","window":""},`
-pub(crate) const OVERRIDE_BYTES: usize = 30;
+/// Characters of `metadata.name`: names derived from it, such as those of pods, must fit a label of 63.
+const MAX_NAME: usize = 40;
 
 /// What follows from one StockWatch, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,12 +318,4 @@ fn is_symbol(symbol: &str) -> bool {
 
 fn is_entity(name: &str) -> bool {
     (1..=MAX_ENTITY).contains(&name.chars().count()) && !name.chars().any(char::is_control)
-}
-
-/// A DNS-1123 label of at most `most` characters.
-fn is_label(label: &str, most: usize) -> bool {
-    (1..=most).contains(&label.len())
-        && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !label.starts_with('-')
-        && !label.ends_with('-')
 }

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::kafka::{KAFKA_NAME_RULE, is_kafka_name};
+use crate::limits::{
+    MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY, MAX_SETTING_VALUE, MAX_SETTINGS,
+};
+use crate::names::{KAFKA_NAME_RULE, is_kafka_name};
 use crate::problem::{Problems, shown};
 use crate::v1alpha1::{TopicSpec, TopicsSpec};
 
-pub(crate) const MAX_PARTITIONS: i32 = 10_000;
-pub(crate) const MAX_REPLICATION_FACTOR: i32 = 100;
-pub(crate) const MAX_SETTINGS: usize = 32;
-pub(crate) const MAX_SETTING_KEY: usize = 64;
-pub(crate) const MAX_SETTING_VALUE: usize = 256;
 /// The setting that a storage table cannot do without.
-pub(crate) const CLEANUP_POLICY: &str = "cleanup.policy";
+const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// What a storage table gets unless the user says otherwise: compacted early and in small segments, so that
 /// restore reads little more than the live entities; records of up to 256 KiB fit with room.

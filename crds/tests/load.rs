@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stockwatch_crds::{Bound, DeletionPolicy, LoadError, Loaded, MAX_BYTES, Reason, Source, Tolerance, load};
+use stockwatch_crds::{
+    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, load,
+};
 
 /// A StockWatch with this spec.
 fn with_spec(spec: &str) -> String {
@@ -169,7 +171,7 @@ fn two_tickers_of_one_name_have_their_own_reason() {
     let text =
         with_spec("tickers: [{symbol: A, name: x}, {symbol: B, name: x}]\nkafka: {bootstrapServers: 'a:1'}");
     match load(&text) {
-        Err(LoadError::Invalid(invalid)) => assert_eq!(invalid.reason(), Reason::DuplicateEntity),
+        Err(LoadError::Invalid(invalid)) => assert_eq!(invalid.reason(), InvalidReason::DuplicateEntity),
         other => panic!("{other:?}"),
     }
 }

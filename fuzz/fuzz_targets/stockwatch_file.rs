@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     if let Some(Ok(second)) = second {
         match accept(&running, second) {
             Ok(Decision::Take(next)) => check(&next),
-            Ok(Decision::Same) => {}
+            Ok(Decision::Same | Decision::Old) => {}
             Err(refusal) => drop(known(Err(refusal))),
         }
     }

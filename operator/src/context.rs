@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::reconcile::Applier;
 use crate::slots::Slots;
 use crate::store::Store;
-use crate::topics::{self, Kafka, ObjectKey};
+use crate::topics::{self, KafkaClusters, ObjectKey};
 use crate::workers::Workers;
 use crate::writes::Writes;
 
@@ -50,7 +50,7 @@ pub struct Context {
     /// Secrets.
     pub credentials: Credentials,
     /// Topics.
-    pub kafka: Kafka,
+    pub kafka: KafkaClusters,
     /// What the workers compute with.
     pub workers: Workers,
     /// Applies owned objects.
@@ -69,6 +69,8 @@ pub struct Memory {
     pub differs_since: Option<Instant>,
     /// A status as it was, and the one that was written over it and changed nothing.
     pub in_vain: Option<(StockWatchStatus, StockWatchStatus)>,
+    /// The resourceVersion at which its status says that it cannot be read.
+    pub said_unreadable: Option<String>,
     /// Kafka refused its credentials.
     pub refused: bool,
     /// What its deletion waits for, as it was last logged.
@@ -87,7 +89,7 @@ impl Context {
     ) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
         let (wake, woken) = mpsc::unbounded_channel();
         let writes = Writes::new(client.clone(), fence, Arc::clone(&metrics));
-        let kafka = Kafka::new(wake, metrics.register_with(topics::Metrics::new));
+        let kafka = KafkaClusters::new(wake, metrics.register_with(topics::Metrics::new));
         let context = Self {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
             kafka,

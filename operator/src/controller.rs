@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::health::Health;
 use crate::key::Key;
 use crate::metrics::Ready;
-use crate::reconcile::{Again, ReconcileError, reconcile};
+use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
 use crate::status::{Condition, said};
 use crate::store::Watched;
@@ -26,7 +26,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// A watch shows at once what was faster than our write; this is for a watch that is late.
 const OVERTAKEN: Duration = Duration::from_millis(250);
 /// For reconciles under way when the process is told to stop.
-const FAREWELL: Duration = Duration::from_secs(1);
+const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Reconciles until `stop` is true; the store is filled, and this process leads.
 pub async fn run(
@@ -70,15 +70,15 @@ pub async fn run(
         }
     }
     context.queue.stop();
-    let farewell = async { while active.join_next().await.is_some() {} };
-    if timeout(FAREWELL, farewell).await.is_err() {
+    let drained = async { while active.join_next().await.is_some() {} };
+    if timeout(DRAIN_LIMIT, drained).await.is_err() {
         tracing::warn!(
             "reconciles under way are given up: what they have not written is written by the next leader"
         );
     }
 }
 
-async fn one(context: &Context, key: &Key) -> Option<Result<Again, ReconcileError>> {
+async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, ReconcileError>> {
     let began = Instant::now();
     let result = timeout(MOST, reconcile(context, key)).await.ok();
     context.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
@@ -87,7 +87,7 @@ async fn one(context: &Context, key: &Key) -> Option<Result<Again, ReconcileErro
 }
 
 /// `None`: it crashed; `Some(None)`: it hung.
-fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<Again, ReconcileError>>>) {
+fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<RequeueAfter, ReconcileError>>>) {
     match outcome {
         Some(Some(Ok(again))) => {
             context.queue.done(key);

@@ -3,6 +3,7 @@
 //! A Secret is read by name, never listed or watched, and used only if its label says that a StockWatch may: else
 //! whoever may create a StockWatch could send any Secret of the namespace to a broker of theirs.
 
+mod problem;
 mod read;
 
 use std::collections::HashMap;
@@ -14,10 +15,10 @@ use sha2::{Digest, Sha256};
 use stockwatch_crds::Kafka;
 use tokio::time::Instant;
 
+pub use problem::{ReadError, SecretProblem};
 pub use read::SecretAccess;
 
 use crate::key::Key;
-use crate::reconcile::{ObjectProblem, Trouble};
 use crate::status::Reason;
 use crate::topics::Connection;
 
@@ -27,30 +28,6 @@ const AGAIN: Duration = Duration::from_secs(45);
 const AGAIN_AFTER_PROBLEM: Duration = Duration::from_secs(10);
 /// Kafka refused them: they may have been rotated. Not more often than this.
 const AGAIN_AFTER_REFUSAL: Duration = Duration::from_secs(10);
-
-/// Why there is no connection as the spec says, as a condition says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The condition's reason.
-    pub reason: Reason,
-    /// A sentence that says what to do.
-    pub message: String,
-}
-
-/// The API server could not be asked for a Secret.
-#[derive(Debug, thiserror::Error)]
-#[error("Secret {name}: {why}")]
-pub struct ReadError {
-    name: String,
-    why: String,
-}
-
-impl ReadError {
-    /// What a status says of it.
-    pub fn problem(&self) -> ObjectProblem {
-        ObjectProblem { kind: "Secret", name: self.name.clone(), trouble: Trouble::Unanswered }
-    }
-}
 
 /// How Kafka is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +44,7 @@ pub struct Known {
     /// The newest that could be made of what the spec says now.
     pub access: Option<Access>,
     /// Why it is not what the Secrets say now.
-    pub problem: Option<Problem>,
+    pub problem: Option<SecretProblem>,
     /// When the Secrets are to be read again; `None`: there are none.
     pub again: Option<Instant>,
 }
@@ -115,9 +92,10 @@ impl Credentials {
             Err(error) => return Err(error),
         };
         let made = material.and_then(|material| {
-            let connection = material
-                .connection(kafka)
-                .map_err(|error| Problem { reason: Reason::SecretInvalid, message: error.to_string() })?;
+            let connection = material.connection(kafka).map_err(|error| SecretProblem {
+                reason: Reason::SecretInvalid,
+                message: error.to_string(),
+            })?;
             Ok(Access { connection, digest: digest(kafka, &material.salted) })
         });
         let secrets = !crate::resources::secrets(kafka).is_empty();

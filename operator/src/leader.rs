@@ -3,7 +3,7 @@
 
 mod lease;
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use kube::api::{Api, ObjectMeta, PostParams, WatchEvent, WatchParams};
 use kube::{Client, Error, ResourceExt};
 use tokio::time::{sleep, timeout};
 
+use crate::bounded::{CallError, bounded};
 use crate::fence::{Fence, boot_time};
 use lease::{Candidate, Next, held, released};
 
@@ -41,14 +42,6 @@ pub enum Lost {
     NotRenewed,
 }
 
-#[derive(Debug, thiserror::Error)]
-enum RequestError {
-    #[error("the API server did not answer within {REQUEST:?}")]
-    Timeout,
-    #[error("the API server: {0}")]
-    Api(#[from] Error),
-}
-
 /// Takes part in the election.
 pub struct Leader {
     api: Api<Lease>,
@@ -59,14 +52,14 @@ pub struct Leader {
 
 /// What became of an attempt to take the Lease.
 enum Attempt {
-    Taken(Box<Held>),
+    Taken(Box<HeldLease>),
     /// Another one holds it, at this version or a later one.
     Held(String),
 }
 
 /// The Lease as it was last written by this process.
 #[derive(Debug)]
-pub struct Held(Lease);
+pub struct HeldLease(Lease);
 
 impl Leader {
     /// `me` is unique among the candidates: the pod's name.
@@ -75,7 +68,7 @@ impl Leader {
     }
 
     /// Waits until this process leads.
-    pub async fn acquire(&self) -> Held {
+    pub async fn acquire(&self) -> HeldLease {
         let mut candidate = Candidate::default();
         let mut said = None;
         loop {
@@ -112,8 +105,8 @@ impl Leader {
         let _ = timeout(most, changed).await;
     }
 
-    async fn attempt(&self, candidate: &mut Candidate) -> Result<Attempt, RequestError> {
-        let found = bounded(self.api.get_opt(&self.name)).await?;
+    async fn attempt(&self, candidate: &mut Candidate) -> Result<Attempt, CallError> {
+        let found = bounded(REQUEST, self.api.get_opt(&self.name)).await?;
         let lease = found.clone().unwrap_or_else(|| Lease {
             metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
             ..Lease::default()
@@ -126,22 +119,22 @@ impl Leader {
         let taken = Lease { spec: Some(spec), ..lease };
         let params = PostParams::default();
         let written = match found {
-            Some(_) => bounded(self.api.replace(&self.name, &params, &taken)).await,
-            None => bounded(self.api.create(&params, &taken)).await,
+            Some(_) => bounded(REQUEST, self.api.replace(&self.name, &params, &taken)).await,
+            None => bounded(REQUEST, self.api.create(&params, &taken)).await,
         };
         match written {
             Ok(lease) => {
                 self.fence.open_until(now + RENEW_WITHIN);
-                Ok(Attempt::Taken(Box::new(Held(lease))))
+                Ok(Attempt::Taken(Box::new(HeldLease(lease))))
             }
             // Another candidate was faster.
-            Err(RequestError::Api(Error::Api(status))) if status.code == 409 => Ok(Attempt::Held(version)),
+            Err(CallError::Api(Error::Api(status))) if status.code == 409 => Ok(Attempt::Held(version)),
             Err(error) => Err(error),
         }
     }
 
     /// Renews until that fails for too long. The fence is closed then.
-    pub async fn keep(&self, held_lease: &mut Held) -> Lost {
+    pub async fn keep(&self, held_lease: &mut HeldLease) -> Lost {
         let mut renewed = boot_time();
         loop {
             let now = boot_time();
@@ -167,25 +160,27 @@ impl Leader {
     }
 
     /// `false`: another one holds it.
-    async fn renew(&self, held_lease: &mut Held) -> Result<bool, RequestError> {
+    async fn renew(&self, held_lease: &mut HeldLease) -> Result<bool, CallError> {
         let mut next = held_lease.0.clone();
         if let Some(spec) = &mut next.spec {
             spec.renew_time = held(&self.me, Timestamp::now()).renew_time;
         }
-        match bounded(self.api.replace(&self.name, &PostParams::default(), &next)).await {
+        match bounded(REQUEST, self.api.replace(&self.name, &PostParams::default(), &next)).await {
             Ok(lease) => {
                 held_lease.0 = lease;
                 Ok(true)
             }
             // Our own write whose answer was lost, somebody's label, or another holder.
-            Err(RequestError::Api(Error::Api(status))) if status.code == 409 || status.code == 404 => {
-                let Some(found) = bounded(self.api.get_opt(&self.name)).await? else { return Ok(false) };
+            Err(CallError::Api(Error::Api(status))) if status.code == 409 || status.code == 404 => {
+                let Some(found) = bounded(REQUEST, self.api.get_opt(&self.name)).await? else {
+                    return Ok(false);
+                };
                 let holder = found.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
                 if holder != Some(self.me.as_str()) {
                     return Ok(false);
                 }
                 held_lease.0 = found;
-                Err(RequestError::Api(Error::Api(status)))
+                Err(CallError::Api(Error::Api(status)))
             }
             Err(error) => Err(error),
         }
@@ -201,17 +196,13 @@ impl Leader {
     }
 
     /// Read first: the answer to the last renewal may have been lost.
-    async fn give_up(&self) -> Result<(), RequestError> {
-        let Some(lease) = bounded(self.api.get_opt(&self.name)).await? else { return Ok(()) };
+    async fn give_up(&self) -> Result<(), CallError> {
+        let Some(lease) = bounded(REQUEST, self.api.get_opt(&self.name)).await? else { return Ok(()) };
         let Some(spec) = lease.spec.as_ref() else { return Ok(()) };
         if spec.holder_identity.as_deref() == Some(self.me.as_str()) {
             let free = Lease { spec: Some(released(spec, Timestamp::now())), ..lease };
-            bounded(self.api.replace(&self.name, &PostParams::default(), &free)).await?;
+            bounded(REQUEST, self.api.replace(&self.name, &PostParams::default(), &free)).await?;
         }
         Ok(())
     }
-}
-
-async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, RequestError> {
-    Ok(timeout(REQUEST, call).await.map_err(|_| RequestError::Timeout)??)
 }

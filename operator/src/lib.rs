@@ -5,6 +5,7 @@
 //! beside it and wakes it: Kafka in `topics`, the workers' answers in `workers`.
 
 pub mod args;
+pub mod bounded;
 pub mod cache;
 pub mod client;
 pub mod context;

@@ -1,19 +1,18 @@
-//! Which StockWatches are to be reconciled, and when: each at most once at a time, in the order they came, with a
-//! backoff of its own. Whose next step others already wait for comes before those that have not begun.
+//! Which StockWatches are reconciled, and when: each at most once at a time, in the order they came, with a backoff of
+//! its own. Those whose next step lets brokers or workers go on come before new ones.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use stockwatch_crds::Backoff;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use crate::key::Key;
 
-/// The first wait after a failure; it doubles with each further one.
-const FIRST_BACKOFF: Duration = Duration::from_millis(250);
-/// The longest wait.
-const MOST_BACKOFF: Duration = Duration::from_secs(30);
+/// Before a StockWatch whose reconcile failed is tried again.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
 
 /// The queue; every method may be called from anywhere.
 #[derive(Debug, Default)]
@@ -105,8 +104,8 @@ impl Queue {
     pub fn failed(&self, key: &Key) -> Duration {
         let mut state = self.lock();
         let failures = state.failures.entry(key.clone()).or_default();
-        let delay = backoff(*failures, fastrand::f64());
         *failures = failures.saturating_add(1);
+        let delay = RETRY.after(*failures, fastrand::f64());
         state.again.remove(key);
         state.release(key);
         drop(state);
@@ -187,12 +186,6 @@ impl State {
     }
 }
 
-/// `chance` in [0, 1) takes up to half of it off, so that what failed together does not come back together.
-fn backoff(failures: u32, chance: f64) -> Duration {
-    let whole = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(failures)).min(MOST_BACKOFF);
-    whole.mul_f64(1.0 - chance / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -256,14 +249,6 @@ mod tests {
         assert!(start.elapsed() >= delay);
     }
 
-    #[test]
-    fn waits_grow_to_a_bound_and_differ() {
-        assert_eq!(backoff(0, 0.0), FIRST_BACKOFF);
-        assert_eq!(backoff(1, 0.0), 2 * FIRST_BACKOFF);
-        assert_eq!(backoff(200, 0.0), MOST_BACKOFF);
-        assert_eq!(backoff(200, 0.999_999).as_secs(), MOST_BACKOFF.as_secs() / 2);
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_success_forgets_the_failures() {
         let queue = Queue::default();
@@ -293,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whose_next_step_is_due_comes_before_those_that_have_not_begun() {
+    async fn one_whose_next_step_is_due_comes_before_new_ones() {
         let queue = Queue::default();
         for name in ["a", "b", "c"] {
             queue.add(key(name));

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
 pub use decide::{Decision, Facts, Plan, decide};
 pub use finalize::FinalizeError;
+pub use write::RequeueAfter;
 
 use crate::context::Context;
 use crate::credentials::{Known, ReadError};
@@ -77,11 +78,8 @@ impl ReconcileError {
     }
 }
 
-/// When it is to be reconciled again, if nothing happens before.
-pub type Again = Option<Duration>;
-
 /// Reconciles one StockWatch.
-pub async fn reconcile(context: &Context, key: &Key) -> Result<Again, ReconcileError> {
+pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, ReconcileError> {
     match context.store.stockwatches.get(key, "") {
         None => {
             context.forget(key);
@@ -127,7 +125,7 @@ async fn finalize_said(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<Again, ReconcileError> {
+) -> Result<RequeueAfter, ReconcileError> {
     let refusal = match finalize::finalize(context, key, stockwatch).await {
         Err(FinalizeError::Write(WriteError::Refused(refusal))) => refusal,
         ended => return Ok(ended?),
@@ -156,7 +154,7 @@ async fn reconcile_live(
     key: &Key,
     stockwatch: &Arc<StockWatch>,
     finalizer: Option<Refusal>,
-) -> Result<Again, ReconcileError> {
+) -> Result<RequeueAfter, ReconcileError> {
     let Some(owner) = Owner::of(&stockwatch.metadata) else { return Ok(None) };
     let inputs = dereference(context, key, &owner, stockwatch).await;
     let plan = decide(&Facts {
@@ -226,7 +224,7 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
             let observed = context.kafka.observe(&access.connection, wanted);
             // Workers whose topic is gone are not ready, and wait for it to be created again.
             if rollout.as_ref().is_some_and(Rollout::lacks_ready) {
-                context.kafka.doubt(&who);
+                context.kafka.recheck(&who);
             }
             Some(observed)
         }

@@ -5,16 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::core::Status;
+use stockwatch_crds::Backoff;
 use tokio::time::Instant;
 
 use crate::key::Key;
 use crate::metrics::Write;
 use crate::resources::Kind;
 
-/// The first wait; it doubles with each further refusal.
-const FIRST: Duration = Duration::from_secs(10);
-/// The longest wait while the obstacle is new, so that its end is noticed within a minute.
-const MOST: Duration = Duration::from_secs(40);
+/// The wait while the obstacle is new: its end is noticed within a minute.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(40));
 /// An obstacle of this age is there to stay.
 const OLD: Duration = Duration::from_secs(3600);
 /// The wait from then on.
@@ -66,12 +65,9 @@ fn is_end_of_namespace(cause: &kube::core::response::StatusCause) -> bool {
     cause.reason == "NamespaceTerminating"
 }
 
-/// The wait after the refusal of that number, the first being 0, of what was first refused `age` ago.
+/// Returns the wait after `refusals` in a row, at least one, the first of them `age` ago.
 fn wait(refusals: u32, age: Duration) -> Duration {
-    if age >= OLD {
-        return RARELY;
-    }
-    FIRST.saturating_mul(2_u32.saturating_pow(refusals)).min(MOST)
+    if age >= OLD { RARELY } else { RETRY.after(refusals, 0.0) }
 }
 
 fn cut(words: &str) -> String {
@@ -118,7 +114,8 @@ impl Refusals {
     pub(crate) fn note(&self, request: Request, form: &str, status: &Status, now: Instant) -> Refusal {
         let mut known = self.lock();
         let before = known.remove(&request).filter(|before| before.form == form);
-        let (since, count) = before.map_or((now, 0), |before| (before.since, before.count.saturating_add(1)));
+        let (since, count) = before.map_or((now, 0), |before| (before.since, before.count));
+        let count = count.saturating_add(1);
         let last = Refusal::of(status, now + wait(count, now.duration_since(since)));
         known.insert(request, Standing { form: form.to_owned(), since, count, last: last.clone() });
         last
@@ -146,6 +143,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    const FIRST: Duration = Duration::from_secs(10);
 
     fn status(code: u16, message: &str) -> Status {
         serde_json::from_value(json!({"status": "Failure", "code": code, "message": message, "reason": ""}))
@@ -195,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_end_of_an_obstacle_of_less_than_an_hour_is_noticed_within_a_minute() {
-        let (mut at, mut tries, mut waits) = (Duration::ZERO, 0, Vec::new());
+        let (mut at, mut tries, mut waits) = (Duration::ZERO, 1, Vec::new());
         while at < OLD {
             let wait = wait(tries, at);
             assert!(wait < Duration::from_secs(60), "asked at {at:?}, then only {wait:?} later");

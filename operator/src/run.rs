@@ -144,7 +144,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
 }
 
 /// Waits until the store is filled and this process leads.
-async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Option<crate::leader::Held> {
+async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Option<crate::leader::HeldLease> {
     let beat = async {
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

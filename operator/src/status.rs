@@ -4,101 +4,34 @@
 
 mod applied;
 mod available;
+mod condition;
 mod hold;
 mod ready;
+mod seen;
 mod topics;
-mod verdict;
 mod words;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, Time};
-use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
+use stockwatch_crds::{Spec, StockWatch, StockWatchStatus};
 
+pub use condition::{Condition, Holds, Reason, Statement, said};
 pub use hold::{Hold, hold};
-pub use verdict::{Condition, Holds, Reason, Verdict};
+use seen::Said;
+pub use seen::Seen;
 
-use crate::credentials;
 use crate::names;
-use crate::reconcile::{Decision, ObjectProblem};
 use crate::refusals::Refusal;
-use crate::rollout::Rollout;
 use crate::topics::Observed;
-use crate::workers::Report;
-
-/// What was seen of a StockWatch.
-#[derive(Debug)]
-pub struct Seen<'a> {
-    /// The object, with the status as it is.
-    pub stockwatch: &'a StockWatch,
-    /// Its parsed spec.
-    pub spec: Result<&'a Spec, &'a Invalid>,
-    /// Why Kafka cannot be reached the way the spec says.
-    pub access: Option<&'a credentials::Problem>,
-    /// What Kafka says; `None`: it is not asked.
-    pub kafka: Option<&'a Observed>,
-    /// What was decided of the workers.
-    pub decision: Decision,
-    /// Objects that are not as they should be.
-    pub objects: &'a [ObjectProblem],
-    /// The Deployment.
-    pub rollout: Option<&'a Rollout>,
-    /// What the workers answered.
-    pub report: &'a Report,
-}
-
-impl Seen<'_> {
-    fn generation(&self) -> i64 {
-        self.stockwatch.metadata.generation.unwrap_or_default()
-    }
-
-    fn previous(&self) -> Option<&StockWatchStatus> {
-        self.stockwatch.status.as_ref()
-    }
-
-    fn said(&self, condition: Condition) -> Option<&ApiCondition> {
-        said(self.previous()?, condition)
-    }
-
-    /// What was said before, for as long as nothing newer is known; otherwise `first`.
-    fn as_before(&self, condition: Condition, first: Verdict) -> Said {
-        match self.said(condition) {
-            Some(before) => Said {
-                verdict: Verdict {
-                    holds: Holds::of(&before.status),
-                    reason: before.reason.clone(),
-                    message: before.message.clone(),
-                },
-                generation: before.observed_generation,
-            },
-            None => self.now(first),
-        }
-    }
-
-    fn now(&self, verdict: Verdict) -> Said {
-        Said { verdict, generation: Some(self.generation()) }
-    }
-}
-
-/// A verdict, and the generation that it is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Said {
-    verdict: Verdict,
-    generation: Option<i64>,
-}
-
-/// What a status says of a condition.
-pub fn said(status: &StockWatchStatus, condition: Condition) -> Option<&ApiCondition> {
-    status.conditions.iter().find(|said| said.type_ == condition.as_str())
-}
 
 /// The status that follows from what was seen. `now` is the time of what changes.
 pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
     let before = seen.previous().cloned().unwrap_or_default();
-    let topics = topics::verdict(seen);
-    let available = available::verdict(seen, now);
-    let (applied, applied_generation) = applied::verdict(seen);
-    let ready = ready::verdict(seen, &topics.verdict, &available.verdict, &applied.verdict);
+    let topics = topics::statement(seen);
+    let available = available::statement(seen, now);
+    let (applied, applied_generation) = applied::statement(seen);
+    let ready = ready::statement(seen, &topics.statement, &available.statement, &applied.statement);
     let said = BTreeMap::from([
         (Condition::Ready, seen.now(ready)),
         (Condition::TopicsReady, topics),
@@ -126,11 +59,11 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
 
 /// The status of a StockWatch that is not reconciled: all that was said stays, but nobody looks any more.
 pub fn paused(stockwatch: &StockWatch, now: &Time) -> StockWatchStatus {
-    let verdict = Verdict::unknown(
+    let statement = Statement::unknown(
         Reason::Paused,
         format!("nothing is reconciled: remove the annotation {} to go on", names::PAUSED),
     );
-    with_ready(stockwatch, verdict, now)
+    with_ready(stockwatch, statement, now)
 }
 
 /// The status of a StockWatch whose deletion the API server refuses a step.
@@ -138,13 +71,13 @@ pub fn deletion_refused(stockwatch: &StockWatch, refusal: Refusal, now: &Time) -
     let before = stockwatch.status.as_ref().and_then(|status| said(status, Condition::Ready));
     let message = format!("the API server refuses a step of the deletion: {}", refusal.words);
     let message = words::unless_said(before.map(|before| before.message.as_str()), message);
-    with_ready(stockwatch, Verdict::no(Reason::ObjectRefused, message), now)
+    with_ready(stockwatch, Statement::no(Reason::ObjectRefused, message), now)
 }
 
 /// All that was said of it, but for Ready; what others say is theirs.
-fn with_ready(stockwatch: &StockWatch, verdict: Verdict, now: &Time) -> StockWatchStatus {
+fn with_ready(stockwatch: &StockWatch, statement: Statement, now: &Time) -> StockWatchStatus {
     let mut status = stockwatch.status.clone().unwrap_or_default();
-    let said = Said { verdict, generation: stockwatch.metadata.generation };
+    let said = Said { statement, generation: stockwatch.metadata.generation };
     let ready = stamp(&status, Condition::Ready, said, now);
     status
         .conditions
@@ -172,14 +105,14 @@ pub fn says(status: &StockWatchStatus, next: &StockWatchStatus) -> bool {
 
 /// A condition whose time is that of its last transition.
 fn stamp(before: &StockWatchStatus, condition: Condition, now_said: Said, now: &Time) -> ApiCondition {
-    let Said { verdict, generation } = now_said;
-    let status = verdict.holds.as_str();
+    let Said { statement, generation } = now_said;
+    let status = statement.holds.as_str();
     let unchanged = said(before, condition).filter(|before| before.status == status);
     ApiCondition {
         type_: condition.as_str().into(),
         status: status.into(),
-        reason: verdict.reason,
-        message: verdict.message,
+        reason: statement.reason,
+        message: statement.message,
         observed_generation: generation,
         last_transition_time: unchanged.map_or_else(|| now.clone(), |said| said.last_transition_time.clone()),
     }

@@ -1,17 +1,17 @@
 //! The topics of all StockWatches: what is there, what is missing, and making it so.
 //!
-//! Nobody waits for Kafka here. [`Kafka::observe`] gives the newest answer to exactly what is asked, or
+//! Nobody waits for Kafka here. [`KafkaClusters::observe`] gives the newest answer to exactly what is asked, or
 //! [`Observed::Pending`], and one actor for each connection works on the rest: it looks at all topics of its cluster
-//! with one call, decides by pure rules, and acts for many StockWatches in common calls. Whoever has an answer that
-//! is new hears of it over the wake channel. A cluster that does not answer is tried with growing pauses on its own
-//! actor, so it costs the others nothing.
+//! with one call, decides by pure rules, and acts for many StockWatches in common calls. The
+//! StockWatches whose answer changed are sent over the wake channel. A cluster that does not answer is tried with
+//! growing pauses by its own actor, so it costs the others nothing.
 //!
 //! - What is missing is created only once the status says `Creating`: a crash in between does not lose whose it is.
 //! - Of a topic that existed before (`Found`) only what the spec names is altered, and it is never deleted.
-//! - A name belongs to one StockWatch of a cluster; the others are told whose it is, and hear when it becomes free.
+//! - A name belongs to one StockWatch of a cluster; the others get a problem that names
+//!   the owner, and are looked at again when the name becomes free.
 
 mod actor;
-mod board;
 mod breaker;
 mod claims;
 mod client;
@@ -24,83 +24,77 @@ mod observed;
 mod plan;
 mod probe;
 mod refusal;
+mod registry;
 mod round;
 mod settings;
+mod shared;
 mod trouble;
 mod wanted;
 
-use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
-use self::board::Board;
-use self::breaker::Slots;
+use self::breaker::ClientPermits;
 pub use self::connection::{Connection, ConnectionError, Identity, Sasl, Tls};
-pub use self::deletion::Doomed;
+pub use self::deletion::DeletionRequest;
 pub use self::metrics::{Call, Metrics};
-pub use self::observed::{Deleted, Observed, Problem, Reason};
-pub use self::wanted::{ObjectKey, Role, Wanted, WantedTopic};
+pub use self::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
+use self::shared::Shared;
+pub use self::wanted::{ObjectKey, TopicRole, Wanted, WantedTopic};
 
-/// The Kafka clusters of all StockWatches. Dropped, its actors end after the call that they are at.
-pub struct Kafka {
+/// The Kafka clusters of all StockWatches. When it is dropped, each actor ends after the call in progress.
+pub struct KafkaClusters {
     shared: Arc<Shared>,
     runtime: Handle,
 }
 
-/// What the actors share.
-struct Shared {
-    board: Mutex<Board>,
-    wake: mpsc::UnboundedSender<ObjectKey>,
-    slots: Slots,
-    metrics: Metrics,
-}
-
-impl Kafka {
-    /// Actors run on the runtime of the caller, their blocking calls on its threads for those; keys of StockWatches
-    /// with a new answer go to `wake`.
+impl KafkaClusters {
+    /// Actors run on the runtime of the caller, their blocking calls on its blocking threads; keys of StockWatches with
+    /// a new answer go to `wake`.
     ///
     /// # Panics
     /// Outside of a runtime.
     pub fn new(wake: mpsc::UnboundedSender<ObjectKey>, metrics: Metrics) -> Self {
-        let (board, slots) = (Mutex::default(), Slots::new());
-        Self { shared: Arc::new(Shared { board, wake, slots, metrics }), runtime: Handle::current() }
+        let (registry, permits) = (Mutex::default(), ClientPermits::new());
+        Self { shared: Arc::new(Shared { registry, wake, permits, metrics }), runtime: Handle::current() }
     }
 
-    /// Notes what a StockWatch has according to its status, without asking Kafka. Done for all of them before the
-    /// first is observed, no newcomer can take a name whose owner was not heard of yet.
+    /// Registers the names that a StockWatch has according to its status, without asking Kafka. Called for all of them
+    /// before the first is observed, so that no new one takes a name whose owner is not registered yet.
     pub fn claim(&self, wanted: &Wanted) {
         if let Some(cluster_id) = &wanted.cluster_id {
-            self.shared.board().claim(cluster_id, wanted);
+            self.shared.registry().claim(cluster_id, wanted);
         }
     }
 
-    /// The newest answer to exactly this, without waiting. An answer stays good when the status took it over.
+    /// Returns the newest answer to exactly this request, without waiting. An answer stays valid when the request
+    /// changes only by repeating that answer from the status.
     pub fn observe(&self, connection: &Connection, wanted: Wanted) -> Observed {
-        let (observed, start) = self.shared.board().observe(connection, wanted);
+        let (observed, start) = self.shared.registry().observe(connection, wanted);
         self.start(connection, start);
         observed
     }
 
-    /// Looks at the topics of a StockWatch ahead of time: its workers say that something is wrong, and a topic may be
-    /// gone. However often and by however many this is asked, a cluster gets one look for it in ten seconds.
-    pub fn doubt(&self, who: &ObjectKey) {
-        self.shared.board().doubt(who);
+    /// Has the topics of a StockWatch looked at ahead of time: its workers are not ready, and a topic may be gone.
+    /// However many StockWatches this is called for, a cluster gets one such look in ten seconds.
+    pub fn recheck(&self, who: &ObjectKey) {
+        self.shared.registry().recheck(who);
     }
 
-    /// Deletes topics and the consumer group, and gives the state of that without waiting. Nothing is created for
+    /// Has topics and the consumer group deleted, and returns how far that is without waiting. Nothing is created for
     /// this StockWatch any more, but its names stay its own until it is forgotten.
-    pub fn delete(&self, connection: &Connection, doomed: Doomed) -> Deleted {
-        let (deleted, start) = self.shared.board().delete(connection, doomed);
+    pub fn delete(&self, connection: &Connection, request: DeletionRequest) -> DeletionState {
+        let (deleted, start) = self.shared.registry().delete(connection, request);
         self.start(connection, start);
         deleted
     }
 
     /// A StockWatch is gone: its names are free for others.
     pub fn forget(&self, who: &ObjectKey) {
-        self.shared.board().forget(who);
+        self.shared.registry().forget(who);
     }
 
     fn start(&self, connection: &Connection, notify: Option<Arc<Notify>>) {
@@ -110,28 +104,14 @@ impl Kafka {
     }
 }
 
-impl Drop for Kafka {
+impl Drop for KafkaClusters {
     fn drop(&mut self) {
-        self.shared.board().clear();
+        self.shared.registry().clear();
     }
 }
 
-impl fmt::Debug for Kafka {
+impl fmt::Debug for KafkaClusters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kafka").finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    /// Held for moments only, never over a call.
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake(&self, changed: HashSet<ObjectKey>) {
-        for who in changed {
-            // Nobody listens any more while the process ends.
-            let _ = self.wake.send(who);
-        }
     }
 }

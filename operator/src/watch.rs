@@ -18,7 +18,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
-use stockwatch_crds::StockWatch;
+use stockwatch_crds::{Backoff, StockWatch};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -32,8 +32,8 @@ use crate::store::{Shown, Store};
 
 /// A watch ends and begins again after this time, so a connection that died silently is noticed soon after.
 const WATCH_SECONDS: u32 = 60;
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-const MOST_RETRY: Duration = Duration::from_secs(5);
+/// Before a watch that broke is begun anew.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// Which watches have shown everything at least once.
 #[derive(Debug, Default)]
@@ -246,8 +246,8 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
                         // It would go on from where it was without a word: a listing says when it works again.
                         events = watcher(api.clone(), config.clone()).boxed();
                     }
-                    sleep(retry(failures, fastrand::f64())).await;
                     failures = failures.saturating_add(1);
+                    sleep(RETRY.after(failures, fastrand::f64())).await;
                 }
             }
         }
@@ -280,10 +280,4 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
         self.synced.lack(&self.name, why);
         true
     }
-}
-
-/// `chance` in [0, 1).
-fn retry(failures: u32, chance: f64) -> Duration {
-    let whole = FIRST_RETRY.saturating_mul(2_u32.saturating_pow(failures)).min(MOST_RETRY);
-    whole.mul_f64(1.0 - chance / 2.0)
 }

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use stockwatch_crds::Backoff;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
@@ -23,9 +24,8 @@ use crate::queue::Queue;
 
 /// A worker answers when it computes with the generation, or else after this time.
 const WAIT: Duration = Duration::from_secs(2);
-/// Between two attempts to reach a worker; it grows with each failure.
-const RETRY: Duration = Duration::from_millis(500);
-const MOST_RETRIES: u32 = 10;
+/// Between two attempts to reach a worker.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 /// So many failures in a row, and the worker counts as unreachable: one that has just come up may need a second.
 const UNREACHABLE_AFTER: u32 = 2;
 
@@ -177,7 +177,7 @@ async fn ask_until(shared: Arc<Shared>, key: Key, uid: String, generation: i64, 
                 shared.metrics.worker_request_errors.inc();
                 tracing::debug!(stockwatch = %key, pod = endpoint.pod, error, "a worker does not answer");
                 let Some(failures) = shared.note(&key, generation, &endpoint, None) else { return };
-                sleep(RETRY.saturating_mul(failures.min(MOST_RETRIES))).await;
+                sleep(RETRY.after(failures, fastrand::f64())).await;
             }
         }
     }

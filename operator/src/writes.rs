@@ -1,7 +1,6 @@
 //! The one way to write to the API server: fenced by the Lease, bounded in time, counted; and what is refused is not
 //! asked again before its time.
 
-use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams
 use kube::{Client, Error};
 use serde_json::Value;
 use stockwatch_crds::StockWatch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use crate::bounded::{CallError, bounded, sentence};
 use crate::fence::{Fence, NotLeader};
 use crate::key::Key;
 use crate::metrics::{Metrics, Write};
@@ -31,8 +31,8 @@ pub enum WriteError {
     #[error(transparent)]
     NotLeader(#[from] NotLeader),
     /// It may have been done or not.
-    #[error("the API server did not answer within {WRITE:?}")]
-    Timeout,
+    #[error("the API server did not answer within {0:?}")]
+    Timeout(Duration),
     /// Somebody else was faster: to be computed anew from what is there now.
     #[error("the object has changed meanwhile")]
     Conflict,
@@ -43,16 +43,17 @@ pub enum WriteError {
     #[error("the API server refuses it: {}", .0.words)]
     Refused(Refusal),
     /// Anything else.
-    #[error("the API server: {0}")]
+    #[error("the API server: {}", sentence(.0))]
     Api(#[source] Error),
 }
 
-impl From<Error> for WriteError {
-    fn from(error: Error) -> Self {
+impl From<CallError> for WriteError {
+    fn from(error: CallError) -> Self {
         match error {
-            Error::Api(status) if status.code == 409 => Self::Conflict,
-            Error::Api(status) if status.code == 404 => Self::Gone,
-            error => Self::Api(error),
+            CallError::Timeout(limit) => Self::Timeout(limit),
+            CallError::Api(Error::Api(status)) if status.code == 409 => Self::Conflict,
+            CallError::Api(Error::Api(status)) if status.code == 404 => Self::Gone,
+            CallError::Api(error) => Self::Api(error),
         }
     }
 }
@@ -152,12 +153,12 @@ impl Writes {
     /// Creates an event.
     pub async fn event(&self, namespace: &str, event: &Event) -> Result<(), WriteError> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        self.bounded(Write::Event, api.create(&PostParams::default(), event)).await??;
+        self.fenced(Write::Event, api.create(&PostParams::default(), event)).await??;
         Ok(())
     }
 
     /// Makes a request, unless one of the same form was refused and is not due again.
-    async fn asked<T: Debug>(
+    async fn asked<T>(
         &self,
         key: &Key,
         (write, kind): (Write, Option<Kind>),
@@ -168,12 +169,12 @@ impl Writes {
         if let Some(refusal) = self.refusals.standing(&request, form, Instant::now()) {
             return Err(WriteError::Refused(refusal));
         }
-        match self.bounded(write, call).await? {
+        match self.fenced(write, call).await? {
             Ok(done) => {
                 self.refusals.end(&request);
                 Ok(done)
             }
-            Err(Error::Api(status)) if is_refusal(&status) => {
+            Err(CallError::Api(Error::Api(status))) if is_refusal(&status) => {
                 let object = kind.map_or("StockWatch", Kind::as_str);
                 let refusal = self.refusals.note(request, form, &status, Instant::now());
                 let Refusal { code, words, .. } = &refusal;
@@ -187,16 +188,17 @@ impl Writes {
         }
     }
 
-    async fn bounded<T: Debug>(
+    /// Makes a request if this process surely holds the Lease.
+    async fn fenced<T>(
         &self,
         write: Write,
         call: impl Future<Output = Result<T, Error>>,
-    ) -> Result<Result<T, Error>, WriteError> {
+    ) -> Result<Result<T, CallError>, NotLeader> {
         self.fence.check()?;
-        let ended = timeout(WRITE, call).await;
-        let refused = matches!(&ended, Ok(Err(Error::Api(status))) if is_refusal(status));
+        let ended = bounded(WRITE, call).await;
+        let refused = matches!(&ended, Err(CallError::Api(Error::Api(status))) if is_refusal(status));
         let counted = if refused { &self.metrics.refused } else { &self.metrics.writes };
         counted.get_or_create(&write).inc();
-        ended.map_err(|_| WriteError::Timeout)
+        Ok(ended)
     }
 }

@@ -5,10 +5,10 @@ mod kafka;
 
 use std::net::TcpListener;
 
-use stockwatch_operator::topics::{Call, Connection, Deleted, Doomed, Observed, Reason};
+use stockwatch_operator::topics::{Call, Connection, DeletionRequest, DeletionState, KafkaReason, Observed};
 use stockwatch_tests::Broker;
 
-use kafka::{BROKER, Operator, doomed, plain, problem, settings, taken, topics, wanted};
+use kafka::{BROKER, Operator, plain, problem, request, settings, taken, topics, wanted};
 use stockwatch_crds::v1alpha1::TopicState::{Created, Creating, Found};
 
 #[tokio::test]
@@ -53,13 +53,13 @@ async fn an_output_grows_and_nothing_shrinks() {
     assert_eq!((kafka::partitions(&grown)[3], problem(&grown)), (5, None));
     tech.topics[3].partitions = Some(4);
     let shrunk = operator.answer(&plain(), &tech).await;
-    assert_eq!(problem(&shrunk), Some(Reason::PartitionsImmutable));
+    assert_eq!(problem(&shrunk), Some(KafkaReason::PartitionsImmutable));
     assert_eq!(kafka::partitions(&shrunk)[3], 5);
     tech.topics[3].partitions = None;
     tech.topics[0].partitions = Some(9);
     tech.topics[2].partitions = Some(9);
     let fixed = operator.answer(&plain(), &tech).await;
-    assert_eq!(problem(&fixed), Some(Reason::PartitionsImmutable));
+    assert_eq!(problem(&fixed), Some(KafkaReason::PartitionsImmutable));
     assert_eq!(kafka::partitions(&fixed)[0], 2);
     assert_eq!(operator.calls(Call::Grow), 1);
 }
@@ -71,7 +71,7 @@ async fn another_replication_factor_is_said_and_nothing_is_done() {
     operator.create(&mut tech).await;
     tech.topics[1].replication_factor = Some(2);
     let observed = operator.answer(&plain(), &tech).await;
-    assert_eq!(problem(&observed), Some(Reason::ReplicationFactorImmutable));
+    assert_eq!(problem(&observed), Some(KafkaReason::ReplicationFactorImmutable));
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn more_replicas_than_brokers_are_refused_with_the_field() {
     let others_are_there =
         |seen: &Observed| kafka::states(seen).iter().filter(|state| **state == Created).count() == 5;
     let observed = operator.until(&plain(), &tech, others_are_there).await;
-    assert_eq!(problem(&observed), Some(Reason::TopicRefused));
+    assert_eq!(problem(&observed), Some(KafkaReason::TopicRefused));
     assert!(kafka::message(&observed).contains("deviationAlarm.replicationFactor"), "{observed:?}");
     assert_eq!(topics("brokers.").len(), 5, "the others are created");
 }
@@ -107,12 +107,12 @@ async fn settings_of_others_stay_when_ours_are_laid_over() {
     assert_eq!(problem(&operator.answer(&plain(), &tech).await), None);
     tech.topics[4].config.insert("retention.days".into(), "1".into());
     let unknown = operator.answer(&plain(), &tech).await;
-    assert_eq!(problem(&unknown), Some(Reason::ConfigRefused));
+    assert_eq!(problem(&unknown), Some(KafkaReason::ConfigRefused));
     assert!(kafka::message(&unknown).contains("deviationAlarm.config"), "{unknown:?}");
     tech.topics[4].config.remove("retention.days");
     tech.topics[4].config.insert("retention.ms".into(), "lots".into());
     let bad = operator.answer(&plain(), &tech).await;
-    assert_eq!(problem(&bad), Some(Reason::ConfigRefused));
+    assert_eq!(problem(&bad), Some(KafkaReason::ConfigRefused));
 }
 
 #[tokio::test]
@@ -142,13 +142,16 @@ async fn in_another_cluster_nothing_is_touched() {
     tech.cluster_id = Some("another".into());
     tech.topics.iter_mut().for_each(|topic| topic.state = Some(Creating));
     let observed = operator.answer(&plain(), &tech).await;
-    assert_eq!(problem(&observed), Some(Reason::ClusterChanged));
+    assert_eq!(problem(&observed), Some(KafkaReason::ClusterChanged));
     let Observed::Known { cluster_id, .. } = &observed else { panic!("{observed:?}") };
     assert_eq!(cluster_id, "another", "the status keeps what it says");
     assert!(topics("moved.").is_empty());
-    let gone = Doomed { cluster_id: Some("another".into()), ..doomed(&tech) };
-    let deleted = operator.deleted(&plain(), &gone, |deleted| matches!(deleted, Deleted::Failed(_))).await;
-    assert!(matches!(deleted, Deleted::Failed(problem) if problem.reason == Reason::ClusterChanged));
+    let gone = DeletionRequest { cluster_id: Some("another".into()), ..request(&tech) };
+    let deleted =
+        operator.deleted(&plain(), &gone, |deleted| matches!(deleted, DeletionState::Failed(_))).await;
+    assert!(
+        matches!(deleted, DeletionState::Failed(problem) if problem.reason == KafkaReason::ClusterChanged)
+    );
 }
 
 #[tokio::test]
@@ -170,7 +173,7 @@ async fn dead_and_hanging_brokers_cost_a_healthy_one_nothing() {
         let connection = Connection::new(brokers, None, None).unwrap();
         let observed = operator.answer(&connection, &wanted(&format!("dead-{i}"), 1)).await;
         let Observed::Unreachable(problem) = observed else { panic!("{brokers}: {observed:?}") };
-        assert_eq!(problem.reason, Reason::KafkaUnreachable);
+        assert_eq!(problem.reason, KafkaReason::KafkaUnreachable);
     }
     let dead = Connection::new(&all[99].1, None, None).unwrap();
     let observed = operator.kafka.observe(&dead, wanted("one-more", 1));
@@ -183,18 +186,22 @@ async fn a_deletion_takes_what_it_names_and_the_group() {
     let mut tech = wanted("deleted", 1);
     operator.create(&mut tech).await;
     let member = kafka::join(&tech.group, &tech.topics[0].name).await;
-    let mut gone = doomed(&tech);
+    let mut gone = request(&tech);
     gone.topics.truncate(5);
     gone.topics.push("deleted.never-there".into());
-    assert_eq!(operator.kafka.delete(&plain(), gone.clone()), Deleted::Pending);
+    assert_eq!(operator.kafka.delete(&plain(), gone.clone()), DeletionState::Pending);
     operator.called(Call::DeleteGroups, 1).await;
-    assert_eq!(operator.kafka.delete(&plain(), gone.clone()), Deleted::Pending, "someone is in the group");
+    assert_eq!(
+        operator.kafka.delete(&plain(), gone.clone()),
+        DeletionState::Pending,
+        "someone is in the group"
+    );
     drop(member);
-    operator.deleted(&plain(), &gone, |deleted| *deleted == Deleted::Done).await;
+    operator.deleted(&plain(), &gone, |deleted| *deleted == DeletionState::Done).await;
     assert_eq!(topics("deleted."), [tech.topics[5].name.clone()]);
     assert!(!kafka::groups().contains(&tech.group));
     operator.kafka.forget(&tech.who);
-    operator.deleted(&plain(), &gone, |deleted| *deleted == Deleted::Done).await;
+    operator.deleted(&plain(), &gone, |deleted| *deleted == DeletionState::Done).await;
 }
 
 #[tokio::test]
@@ -205,11 +212,14 @@ async fn while_kafka_is_down_a_deletion_waits_for_it() {
     let mut tech = wanted("outage", 1);
     operator.create_at(&connection, &mut tech).await;
     broker.kill();
-    let gone = doomed(&tech);
-    let failed = operator.deleted(&connection, &gone, |deleted| matches!(deleted, Deleted::Failed(_))).await;
-    assert!(matches!(failed, Deleted::Failed(problem) if problem.reason == Reason::KafkaUnreachable));
+    let gone = request(&tech);
+    let failed =
+        operator.deleted(&connection, &gone, |deleted| matches!(deleted, DeletionState::Failed(_))).await;
+    assert!(
+        matches!(failed, DeletionState::Failed(problem) if problem.reason == KafkaReason::KafkaUnreachable)
+    );
     broker.restart();
-    operator.deleted(&connection, &gone, |deleted| *deleted == Deleted::Done).await;
+    operator.deleted(&connection, &gone, |deleted| *deleted == DeletionState::Done).await;
 }
 
 #[tokio::test]
@@ -218,7 +228,7 @@ async fn a_wrong_password_is_told_from_brokers_that_are_away() {
     let tech = wanted("password", 1);
     let observed = operator.answer(&kafka::secure("wrong"), &tech).await;
     let Observed::Unreachable(refused) = observed else { panic!("{observed:?}") };
-    assert_eq!(refused.reason, Reason::AuthenticationFailed);
+    assert_eq!(refused.reason, KafkaReason::AuthenticationFailed);
     let observed = operator.answer(&kafka::secure(&BROKER.login().password), &tech).await;
     assert_eq!(kafka::states(&observed), [Creating; 6], "the rotated one is another connection");
 }
@@ -228,7 +238,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     let mut operator = Operator::new();
     let observed = operator.answer(&kafka::secure_by_the_system(), &wanted("authority", 1)).await;
     let Observed::Unreachable(refused) = observed else { panic!("{observed:?}") };
-    assert_eq!(refused.reason, Reason::TlsFailed);
+    assert_eq!(refused.reason, KafkaReason::TlsFailed);
 }
 
 #[tokio::test]
@@ -242,7 +252,7 @@ async fn the_loser_of_a_name_has_it_when_the_owner_goes() {
     // Another user of the same cluster: it is the same topic all the same.
     let connection = kafka::secure(&BROKER.login().password);
     let observed = operator.answer(&connection, &loser).await;
-    assert_eq!(problem(&observed), Some(Reason::TopicConflict));
+    assert_eq!(problem(&observed), Some(KafkaReason::TopicConflict));
     assert!(kafka::states(&observed).is_empty());
     taken(&mut loser, &observed);
     operator.kafka.forget(&owner.who);

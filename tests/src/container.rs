@@ -2,7 +2,6 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cluster::Cluster;
 use crate::endpoint::Endpoint;
 use crate::wait::{soon, wait_for};
 
@@ -12,13 +11,8 @@ pub struct Container {
     /// The pod's name.
     pub pod: String,
     uid: String,
-    address: String,
+    pub(crate) address: String,
 }
-
-/// A pod that is cut off from the API server, until this is dropped.
-#[derive(Debug)]
-#[must_use]
-pub struct Cut(&'static Cluster);
 
 impl Container {
     /// That of a pod as the API server shows it, once it has an address and is not to go.
@@ -70,12 +64,6 @@ impl Container {
         });
     }
 
-    /// Has the node drop whatever it and the API server send each other.
-    pub fn cut_off(&self, cluster: &'static Cluster) -> Cut {
-        cluster.script(&["cut", &self.address]);
-        Cut(cluster)
-    }
-
     fn await_process(&self) -> Pid {
         wait_for(60, &format!("a process in {}", self.pod), || {
             self.process().ok_or_else(|| "none".to_owned())
@@ -95,11 +83,5 @@ impl Container {
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
         let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         pids.find(is_it).and_then(Pid::from_raw)
-    }
-}
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        self.0.script(&["join"]);
     }
 }

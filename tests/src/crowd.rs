@@ -53,11 +53,9 @@ impl<'a> Crowd<'a> {
         }
         for _ in 0..count {
             let name = format!("{NAME}{}", self.watches.len() + self.deleted.len());
-            let mut watch = Watch::new(&name, &self.bootstrap);
-            watch.move_to(self.home.name());
+            let mut watch = Watch::simulated(self.home.name(), &name, &self.bootstrap);
             let policy = if self.random.bool() { "Delete" } else { "Retain" };
             watch.kafka.insert("deletionPolicy".into(), json!(policy));
-            watch.source = json!({"simulated": {}});
             changed.insert(name.clone());
             self.watches.insert(name, (watch, 1));
         }

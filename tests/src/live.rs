@@ -42,10 +42,7 @@ impl<'b> Scene<'b> {
 
     /// Gives all its windows another tolerance, as its next generation.
     pub fn retune(&mut self, home: &Namespace, tolerance: &str) {
-        let window =
-            |(minutes, _): &(u32, String)| json!({"duration": format!("{minutes}m"), "tolerance": tolerance});
-        let windows: Value = self.watch.windows.iter().map(window).collect();
-        self.patch(home, &json!({"windows": windows}));
+        self.patch(home, &self.watch.retuned(tolerance));
     }
 
     /// Waits until the status says that it works by its last generation.

@@ -10,8 +10,8 @@ use crate::container::Container;
 use crate::endpoint::Endpoint;
 use crate::until::Until;
 
-/// The kinds that operators make.
-const OWNED: [&str; 7] =
+/// The kinds of objects that operators make of a StockWatch. The Deployment last: its pods use all the others.
+pub const OWNED: [&str; 7] =
     ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 
 /// A namespace that enforces the Pod Security Standard `restricted`.

@@ -1,7 +1,8 @@
 //! The live spec: the last StockWatch that was accepted, and why a newer one was not.
 //!
-//! [`accept`] decides what a document does, and does nothing else. [`Live`] keeps and publishes the outcome. Who
-//! delivers documents stands beside them: [`FileWatch`] those of a plain file, [`cluster`] those of an API server.
+//! [`accept`] decides what a document does, and does nothing else; in a cluster [`cluster::judge`] comes to the same
+//! decisions. [`Live`] keeps and publishes the outcome. [`FileWatch`] delivers the documents of a plain file, [`cluster`]
+//! those of an API server.
 
 mod accept;
 pub mod cluster;
@@ -11,25 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-pub use accept::{Decision, Refusal, accept, first};
+pub use accept::{Decision, LiveSpec, Refusal, accept, first};
 pub use file::{FileWatch, Reader, read};
 
 use crate::metrics::Metrics;
-
-/// A StockWatch that was accepted: it parses and breaks no rule.
-#[derive(Debug, Clone)]
-pub struct LiveSpec {
-    /// `metadata.uid`; empty for a plain file that has none.
-    pub uid: String,
-    /// `metadata.generation`; `None` for a plain file, whose generation counts on from the recorded one.
-    pub generation: Option<u64>,
-    /// Counts the accepted loads of this process, from 1; a load equal to the one before does not count.
-    pub revision: u64,
-    /// The parsed spec.
-    pub spec: stockwatch_crds::Spec,
-    /// Paths of fields that no known version has; they are ignored.
-    pub ignored: Vec<String>,
-}
 
 /// What readers hold: always the last accepted spec.
 pub type SpecReceiver = watch::Receiver<Arc<LiveSpec>>;
@@ -70,6 +56,7 @@ impl Live {
         match accept(&self.current(), document) {
             Ok(Decision::Take(next)) => self.take(*next),
             Ok(Decision::Same) => self.settle(),
+            Ok(Decision::Old) => {}
             Err(refusal) => self.refuse(&refusal),
         }
     }

@@ -7,6 +7,7 @@ mod feed;
 mod lines;
 mod screen;
 mod table;
+mod view;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -27,13 +28,14 @@ use tracing_subscriber::EnvFilter;
 use self::feed::{Feed, FeedError};
 use self::lines::Lines;
 use self::table::Table;
+use self::view::View;
 use crate::args;
-use crate::config::{self, FileWatch, Live, LiveSpec, Refusal};
+use crate::config::{self, FileWatch, Live, Refusal};
 use crate::health::Health;
-use crate::http::Shared;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::run::{BAD_INPUT, Signals, complain};
+use crate::shared::Shared;
 use crate::worker::{Ended, Worker};
 
 /// Six tickers with windows and tolerances that alarm now and then.
@@ -42,7 +44,7 @@ const EXAMPLE: &str = include_str!("demo/example.yaml");
 /// Partitions where the file does not say how many.
 const PARTITIONS: i32 = 3;
 
-/// Between two looks at the keyboard and, while records come, two pictures.
+/// Between two reads of the keyboard and, while records come, two frames.
 const FRAME: Duration = Duration::from_millis(50);
 
 /// Why there is no demo.
@@ -60,19 +62,6 @@ enum DemoError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Ended(#[from] Ended),
-}
-
-/// What is shown.
-struct View<'a> {
-    table: &'a Table,
-    live: Arc<LiveSpec>,
-    /// Why the file as it is now is not in use.
-    error: Option<String>,
-    not_ready: Option<String>,
-    /// The generation computed with.
-    applied: Option<u64>,
-    file: &'a Path,
-    log: &'a Path,
 }
 
 /// Runs until `q`, Ctrl-C, a signal or `--seconds`. 0: so ended, 1: failed, 2: the file is bad.
@@ -118,22 +107,22 @@ fn start(arguments: &args::Demo) -> Result<(), DemoError> {
         let end = arguments.seconds.map(Duration::from_secs);
         if io::stdout().is_terminal() {
             let mut terminal = ratatui::try_init()?;
-            let result = demo.show(worker, end, &mut Output::Screen(&mut terminal)).await;
+            let result = demo.show(worker, end, &mut Display::Screen(&mut terminal)).await;
             ratatui::restore();
             result
         } else {
-            demo.show(worker, end, &mut Output::Lines(Lines::default(), Instant::now())).await
+            demo.show(worker, end, &mut Display::Lines(Lines::default(), Instant::now())).await
         }
     });
     runtime.shutdown_background();
     match result {
-        // Whoever read the lines has seen enough.
+        // The reader of the lines, such as `head`, has closed the pipe.
         Err(DemoError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
 }
 
-/// A line in between would wreck the screen.
+/// Logs to a file: lines on the terminal would garble the screen.
 fn log_to(path: &Path) -> io::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -167,12 +156,12 @@ fn create_topics(
     Ok(raw)
 }
 
-enum Output<'a> {
+enum Display<'a> {
     Screen(&'a mut DefaultTerminal),
     Lines(Lines, Instant),
 }
 
-impl Output<'_> {
+impl Display<'_> {
     fn show(&mut self, view: &View<'_>) -> io::Result<()> {
         match self {
             Self::Screen(terminal) => terminal.draw(|frame| screen::draw(frame, view)).map(drop),
@@ -184,7 +173,7 @@ impl Output<'_> {
         }
     }
 
-    /// Whether somebody wants to leave.
+    /// Whether a key that quits was pressed.
     fn quit(&self) -> io::Result<bool> {
         if matches!(self, Self::Lines(..)) {
             return Ok(false);
@@ -204,7 +193,7 @@ impl Output<'_> {
 
 struct Demo {
     shared: Shared,
-    received: mpsc::Receiver<table::Event>,
+    received: mpsc::Receiver<table::OutputRecord>,
     table: Table,
     file: PathBuf,
     log: PathBuf,
@@ -215,7 +204,7 @@ impl Demo {
         mut self,
         mut worker: Worker,
         end: Option<Duration>,
-        output: &mut Output<'_>,
+        output: &mut Display<'_>,
     ) -> Result<(), DemoError> {
         let mut signals = Signals::new()?;
         let (mut spec, mut error) = (self.shared.live.subscribe(), self.shared.live.error());
@@ -228,10 +217,10 @@ impl Demo {
             tokio::select! {
                 Some(event) = self.received.recv() => {
                     self.table.take(event);
-                    // They are shown with the next frame.
+                    // Shown with the next frame.
                     continue;
                 }
-                // A saved file is shown at once, and so is that it is computed with.
+                // A saved file is shown at once, and again when the pipeline computes with it.
                 Ok(()) = spec.changed() => {}
                 Ok(()) = error.changed() => {}
                 Ok(()) = applied.changed() => {}
@@ -252,7 +241,7 @@ impl Demo {
     fn view(&self) -> View<'_> {
         let live = self.shared.live.current();
         let idle = matches!(live.spec.source, Source::External)
-            .then(|| "spec.source.external: nobody writes quotes into the demo".to_owned());
+            .then(|| "spec.source.external: the demo has no writer of quotes; use simulated".to_owned());
         View {
             table: &self.table,
             error: self.shared.live.error().borrow().clone(),

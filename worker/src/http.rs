@@ -3,8 +3,6 @@
 mod config;
 mod serve;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -13,23 +11,11 @@ use axum::routing::get;
 
 pub use serve::{Limits, serve};
 
-use crate::config::Live;
-use crate::health::Health;
-use crate::metrics::{self, Metrics};
+use crate::metrics;
+use crate::shared::Shared;
 
 /// The pipeline's loop turns many times a second; silent for longer than this, it hangs.
 const SILENT_MILLIS: u64 = 30_000;
-
-/// What is told of.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    /// The live spec and the last refusal.
-    pub live: Arc<Live>,
-    /// Readiness, liveness and the applied generation.
-    pub health: Arc<Health>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-}
 
 /// The routes.
 pub fn router(shared: Shared) -> Router {

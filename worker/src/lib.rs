@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod ownership;
 pub mod pipeline;
 pub mod run;
+pub mod shared;
 pub mod topics;
 pub mod worker;

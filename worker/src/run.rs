@@ -16,9 +16,10 @@ use crate::args::{LogFormat, Run};
 use crate::config::cluster::{self, Api, ApiError, Copies, Following, Judged, Resource, StartError};
 use crate::config::{self, FileWatch, Live, Refusal};
 use crate::health::Health;
-use crate::http::{self, Limits, Shared};
+use crate::http::{self, Limits};
 use crate::kafka::{Connection, ConnectionError};
 use crate::metrics::Metrics;
+use crate::shared::Shared;
 use crate::worker::{Ended, Worker};
 
 /// The exit code for a file or an argument that cannot be used.

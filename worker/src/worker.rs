@@ -12,10 +12,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::extract;
-use crate::http::Shared;
 use crate::kafka::Connection;
 use crate::ownership::OwnedPartitions;
 use crate::pipeline;
+use crate::shared::Shared;
 
 /// For fetched quotes to be written once nothing more is fetched.
 const EXTRACTOR_ENDS: Duration = Duration::from_secs(1);

@@ -12,11 +12,11 @@ use crate::report::{BARE, Column, Report, STREAMS, WORKER, median};
 use crate::shape;
 use crate::systems::{Bench, TOLERANCE};
 
-/// The programs run in turn this often, and the median counts: ratios are close to their bars, and a machine that others
-/// use as well is faster in some minutes than in others.
+/// Measured rounds; the programs run in turn, and the median counts: ratios are close to their bars, and a shared machine
+/// is faster in some minutes than in others.
 const ROUNDS: usize = 3;
-/// Before that the worker and the floor run so often to warm the broker up: what a fresh one sends in small pieces costs
-/// every reader a fifth more, and less from round to round.
+/// Rounds before those, of the worker and the floor: a fresh broker answers fetches in small pieces, which costs readers
+/// a fifth more at first.
 const WARMING: usize = 4;
 /// Kafka Streams runs in each of these heaps, and the better of its figures counts.
 const HEAPS: [&str; 2] = ["-Xmx1g", "-Xmx256m"];

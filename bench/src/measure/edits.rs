@@ -57,7 +57,7 @@ async fn measure(arguments: &Arguments, report: &mut Report) -> Result<()> {
     let mut generation = before.metadata.generation.unwrap_or_default();
     let (mut judged, mut shown, mut said) = (Vec::new(), Vec::new(), Vec::new());
     for edit in 0..arguments.edits {
-        // Not in step with anything that ticks.
+        // Pauses of different lengths: edits must not fall into step with a timer of the program.
         sleep(Duration::from_millis(100 + u64::from(edit) * 37 % 100)).await;
         windows[0]["tolerance"] = json!(format!("0.{:04}%", 100 + edit));
         generation += 1;

@@ -15,13 +15,13 @@ use crate::systems::Bench;
 
 const WORKERS: u16 = 10;
 const HTTP: u16 = 29_610;
-/// Of each of the times that are compared.
+/// Duration of each measurement of CPU time.
 const SPAN: Duration = Duration::from_secs(60);
 /// After readiness: connections that restored partitions are closed by then.
 const SETTLED: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_secs(120);
-/// The quotes' producer lives through it, and keeps the connection to the bootstrap address that it came back by: a
-/// socket and the pipe that wakes its thread.
+/// Files that may stay open: the quotes' producer keeps the connection to the bootstrap address over which it came back,
+/// a socket and the pipe that wakes its thread.
 const KEPT: f64 = 3.0;
 
 /// How a broker goes and comes back.
@@ -63,7 +63,7 @@ pub(crate) fn run(worker: PathBuf) -> Result<bool> {
     Ok(report.print())
 }
 
-/// Waits until all are ready and what that took is over.
+/// Waits until all workers are ready and idle again.
 fn settle(workers: &mut [Program]) -> Result<()> {
     for (worker, port) in workers.iter_mut().zip(HTTP..) {
         http::ready(worker, port, LIMIT)?;

@@ -56,9 +56,9 @@ fn start(bench: &Bench, name: &str, start: impl FnOnce(&Job) -> Result<Program>)
     Bulk { tickers: 10, steps: 0..10, step_millis: 60_000, duplicates_percent: 0 }
         .write(&bench.cluster, &job.raw)?;
     let reader = Reader::from_start(&bench.cluster, &[&job.averages()])?;
-    // Read beside the start, so that waiting for anything else does not delay the moment.
+    // On a thread, so that nothing else delays the moment when it is seen.
     let seen = std::thread::spawn(move || reader.find("average", LIMIT, |_| Some(Instant::now())));
     let program = start(&job)?;
-    let at = seen.join().map_err(|_| "the reader broke down")??;
+    let at = seen.join().map_err(|_| "the reader's thread panicked")??;
     Ok((at - program.started()).as_secs_f64())
 }

@@ -1,5 +1,5 @@
-//! Plain clients that do the same work with the same rights: every object applied, every topic created, and nobody
-//! thinks about it.
+//! Plain clients that do the same work with the same rights: every object applied, every topic created, without a look
+//! at what is there.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -30,11 +30,11 @@ const LOOK: Duration = Duration::from_secs(1);
 
 type Admin = AdminClient<DefaultClientContext>;
 
-/// How long it took.
+/// How long it took, in seconds.
 pub(super) struct Bare {
     /// Until all was answered: objects and topics at the same time.
     pub(super) all: f64,
-    /// Until the last object was answered, in seconds.
+    /// Until the last object was answered.
     pub(super) objects: f64,
     /// Until the last topic was.
     pub(super) topics: f64,
@@ -89,7 +89,7 @@ async fn apply(stage: &Stage, all: Vec<Value>) -> Result<()> {
         .await
 }
 
-/// What the operator would make of it, byte for byte.
+/// Returns the objects that the operator would apply, byte for byte.
 fn owned(stockwatch: &StockWatch) -> Result<Vec<Desired>> {
     let owner = Owner::of(&stockwatch.metadata).ok_or("the API server gave it no uid")?;
     let spec = Spec::parse(stockwatch)?;
@@ -139,7 +139,7 @@ fn new_topic(topic: &Topic) -> NewTopic<'_> {
     topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
 }
 
-/// The operator finds the broker as the plain client did.
+/// Deletes the topics, so that the operator finds the broker as the plain clients did.
 async fn remove(admin: &Arc<Admin>, topics: &[Topic]) -> Result<()> {
     for batch in topics.chunks(BATCH) {
         let batch: Vec<&str> = batch.iter().map(|topic| topic.name.as_str()).collect();

@@ -1,4 +1,4 @@
-//! StockWatches in numbers, and a client that applies them fast.
+//! Many StockWatches, and a client that applies them fast.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::api::{Api, Patch, PatchParams};

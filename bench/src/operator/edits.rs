@@ -26,7 +26,7 @@ pub(super) async fn run(
     let api = stage.stockwatches();
     let mut millis = Vec::new();
     for edit in 0..edits {
-        // Not in step with anything that ticks.
+        // Pauses of different lengths: edits must not fall into step with a timer of the program.
         sleep(Duration::from_millis(100 + edit as u64 * 37 % 100)).await;
         let name = crowd::name(edit);
         let before = follower.state(&name).ok_or("there are fewer StockWatches than edits")?;

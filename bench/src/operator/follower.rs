@@ -1,4 +1,4 @@
-//! What the StockWatches say of themselves, as any watch shows it, and when it showed it.
+//! The statuses of the StockWatches as a watch shows them, and when it showed them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

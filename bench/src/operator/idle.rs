@@ -1,10 +1,11 @@
-//! Nothing happens: what the operator writes and how much it computes meanwhile. After trouble begins, what is said of it
-//! is written once; the window begins when nothing was written for ten seconds.
+//! What the operator writes and computes while nothing changes. After trouble begins, statuses are written once: a window
+//! begins after ten seconds without a write.
 
 use std::time::Duration;
 
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::json;
+use stockwatch_tests::OWNED;
 use tokio::time::sleep;
 
 use crate::error::Result;
@@ -18,17 +19,14 @@ use crate::report::Report;
 const LIMIT: Duration = Duration::from_secs(300);
 /// How many StockWatches others write to.
 const FOREIGN: usize = 50;
-/// The kinds of objects that a StockWatch owns.
-const KINDS: [&str; 7] =
-    ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
 /// Breaks a rule that the API server does not know.
 const INVALID: &str = "invalid";
-/// Wants of a topic what no broker gives.
+/// Asks for a topic setting that no broker takes.
 const REFUSED: &str = "refused";
 /// Applied while Kafka is down: the operator asks Kafka at once, and not when it looks at everything again.
 const LATE: &str = "late";
 
-/// What is the matter meanwhile.
+/// The state of the cluster during a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Window {
     /// Nothing.
@@ -135,7 +133,7 @@ async fn add_foreign(stage: &Stage) -> Result<()> {
     }
     let objects: Vec<String> = names.iter().map(|name| format!("{name}-stockwatch")).collect();
     let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
-    for kind in KINDS {
+    for kind in OWNED {
         for change in [["label", "team=somebody-else"], ["annotate", "example.com/note=somebody-else"]] {
             let [verb, value] = change;
             stage.cluster.kubectl(&[&["-n", stage.home(), verb, kind][..], &objects, &[value]].concat());

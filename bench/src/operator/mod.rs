@@ -1,5 +1,5 @@
 //! The operator with a thousand StockWatches on a real API server and a real broker: how long until all are Ready,
-//! beside plain clients that do the same work; how still it is then; how fast an edit is among all the others.
+//! against plain clients that do the same work; what it does while nothing changes; how fast an edit is among all others.
 
 mod bare;
 mod crowd;
@@ -20,13 +20,13 @@ use crate::operator::idle::Window;
 use crate::operator::stage::Stage;
 use crate::report::Report;
 
-/// How much of it.
+/// How much is measured.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// How many StockWatches.
     #[arg(long, default_value_t = 1000)]
     stockwatches: usize,
-    /// How long nothing happens, in minutes.
+    /// How long nothing changes, in minutes.
     #[arg(long, default_value_t = 10.0)]
     idle_minutes: f64,
     /// The same with a refused StockWatch, after a restart of the operator and with Kafka down.
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     edits: usize,
 }
 
-/// Measures; true if every bar holds. What it starts ends with it, however it ends.
+/// Measures; returns whether every bar holds. What it starts ends with it, however it ends.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = Report::default();

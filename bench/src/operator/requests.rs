@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::error::Result;
 use crate::operator::stage::Stage;
 
-/// Nobody writes for so long: what was under way is done.
+/// Work in progress has ended after this time without a write.
 const STILL: Duration = Duration::from_secs(10);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(500);

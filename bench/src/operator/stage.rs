@@ -22,7 +22,7 @@ const RELEASE: &str = "stockwatch";
 /// For an operator to lead.
 const ELECTION: Duration = Duration::from_secs(60);
 
-/// Everything that runs. Fields are dropped in this order: the operator first, the broker last.
+/// Everything that runs. The order of the fields is that in which they end: the operator first, the broker last.
 pub(super) struct Stage {
     release: Release,
     home: Namespace,
@@ -94,7 +94,7 @@ impl Stage {
         }
     }
 
-    /// Has the operators replaced by others.
+    /// Replaces the operators (`kubectl rollout restart`).
     pub(super) fn restart(&self) {
         let here = ["-n", self.release.namespace(), "rollout"];
         self.cluster.kubectl(&[&here[..], &["restart", "deployment"]].concat());

@@ -9,11 +9,11 @@ use crate::operator::stage::Stage;
 use crate::operator::{bare, crowd};
 use crate::report::Report;
 
-/// What a StockWatch owns.
+/// Objects that a StockWatch owns.
 const OWNED: usize = 7;
-/// That it is being taken up, and that it is Ready.
+/// Writes of its status: when its topics are announced, and when it is Ready.
 const STATUSES: usize = 2;
-/// As the chart has it.
+/// The chart's default of replicas.
 const OPERATORS: usize = 2;
 const SECONDS: f64 = 60.0;
 const TIMES_BARE: f64 = 2.0;
@@ -67,7 +67,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     Ok(())
 }
 
-/// So many there are, and all of them are Ready.
+/// Whether there are at least `count` StockWatches, and all are Ready.
 pub(super) fn is_ready(states: &super::follower::States, count: usize) -> bool {
     states.len() >= count && states.values().all(super::follower::State::is_ready)
 }

@@ -1,4 +1,4 @@
-//! Whether programs grow: their memory and open files, looked at in two calms with everything that happens in between.
+//! Whether programs leak: their memory and open files in two quiet phases, with random events in between.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,16 @@ use crate::error::Result;
 use crate::process::Process;
 use crate::report::median;
 
-/// So long after the last event connections that it cost are closed, and those that restored partitions.
+/// After an event: connections that it broke, and those that restored partitions, are closed by then. In seconds.
 const SETTLED: u64 = 40;
-/// A calm is looked at so often,
+/// Samples of a quiet phase.
 const LOOKS: usize = 10;
-/// with so much between, in seconds: allocators breathe.
+/// Seconds between two samples: allocators return memory with delay.
 const BETWEEN: u64 = 3;
 
-/// Every process of the programs in one calm: the median of some looks.
+/// Every process of the programs in a quiet phase: medians of its samples.
 #[derive(Debug)]
-pub(super) struct Calm(HashMap<Process, Size>);
+pub(super) struct QuietPhase(HashMap<Process, Size>);
 
 /// How large a process is.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ struct Size {
     files: f64,
 }
 
-/// One process that was there in both calms.
+/// One process that lived through both quiet phases.
 #[derive(Debug)]
 pub(super) struct Grown {
     /// Its memory in the end, in megabytes.
@@ -38,16 +38,16 @@ pub(super) struct Grown {
     pub(super) files: f64,
 }
 
-impl Calm {
-    /// Waits until what happened before is over, then looks. Nothing is to happen meanwhile.
-    pub(super) fn look() -> Result<Self> {
+impl QuietPhase {
+    /// Waits until earlier events have no effect any more, then samples. No event may happen meanwhile.
+    pub(super) fn sample() -> Result<Self> {
         outage(SETTLED);
         let mut lives: HashMap<Process, (&'static str, Vec<f64>, Vec<f64>)> = HashMap::new();
         for _ in 0..LOOKS {
             outage(BETWEEN);
             for program in ["stockwatch-operator", "stockwatch-worker"] {
                 for process in Process::all(program)? {
-                    // One that has just ended is not among those that live on.
+                    // A process that has just ended does not count.
                     let (Ok(memory), Ok(open)) = (process.own_memory(), process.open_files()) else {
                         continue;
                     };
@@ -65,7 +65,7 @@ impl Calm {
         Ok(Self(lives.into_iter().map(|(process, looks)| (process, size(looks))).collect()))
     }
 
-    /// The processes of a program that were there before as well.
+    /// Returns the processes of a program that were there before as well.
     pub(super) fn since(&self, before: &Self, program: &str) -> Vec<Grown> {
         let grown = |(process, now): (&Process, &Size)| {
             let then = before.0.get(process).filter(|_| now.program == program)?;

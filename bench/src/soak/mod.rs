@@ -1,7 +1,7 @@
-//! Many StockWatches at work while what happens to clusters happens to them, by seed. In the end all outputs are those
-//! of the oracle, and neither an operator nor a worker has grown.
+//! Many StockWatches at work under random edits and faults, in an order that a seed decides. In the end all outputs are
+//! those of the oracle, and neither an operator nor a worker has leaked memory or files.
 
-mod fates;
+mod chaos;
 mod growth;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,18 +12,18 @@ use stockwatch_tests::{Broker, Cluster, Feeder, Market, Namespace, Release, Scen
 
 use crate::error::Result;
 use crate::report::Report;
-use crate::soak::fates::Fates;
-use crate::soak::growth::{Calm, Grown};
+use crate::soak::chaos::Chaos;
+use crate::soak::growth::{Grown, QuietPhase};
 
-/// A program's memory after the second half against before it; allocators breathe.
+/// A program's memory after the second half against before it: allocators return memory with delay.
 const MEMORY: f64 = 1.2;
-/// And its open files.
+/// Files that a program may have open more than before it.
 const FILES: f64 = 8.0;
 
-/// How long, how much, and which fate.
+/// How long, how much, and which events.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// How long things happen, in minutes.
+    /// How long events happen, in minutes.
     #[arg(long, default_value_t = 30.0)]
     minutes: f64,
     /// How many StockWatches.
@@ -32,12 +32,12 @@ pub(crate) struct Arguments {
     /// Quotes a second for each of them.
     #[arg(long, default_value_t = 2)]
     rate: u32,
-    /// Decides what happens, and in which order.
+    /// Decides which events happen, and in which order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
-/// Lets it all happen; true if every bar holds. What it starts ends with it, however it ends.
+/// Runs it all; returns whether every bar holds. What it starts ends with it, however it ends.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let cluster = Cluster::shared();
     let broker = Broker::start_wide(cluster);
@@ -60,30 +60,30 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     eprintln!("all {} are at work", scenes.len());
 
     let half = Duration::from_secs_f64(arguments.minutes * 30.0);
-    let mut fates = Fates::new(cluster, &broker, &release, &home, scenes, arguments.seed);
+    let mut chaos = Chaos::new(cluster, &broker, &release, &home, scenes, arguments.seed);
     let begun = Instant::now();
     while begun.elapsed() < half {
-        fates.strike(true);
-        outage(fates.pause());
+        chaos.cause_one(true);
+        outage(chaos.pause());
     }
     release.await_operators();
-    fates.await_applied();
-    let before = Calm::look()?;
+    chaos.await_applied();
+    let before = QuietPhase::sample()?;
     let begun = Instant::now();
     while begun.elapsed() < half {
-        // Operators live through this half, to be looked at; workers are enough for some to be spared.
-        fates.strike(false);
-        outage(fates.pause());
+        // Operators live through this half, to be measured; of the many workers some do in any case.
+        chaos.cause_one(false);
+        outage(chaos.pause());
     }
     release.await_operators();
-    fates.await_applied();
-    let after = Calm::look()?;
-    report.note(format!("it happened: {}", fates.happened()));
+    chaos.await_applied();
+    let after = QuietPhase::sample()?;
+    report.note(format!("events: {}", chaos.happened()));
 
-    let scenes = fates.end();
+    let scenes = chaos.end();
     feeders.iter_mut().for_each(Feeder::cease);
     let written: u64 = feeders.into_iter().map(|feeder| feeder.stop()).sum();
-    // A comparison that fails says what is wrong by itself; the others go on.
+    // A comparison that fails prints what is wrong; the others go on.
     let accepted: Vec<Option<usize>> = scenes.iter().map(compared).collect();
     report.plain("raw records written", written as f64);
     report.plain("quotes judged", accepted.iter().flatten().sum::<usize>() as f64);

@@ -7,9 +7,9 @@ use kube::core::Rule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::kafka::{MAX_BOOTSTRAP_SERVERS, MAX_KAFKA_NAME};
-use crate::topics::{
-    MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY, MAX_SETTING_VALUE, MAX_SETTINGS,
+use crate::limits::{
+    MAX_BOOTSTRAP_SERVERS, MAX_KAFKA_NAME, MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY,
+    MAX_SETTING_VALUE, MAX_SETTINGS,
 };
 
 const MAX_SECRET_NAME: usize = 253;

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::source::{MAX_SEED, MAX_URL};
+use crate::limits::{MAX_SEED, MAX_URL};
 
 /// Where quotes come from: exactly one member.
 ///

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use super::{KafkaSpec, SourceSpec, StockWatchStatus, WorkerSpec};
-use crate::spec::{
+use crate::limits::{
     MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
     TICKER_BYTES,
 };

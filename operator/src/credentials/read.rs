@@ -1,24 +1,20 @@
 //! Reads the Secrets that a StockWatch names.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 use kube::{Client, Error};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Kafka;
-use tokio::time::timeout;
 
-use super::{Problem, ReadError};
+use super::problem::{ReadError, SecretProblem};
+use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
 use crate::names::CREDENTIALS;
 use crate::resources::secrets;
 use crate::status::Reason;
 use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls};
-
-/// For one Secret.
-const READ: Duration = Duration::from_secs(3);
 
 /// How an administrator lets the operator read Secrets of a namespace.
 #[derive(Debug, Clone)]
@@ -77,20 +73,20 @@ pub(super) async fn material(
     access: &SecretAccess,
     key: &Key,
     kafka: &Kafka,
-) -> Result<Result<Material, Problem>, ReadError> {
+) -> Result<Result<Material, SecretProblem>, ReadError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
     let mut values = BTreeMap::new();
     let mut salted = Sha256::new();
     for (name, keys) in secrets(kafka) {
-        let failed = |why: String| ReadError { name: name.to_owned(), why };
-        let answer = timeout(READ, api.get(name)).await;
-        let secret = match answer.map_err(|_| failed(format!("no answer within {READ:?}")))? {
+        let secret = match bounded(READ, api.get(name)).await {
             Ok(secret) => secret,
-            Err(Error::Api(status)) if status.code == 403 => {
+            Err(CallError::Api(Error::Api(status))) if status.code == 403 => {
                 return Ok(Err(not_readable(access, key, name)));
             }
-            Err(Error::Api(status)) if status.code == 404 => return Ok(Err(missing(key, name))),
-            Err(error) => return Err(failed(error.to_string())),
+            Err(CallError::Api(Error::Api(status))) if status.code == 404 => {
+                return Ok(Err(missing(key, name)));
+            }
+            Err(source) => return Err(ReadError { name: name.to_owned(), source }),
         };
         match usable(key, name, &keys, secret) {
             Ok((uid, found)) => {
@@ -109,11 +105,11 @@ pub(super) async fn material(
 
 type Found = (String, Vec<(String, Vec<u8>)>);
 
-fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Result<Found, Problem> {
+fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Result<Found, SecretProblem> {
     let namespace = &key.namespace;
     let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
     if label.is_none_or(|value| value != "true") {
-        return Err(Problem {
+        return Err(SecretProblem {
             reason: Reason::SecretNotLabelled,
             message: format!(
                 "Secret {name} is not for StockWatches: if it may be sent to the brokers, \
@@ -125,7 +121,7 @@ fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Resul
     let mut found = Vec::new();
     for data_key in keys {
         let Some(value) = data.remove(*data_key) else {
-            return Err(Problem {
+            return Err(SecretProblem {
                 reason: Reason::SecretInvalid,
                 message: format!("Secret {name} has no key {data_key}: spec.kafka needs it"),
             });
@@ -135,9 +131,9 @@ fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Resul
     Ok((secret.metadata.uid.unwrap_or_default(), found))
 }
 
-fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> Problem {
+fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
     let Key { namespace, .. } = key;
-    Problem {
+    SecretProblem {
         reason: Reason::SecretNotReadable,
         message: format!(
             "the operator may not read Secret {name}: let an administrator apply {}, \
@@ -147,8 +143,8 @@ fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> Problem {
     }
 }
 
-fn missing(key: &Key, name: &str) -> Problem {
-    Problem {
+fn missing(key: &Key, name: &str) -> SecretProblem {
+    SecretProblem {
         reason: Reason::SecretMissing,
         message: format!("Secret {name}, which spec.kafka names, is not in namespace {}", key.namespace),
     }

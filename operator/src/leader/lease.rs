@@ -72,7 +72,7 @@ impl Candidate {
         }
     }
 
-    /// How long the Lease may be another's still, if nothing becomes of it; without end before the first look.
+    /// Returns how long another holder's Lease can remain valid if it is not renewed; `Duration::MAX` before the first look.
     pub(super) fn patience(&self, now: Duration) -> Duration {
         self.until.map_or(Duration::MAX, |until| until.saturating_sub(now))
     }

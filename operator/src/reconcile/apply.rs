@@ -9,8 +9,9 @@ use futures::future::join_all;
 use kube::api::{Api, DynamicObject, GetParams};
 use kube::{Client, Error};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
 use crate::managed::Fields;
 use crate::names;
@@ -19,8 +20,6 @@ use crate::resources::{Desired, Kind, Owner};
 use crate::store::{Owned, Store, Whose};
 use crate::writes::{WriteError, Writes};
 
-/// For one read.
-const READ: Duration = Duration::from_secs(3);
 /// Between two reads of what may not be read.
 const READ_AGAIN: Duration = Duration::from_secs(40);
 /// A version that no object has. An apply that names it creates what is not there, and is a conflict where anything is:
@@ -85,8 +84,8 @@ impl Applied {
         self.problems.push(ObjectProblem { kind: kind.as_str(), name: names::owned(&owner.name), trouble });
     }
 
-    /// Whether first workers would lack something, or use what is someone else's. Pods that wait for an object look for it
-    /// minutes apart, so the Deployment waits instead.
+    /// Whether first workers would lack something, or use what is someone else's. Pods that wait for an object look for
+    /// it minutes apart, so the Deployment waits instead.
     pub fn keeps_from_starting(&self) -> bool {
         let is_needed =
             |problem: &ObjectProblem| Kind::NEEDED_BY_PODS.iter().any(|kind| kind.as_str() == problem.kind);
@@ -101,12 +100,12 @@ impl Applied {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// It could not be looked at.
-    #[error("{kind}: cannot be read: {why}")]
+    #[error("{kind}: cannot be read: {source}")]
     Read {
         /// Its kind.
         kind: Kind,
         /// Why.
-        why: String,
+        source: CallError,
     },
     /// It could not be written.
     #[error("{kind}: cannot be applied: {source}")]
@@ -265,16 +264,12 @@ impl Applier {
         let name = names::owned(&key.name);
         // From the API server's memory: it only keeps us from what has been someone else's for longer.
         let any = GetParams::any();
-        let call = api.get_metadata_opt_with(&name, &any);
-        let failed = |why: String| ApplyError::Read { kind, why };
-        match timeout(READ, call).await {
-            Ok(Ok(found)) => Ok(found.map(|object| Owned::of(&object.metadata, None, None))),
-            Ok(Err(Error::Api(status))) if is_refusal(&status) => {
+        match bounded(READ, api.get_metadata_opt_with(&name, &any)).await {
+            Ok(found) => Ok(found.map(|object| Owned::of(&object.metadata, None, None))),
+            Err(CallError::Api(Error::Api(status))) if is_refusal(&status) => {
                 Err(ApplyError::Refused(Refusal::of(&status, Instant::now() + READ_AGAIN)))
             }
-            Ok(Err(Error::Api(status))) => Err(failed(status.to_string())),
-            Ok(Err(error)) => Err(failed(error.to_string())),
-            Err(_) => Err(failed(format!("no answer within {READ:?}"))),
+            Err(source) => Err(ApplyError::Read { kind, source }),
         }
     }
 }

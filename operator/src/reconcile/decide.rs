@@ -68,10 +68,10 @@ pub fn decide(facts: &Facts<'_>) -> Plan {
     };
     // Those that run still reach the cluster that they know: another one behind new addresses does them no harm.
     let runs = running.is_some() && rollout.is_some_and(|rollout| rollout.wanted > 0);
-    if problem == Some(topics::Reason::ClusterChanged) && runs && running != digest && !spec.suspend {
+    if problem == Some(topics::KafkaReason::ClusterChanged) && runs && running != digest && !spec.suspend {
         return Plan::leave(Decision::WaitForConnection);
     }
-    let harm = problem.is_some_and(topics::Reason::stops_worker);
+    let harm = problem.is_some_and(topics::KafkaReason::stops_worker);
     if harm || spec.suspend {
         let decision = if spec.suspend { Decision::Suspend } else { Decision::Stop };
         // No pod is rolled by it: there is none. Without a Deployment there is nothing to scale down.
@@ -104,7 +104,7 @@ fn are_there(facts: &Facts<'_>, spec: &Spec) -> bool {
 
 /// The topics were as wanted as long as Kafka could be asked.
 fn held(said: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> bool {
-    said.status == Holds::True.as_str() || said.reason == topics::Reason::KafkaUnreachable.as_str()
+    said.status == Holds::True.as_str() || said.reason == topics::KafkaReason::KafkaUnreachable.as_str()
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::credentials::Access;
     use crate::rollout::Progress;
-    use crate::topics::{Connection, Problem, Reason};
+    use crate::topics::{Connection, KafkaProblem, KafkaReason};
 
     fn spec(suspend: bool) -> Spec {
         let stockwatch: StockWatch = serde_json::from_value(json!({
@@ -154,7 +154,7 @@ mod tests {
         }
     }
 
-    fn known(state: TopicState, problem: Option<Reason>) -> Observed {
+    fn known(state: TopicState, problem: Option<KafkaReason>) -> Observed {
         let topic = |name: &str| TopicStatus {
             name: name.into(),
             partitions: Some(1),
@@ -162,12 +162,12 @@ mod tests {
             state,
         };
         let topics = spec(false).kafka.topics.iter().map(|wanted| topic(&wanted.name)).collect();
-        let problem = problem.map(|reason| Problem { reason, message: "no".into() });
+        let problem = problem.map(|reason| KafkaProblem { reason, message: "no".into() });
         Observed::Known { cluster_id: "c".into(), topics, problem }
     }
 
     fn down() -> Observed {
-        Observed::Unreachable(Problem { reason: Reason::KafkaUnreachable, message: "no".into() })
+        Observed::Unreachable(KafkaProblem { reason: KafkaReason::KafkaUnreachable, message: "no".into() })
     }
 
     fn planned(spec: &Spec, access: &Known, kafka: Option<&Observed>, rollout: Option<&Rollout>) -> Plan {
@@ -242,17 +242,17 @@ mod tests {
 
     #[test]
     fn what_would_do_harm_is_scaled_down_and_never_started() {
-        let conflict = known(TopicState::Created, Some(Reason::TopicConflict));
+        let conflict = known(TopicState::Created, Some(KafkaReason::TopicConflict));
         let plan = |running| planned(&spec(false), &access("new"), Some(&conflict), running);
         assert_eq!(plan(None), Plan::leave(Decision::Stop));
         assert_eq!(plan(Some(&rollout("new"))).connection.as_deref(), Some("new"));
-        let lesser = known(TopicState::Created, Some(Reason::ReplicationFactorImmutable));
+        let lesser = known(TopicState::Created, Some(KafkaReason::ReplicationFactorImmutable));
         assert_eq!(decided(&lesser, None), Decision::Run);
     }
 
     #[test]
     fn workers_go_on_in_their_cluster_when_new_addresses_lead_to_another_one() {
-        let changed = known(TopicState::Created, Some(Reason::ClusterChanged));
+        let changed = known(TopicState::Created, Some(KafkaReason::ClusterChanged));
         assert_eq!(decided(&changed, Some(&rollout("old"))), Decision::WaitForConnection);
         assert_eq!(
             decided(&changed, Some(&rollout("new"))),

@@ -7,20 +7,18 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
 use stockwatch_crds::v1alpha1::TopicState;
 use stockwatch_crds::{DeletionPolicy, Spec, StockWatch};
-use tokio::time::timeout;
 
-use super::Again;
+use super::write::RequeueAfter;
+use crate::bounded::{CallError, READ, bounded};
 use crate::context::Context;
 use crate::credentials::{Access, ReadError};
 use crate::key::Key;
 use crate::names::{self, FINALIZER};
 use crate::resources::Kind;
 use crate::store::Whose;
-use crate::topics::{Deleted, Doomed, ObjectKey};
+use crate::topics::{DeletionRequest, DeletionState, ObjectKey};
 use crate::writes::WriteError;
 
-/// For one read.
-const READ: Duration = Duration::from_secs(3);
 /// Pods are looked for again.
 const PODS_AGAIN: Duration = Duration::from_secs(1);
 /// Kafka wakes its StockWatches; this is for the annotation's sake alone, which a watch shows as well.
@@ -34,7 +32,7 @@ pub enum FinalizeError {
     Write(#[from] WriteError),
     /// The pods could not be listed.
     #[error("pods cannot be listed: {0}")]
-    Pods(String),
+    Pods(#[source] CallError),
     /// Secrets could not be read.
     #[error(transparent)]
     Secrets(#[from] ReadError),
@@ -74,7 +72,7 @@ pub(super) async fn finalize(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<Again, FinalizeError> {
+) -> Result<RequeueAfter, FinalizeError> {
     context.workers.forget(key);
     if !has_finalizer(&stockwatch.metadata) {
         return Ok(None);
@@ -88,26 +86,26 @@ pub(super) async fn finalize(
     if !stopped(context, key, stockwatch).await? {
         return Ok(Some(PODS_AGAIN));
     }
-    let Some(doomed) = doomed(stockwatch) else {
+    let Some(request) = deletion_request(stockwatch) else {
         return remove(context, key, &stockwatch.metadata).await;
     };
     let Some(access) = access(context, key, stockwatch).await? else {
         context.metrics.topics_left.inc();
         tracing::error!(
             stockwatch = %key,
-            topics = doomed.topics.join(","),
-            group = doomed.group,
+            topics = request.topics.join(","),
+            group = request.group,
             "deleted, but without usable credentials for Kafka: its topics and its group stay"
         );
         return remove(context, key, &stockwatch.metadata).await;
     };
-    match context.kafka.delete(&access.connection, doomed) {
-        Deleted::Done => {
+    match context.kafka.delete(&access.connection, request) {
+        DeletionState::Done => {
             tracing::info!(stockwatch = %key, "deleted, with its topics and its group");
             remove(context, key, &stockwatch.metadata).await
         }
-        Deleted::Pending => Ok(Some(KAFKA_AGAIN)),
-        Deleted::Failed(problem) => {
+        DeletionState::Pending => Ok(Some(KAFKA_AGAIN)),
+        DeletionState::Failed(problem) => {
             let news = context.remember(key, |memory| {
                 memory.refused = problem.reason.is_refusal();
                 memory.waits_for.replace(problem.message.clone()).as_deref() != Some(&*problem.message)
@@ -131,7 +129,7 @@ pub(super) async fn unreadable(
     context: &Context,
     key: &Key,
     metadata: &ObjectMeta,
-) -> Result<Again, FinalizeError> {
+) -> Result<RequeueAfter, FinalizeError> {
     if !has_finalizer(metadata) {
         return Ok(None);
     }
@@ -145,12 +143,12 @@ fn policy(stockwatch: &StockWatch) -> DeletionPolicy {
 }
 
 /// What is to be deleted in Kafka; `None`: nothing of it was ever made.
-fn doomed(stockwatch: &StockWatch) -> Option<Doomed> {
+fn deletion_request(stockwatch: &StockWatch) -> Option<DeletionRequest> {
     let status = stockwatch.status.as_ref()?;
     let cluster_id = status.kafka_cluster_id.clone()?;
     let ours = status.topics.iter().filter(|topic| topic.state != TopicState::Found);
     let group = Spec::parse_kafka(stockwatch).ok()?.group_id;
-    Some(Doomed {
+    Some(DeletionRequest {
         who: ObjectKey::of(stockwatch)?,
         topics: ours.map(|topic| topic.name.clone()).collect(),
         group,
@@ -171,11 +169,7 @@ async fn stopped(context: &Context, key: &Key, stockwatch: &StockWatch) -> Resul
     }
     let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(context.client.clone(), &key.namespace);
     let params = ListParams::default().labels(&names::selector_text(&key.name)).limit(1);
-    match timeout(READ, pods.list(&params)).await {
-        Ok(Ok(pods)) => Ok(pods.items.is_empty()),
-        Ok(Err(error)) => Err(FinalizeError::Pods(error.to_string())),
-        Err(_) => Err(FinalizeError::Pods(format!("no answer within {READ:?}"))),
-    }
+    Ok(bounded(READ, pods.list(&params)).await.map_err(FinalizeError::Pods)?.items.is_empty())
 }
 
 /// How Kafka is reached: as the Secrets say now, or as they last did.
@@ -189,7 +183,7 @@ async fn access(
     Ok(context.credentials.of(key, &kafka, refused).await?.access)
 }
 
-async fn remove(context: &Context, key: &Key, metadata: &ObjectMeta) -> Result<Again, FinalizeError> {
+async fn remove(context: &Context, key: &Key, metadata: &ObjectMeta) -> Result<RequeueAfter, FinalizeError> {
     let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|finalizer| finalizer != FINALIZER);
     let version = metadata.resource_version.as_deref().unwrap_or_default();

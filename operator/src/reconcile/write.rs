@@ -8,9 +8,9 @@ use kube::Resource;
 use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 use stockwatch_crds::{StockWatch, StockWatchStatus};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::Again;
+use crate::bounded::{READ, bounded};
 use crate::context::Context;
 use crate::events;
 use crate::key::Key;
@@ -18,8 +18,8 @@ use crate::names::STATUS_MANAGER;
 use crate::status::{Condition, Hold, Holds, Reason, hold};
 use crate::writes::WriteError;
 
-/// For one read.
-const READ: Duration = Duration::from_secs(3);
+/// When it is to be reconciled again, if nothing happens before.
+pub type RequeueAfter = Option<Duration>;
 
 /// Now, as a condition has it: whole seconds.
 pub(super) fn now() -> Time {
@@ -33,7 +33,7 @@ pub(super) async fn status(
     key: &Key,
     stockwatch: &StockWatch,
     next: StockWatchStatus,
-) -> Result<Again, WriteError> {
+) -> Result<RequeueAfter, WriteError> {
     let due = match hold(stockwatch.status.as_ref(), &next) {
         Hold::Same => {
             context.remember(key, |memory| memory.differs_since = None);
@@ -99,15 +99,15 @@ pub(super) async fn unreadable(
     key: &Key,
     metadata: &ObjectMeta,
     error: &str,
-) -> Result<Again, WriteError> {
-    let ready = json!({
-        "type": Condition::Ready.as_str(),
-        "status": Holds::False.as_str(),
-        "reason": Reason::InvalidSpec.as_str(),
-        "message": "this version of the operator cannot read it: its log says why; the workers go on as they are",
-        "observedGeneration": metadata.generation,
-    });
+) -> Result<RequeueAfter, WriteError> {
+    let ready = cannot_read(metadata.generation);
+    // Its status is not in the store. What is read of one version holds until the watch shows another.
+    let version = metadata.resource_version.clone();
+    if version.is_some() && context.remember(key, |memory| memory.said_unreadable == version) {
+        return Ok(None);
+    }
     if says(context, key, &ready).await? {
+        context.remember(key, |memory| memory.said_unreadable = version);
         return Ok(None);
     }
     tracing::warn!(stockwatch = %key, error, "a StockWatch cannot be read");
@@ -134,12 +134,83 @@ pub(super) async fn unreadable(
     }
 }
 
+/// The condition of a StockWatch that cannot be read, without its time.
+fn cannot_read(generation: Option<i64>) -> Value {
+    json!({
+        "type": Condition::Ready.as_str(),
+        "status": Holds::False.as_str(),
+        "reason": Reason::InvalidSpec.as_str(),
+        "message": "this version of the operator cannot read it: its log says why; the workers go on as they are",
+        "observedGeneration": generation,
+    })
+}
+
 /// Whether the status of a StockWatch that cannot be read has a condition that says all this.
 async fn says(context: &Context, key: &Key, condition: &Value) -> Result<bool, WriteError> {
     let resource = ApiResource::erase::<StockWatch>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
-    let found = timeout(READ, api.get(&key.name)).await.map_err(|_| WriteError::Timeout)??;
+    let found = bounded(READ, api.get(&key.name)).await?;
     let conditions = found.data["status"]["conditions"].as_array().into_iter().flatten();
     let members = condition.as_object().into_iter().flatten();
     Ok(conditions.into_iter().any(|said| members.clone().all(|(name, value)| said[name] == *value)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use hyper::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::context::Settings;
+    use crate::credentials::SecretAccess;
+    use crate::fence::Fence;
+    use crate::metrics::Metrics;
+
+    /// An API server whose only object says already that it cannot be read, and how often it was asked.
+    fn context() -> (Context, Arc<AtomicU32>) {
+        let asked = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&asked);
+        let service = service_fn(move |_: Request<Body>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            let object = json!({
+                "metadata": {"name": "tech", "namespace": "default"},
+                "status": {"conditions": [cannot_read(Some(3))]},
+            });
+            async move { Ok::<_, Infallible>(Response::new(Body::from(object.to_string().into_bytes()))) }
+        });
+        let settings = Settings {
+            worker_image: String::new(),
+            pull_secrets: Vec::new(),
+            secret_access: SecretAccess { role: String::new(), service_account: Default::default() },
+            instance: String::new(),
+        };
+        let client = Client::new(service, "default");
+        let metrics = Arc::new(Metrics::new());
+        let (context, _) =
+            Context::new(settings, client, Fence::open(), Arc::default(), Arc::default(), metrics);
+        (context, asked)
+    }
+
+    #[tokio::test]
+    async fn the_status_of_an_unreadable_one_is_read_once_for_each_of_its_versions() {
+        let (context, asked) = context();
+        let key = Key::new("default", "tech");
+        for (version, reads) in [("7", 1), ("7", 1), ("8", 2), ("8", 2)] {
+            let metadata = ObjectMeta {
+                generation: Some(3),
+                resource_version: Some(version.to_owned()),
+                ..ObjectMeta::default()
+            };
+            assert_eq!(unreadable(&context, &key, &metadata, "?").await.unwrap(), None);
+            assert_eq!(asked.load(Ordering::Relaxed), reads, "version {version}");
+        }
+    }
 }

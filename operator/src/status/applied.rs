@@ -1,29 +1,30 @@
 //! ConfigApplied, and the generation that every ready worker computes with.
 
-use super::{Condition, Holds, Reason, Said, Seen, Verdict};
+use super::condition::{Condition, Holds, Reason, Statement};
+use super::seen::{Said, Seen};
 use crate::reconcile::Decision;
 use crate::workers::{Answer, Pod};
 
 /// Unknown fields named in a message at most.
 const NAMED: usize = 10;
 
-pub(super) fn verdict(seen: &Seen<'_>) -> (Said, Option<i64>) {
+pub(super) fn statement(seen: &Seen<'_>) -> (Said, Option<i64>) {
     let before = seen.previous().and_then(|status| status.applied_generation);
     let generation = seen.generation();
     if let Err(invalid) = seen.spec {
         let reason = super::ready::of_invalid(invalid);
         let message = "the workers go on with the last valid spec: Ready says what is wrong with this one";
-        return (seen.now(Verdict::no(reason, message)), before);
+        return (seen.now(Statement::no(reason, message)), before);
     }
     let replicas = seen.stockwatch.spec.worker.as_ref().and_then(|worker| worker.replicas);
     if seen.decision == Decision::Suspend || replicas == Some(0) {
-        let verdict = Verdict::yes(Reason::NoWorkers, "no worker is wanted, so none is behind");
-        return (seen.now(verdict), Some(generation));
+        let statement = Statement::yes(Reason::NoWorkers, "no worker is wanted, so none is behind");
+        return (seen.now(statement), Some(generation));
     }
     let pods = &seen.report.pods;
     if pods.is_empty() {
-        let verdict = Verdict::unknown(Reason::NoReadyWorkers, "no worker is ready to be asked");
-        return (seen.now(verdict), before);
+        let statement = Statement::unknown(Reason::NoReadyWorkers, "no worker is ready to be asked");
+        return (seen.now(statement), before);
     }
     let answers: Vec<(&str, &Answer)> =
         pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.answer.as_ref()?))).collect();
@@ -31,7 +32,7 @@ pub(super) fn verdict(seen: &Seen<'_>) -> (Said, Option<i64>) {
     if let Some((name, _)) = answers.iter().find(|(_, answer)| answer.refuses && behind(answer)) {
         let message =
             format!("worker {name} refuses generation {generation}: its log and its /config say why");
-        return (seen.now(Verdict::no(Reason::SpecRefused, message)), least(&answers).or(before));
+        return (seen.now(Statement::no(Reason::SpecRefused, message)), least(&answers).or(before));
     }
     if answers.iter().any(|(_, answer)| behind(answer)) {
         let all = if answers.len() == pods.len() { least(&answers) } else { None };
@@ -39,7 +40,7 @@ pub(super) fn verdict(seen: &Seen<'_>) -> (Said, Option<i64>) {
     }
     if let Some(pod) = pods.iter().find(|pod| pod.answer.is_none() && pod.unreachable) {
         let message = format!("worker {} cannot be asked over HTTP: is there a NetworkPolicy?", pod.name);
-        return (seen.now(Verdict::unknown(Reason::WorkersUnreachable, message)), before);
+        return (seen.now(Statement::unknown(Reason::WorkersUnreachable, message)), before);
     }
     if pods.iter().any(|pod: &Pod| pod.answer.is_none()) {
         // Asked for the first time by this process: what was said of this generation is most likely true still.
@@ -50,11 +51,11 @@ pub(super) fn verdict(seen: &Seen<'_>) -> (Said, Option<i64>) {
             if known { seen.as_before(Condition::ConfigApplied, applying()) } else { seen.now(applying()) };
         return (said, before);
     }
-    (seen.now(Verdict::yes(Reason::Applied, sentence(&answers))), Some(generation))
+    (seen.now(Statement::yes(Reason::Applied, sentence(&answers))), Some(generation))
 }
 
-fn applying() -> Verdict {
-    Verdict::unknown(Reason::Applying, "the workers are taking this generation in")
+fn applying() -> Statement {
+    Statement::unknown(Reason::Applying, "the workers are taking this generation in")
 }
 
 /// `None` as long as one of them has none.

@@ -2,7 +2,8 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Condition, Holds, Reason, Said, Seen, Verdict};
+use super::condition::{Condition, Holds, Reason, Statement};
+use super::seen::{Said, Seen};
 use crate::names;
 use crate::reconcile::Decision;
 use crate::rollout::{Progress, Rollout};
@@ -10,40 +11,42 @@ use crate::rollout::{Progress, Rollout};
 /// Pods that are not rolled out but added have no deadline of the Deployment's own: this is theirs, in seconds.
 const START_SECONDS: i64 = 180;
 
-pub(super) fn verdict(seen: &Seen<'_>, now: &Time) -> Said {
+pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
     let none_wanted = seen.stockwatch.spec.worker.as_ref().and_then(|worker| worker.replicas) == Some(0);
-    let verdict = match (seen.decision, seen.rollout) {
-        (Decision::Suspend, _) => Verdict::yes(Reason::Suspended, "suspended: no worker is wanted"),
-        (Decision::Stop, _) => Verdict::no(
+    let statement = match (seen.decision, seen.rollout) {
+        (Decision::Suspend, _) => Statement::yes(Reason::Suspended, "suspended: no worker is wanted"),
+        (Decision::Stop, _) => Statement::no(
             Reason::WorkersStopped,
             "no worker runs, since it would mix its records or its state with others: TopicsReady says why",
         ),
         (Decision::Leave, None) if seen.spec.is_err() => {
             return seen.as_before(Condition::WorkerAvailable, waiting());
         }
-        _ if none_wanted => Verdict::yes(Reason::NoWorkers, "spec.worker.replicas is 0: no worker is wanted"),
-        (Decision::WaitForConnection, _) => Verdict::unknown(
+        _ if none_wanted => {
+            Statement::yes(Reason::NoWorkers, "spec.worker.replicas is 0: no worker is wanted")
+        }
+        (Decision::WaitForConnection, _) => Statement::unknown(
             Reason::WaitingForConnection,
             "the workers keep their connection to Kafka until the new one is known to work",
         ),
-        (Decision::Run, None) if !seen.objects.is_empty() => Verdict::unknown(
+        (Decision::Run, None) if !seen.objects.is_empty() => Statement::unknown(
             Reason::WaitingForObjects,
             "the workers start once their objects are there: Ready says what is in the way",
         ),
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
         (_, Some(rollout)) => of(rollout, seen, now),
     };
-    seen.now(verdict)
+    seen.now(statement)
 }
 
-fn waiting() -> Verdict {
-    Verdict::unknown(Reason::WaitingForTopics, "the workers start once the topics are there")
+fn waiting() -> Statement {
+    Statement::unknown(Reason::WaitingForTopics, "the workers start once the topics are there")
 }
 
-fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Verdict {
+fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Statement {
     let Rollout { ready, wanted, .. } = rollout;
     if rollout.is_complete() {
-        return Verdict::yes(Reason::WorkersReady, format!("{ready} of {wanted} workers are ready"));
+        return Statement::yes(Reason::WorkersReady, format!("{ready} of {wanted} workers are ready"));
     }
     let metadata = &seen.stockwatch.metadata;
     let look = format!(
@@ -52,18 +55,18 @@ fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Verdict {
         names::selector_text(metadata.name.as_deref().unwrap_or_default()),
     );
     if rollout.lacks_ready() && were_ready(seen) {
-        return Verdict::no(
+        return Statement::no(
             Reason::WorkersNotReady,
             format!("{ready} of {wanted} workers are ready, the others are not any more: {look}"),
         );
     }
     if rollout.progress == Progress::Failed || (rollout.lacks_ready() && start_for_too_long(seen, now)) {
-        return Verdict::no(
+        return Statement::no(
             Reason::WorkersNotStarting,
             format!("{ready} of {wanted} workers are ready, and the others do not become so: {look}"),
         );
     }
-    Verdict::unknown(
+    Statement::unknown(
         Reason::WorkersStarting,
         format!("{ready} of {wanted} workers are ready, the others start or are replaced"),
     )

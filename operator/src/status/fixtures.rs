@@ -6,14 +6,16 @@ use serde_json::json;
 use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
 
 use super::*;
-use crate::rollout::Progress;
-use crate::topics::Problem;
-use crate::workers::{Answer, Pod};
+use crate::credentials;
+use crate::reconcile::{Decision, ObjectProblem};
+use crate::rollout::{Progress, Rollout};
+use crate::topics::{KafkaProblem, KafkaReason};
+use crate::workers::{Answer, Pod, Report};
 
 /// A StockWatch and what was seen of it; at first all is well.
 pub(super) struct Scene {
     pub(super) stockwatch: StockWatch,
-    pub(super) access: Option<credentials::Problem>,
+    pub(super) access: Option<credentials::SecretProblem>,
     pub(super) kafka: Option<Observed>,
     pub(super) decision: Decision,
     pub(super) objects: Vec<ObjectProblem>,
@@ -93,15 +95,15 @@ impl Scene {
     }
 }
 
-pub(super) fn known(state: TopicState, problem: Option<crate::topics::Reason>) -> Observed {
+pub(super) fn known(state: TopicState, problem: Option<KafkaReason>) -> Observed {
     let topic = TopicStatus { name: "raw".into(), partitions: Some(3), replication_factor: Some(1), state };
-    let problem = problem.map(|reason| Problem { reason, message: "the sentence".into() });
+    let problem = problem.map(|reason| KafkaProblem { reason, message: "the sentence".into() });
     Observed::Known { cluster_id: "c".into(), topics: vec![topic], problem }
 }
 
 pub(super) fn unreachable() -> Observed {
-    let reason = crate::topics::Reason::KafkaUnreachable;
-    Observed::Unreachable(Problem { reason, message: "no broker answers".into() })
+    let reason = KafkaReason::KafkaUnreachable;
+    Observed::Unreachable(KafkaProblem { reason, message: "no broker answers".into() })
 }
 
 pub(super) fn rollout(ready: i32) -> Rollout {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use stockwatch_crds::StockWatchStatus;
 use stockwatch_crds::v1alpha1::TopicState;
 
-use super::{Condition, Holds, Reason, said, says};
+use super::condition::{Condition, Holds, Reason, said};
+use super::says;
 
 /// Workers answer an edit much faster than this.
 const EDIT: Duration = Duration::from_millis(400);

@@ -2,47 +2,53 @@
 
 use stockwatch_crds::Invalid;
 
+use super::condition::{Condition, Holds, Reason, Statement};
+use super::seen::Seen;
 use super::words::unless_said;
-use super::{Condition, Holds, Reason, Seen, Verdict};
 use crate::reconcile::{Decision, ObjectProblem, Trouble};
 
 /// A message has room for some problems; the worker's log and `kubectl apply --dry-run` show the rest.
 const PROBLEMS: usize = 5;
 
-pub(super) fn verdict(seen: &Seen<'_>, topics: &Verdict, available: &Verdict, applied: &Verdict) -> Verdict {
+pub(super) fn statement(
+    seen: &Seen<'_>,
+    topics: &Statement,
+    available: &Statement,
+    applied: &Statement,
+) -> Statement {
     if let Err(invalid) = seen.spec {
-        return Verdict::no(of_invalid(invalid), sentence(invalid));
+        return Statement::no(of_invalid(invalid), sentence(invalid));
     }
     if let Some(problem) = seen.objects.iter().min_by_key(|problem| weight(&problem.trouble)) {
-        let verdict = of_object(problem, seen.objects);
-        let before = seen.said(Condition::Ready).filter(|before| before.reason == verdict.reason);
-        return Verdict {
-            message: unless_said(before.map(|before| before.message.as_str()), verdict.message),
-            ..verdict
+        let statement = of_object(problem, seen.objects);
+        let before = seen.said(Condition::Ready).filter(|before| before.reason == statement.reason);
+        return Statement {
+            message: unless_said(before.map(|before| before.message.as_str()), statement.message),
+            ..statement
         };
     }
     let all = [topics, available, applied];
-    if let Some(no) = all.iter().find(|verdict| verdict.holds == Holds::False) {
+    if let Some(no) = all.iter().find(|statement| statement.holds == Holds::False) {
         return (*no).clone();
     }
     // A worker that cannot be asked may work all the same.
-    let under_way = all.iter().find(|verdict| {
-        verdict.holds == Holds::Unknown && verdict.reason != Reason::WorkersUnreachable.as_str()
+    let under_way = all.iter().find(|statement| {
+        statement.holds == Holds::Unknown && statement.reason != Reason::WorkersUnreachable.as_str()
     });
     match under_way {
-        Some(verdict) => (*verdict).clone(),
+        Some(statement) => (*statement).clone(),
         None if seen.decision == Decision::Suspend => {
-            Verdict::yes(Reason::Suspended, "suspended: no worker runs, the topics stay")
+            Statement::yes(Reason::Suspended, "suspended: no worker runs, the topics stay")
         }
         None if available.reason == Reason::NoWorkers.as_str() => available.clone(),
-        None => Verdict::yes(Reason::Working, "everything works as the spec says"),
+        None => Statement::yes(Reason::Working, "everything works as the spec says"),
     }
 }
 
 pub(super) fn of_invalid(invalid: &Invalid) -> Reason {
     match invalid.reason() {
-        stockwatch_crds::Reason::InvalidSpec => Reason::InvalidSpec,
-        stockwatch_crds::Reason::DuplicateEntity => Reason::DuplicateEntity,
+        stockwatch_crds::InvalidReason::InvalidSpec => Reason::InvalidSpec,
+        stockwatch_crds::InvalidReason::DuplicateEntity => Reason::DuplicateEntity,
     }
 }
 
@@ -70,24 +76,24 @@ fn also_refused(objects: &[ObjectProblem]) -> String {
     if others.is_empty() { String::new() } else { format!(" (and {})", others.join(", ")) }
 }
 
-fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem, all: &[ObjectProblem]) -> Verdict {
+fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem, all: &[ObjectProblem]) -> Statement {
     match trouble {
-        Trouble::Foreign => Verdict::no(
+        Trouble::Foreign => Statement::no(
             Reason::NameConflict,
             format!(
                 "{kind} {name} belongs to someone else and is left alone: \
                  delete or rename it, or create this StockWatch under another name"
             ),
         ),
-        Trouble::Refused(refusal) => Verdict::no(
+        Trouble::Refused(refusal) => Statement::no(
             Reason::ObjectRefused,
             format!("the API server refuses {kind} {name}{}: {}", also_refused(all), refusal.words),
         ),
-        Trouble::Older => Verdict::unknown(
+        Trouble::Older => Statement::unknown(
             Reason::WaitingForDeletion,
             format!("{kind} {name} of an older StockWatch of this name is still being deleted"),
         ),
-        Trouble::Unanswered => Verdict::unknown(
+        Trouble::Unanswered => Statement::unknown(
             Reason::ApiServerUnavailable,
             format!(
                 "{kind} {name}: the API server, or a webhook that it asks, does not answer; it is tried again"

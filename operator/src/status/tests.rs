@@ -4,11 +4,12 @@ use stockwatch_crds::v1alpha1::TopicState;
 
 use super::fixtures::*;
 use super::*;
-use crate::reconcile::Trouble;
+use crate::credentials;
+use crate::reconcile::{Decision, ObjectProblem, Trouble};
 use crate::resources::Kind;
-use crate::rollout::Progress;
+use crate::rollout::{Progress, Rollout};
 use crate::topics;
-use crate::workers::Pod;
+use crate::workers::{Pod, Report};
 
 fn ready(scene: &Scene) -> String {
     condition(&scene.status(), Condition::Ready)
@@ -176,11 +177,11 @@ fn what_kafka_says_is_what_the_conditions_say() {
     let mut scene = Scene::new();
     scene.kafka = Some(unreachable());
     assert_eq!(ready(&scene), "False KafkaUnreachable");
-    scene.kafka = Some(known(TopicState::Created, Some(topics::Reason::PartitionsImmutable)));
+    scene.kafka = Some(known(TopicState::Created, Some(topics::KafkaReason::PartitionsImmutable)));
     assert_eq!(ready(&scene), "False PartitionsImmutable");
     scene.kafka = Some(known(TopicState::Creating, None));
     assert_eq!(ready(&scene), "Unknown CreatingTopics");
-    scene.kafka = Some(known(TopicState::Created, Some(topics::Reason::TopicConflict)));
+    scene.kafka = Some(known(TopicState::Created, Some(topics::KafkaReason::TopicConflict)));
     scene.decision = Decision::Stop;
     let status = scene.status();
     assert_eq!(condition(&status, Condition::Ready), "False TopicConflict");
@@ -200,7 +201,7 @@ fn an_unreachable_kafka_does_not_make_forget_whose_the_topics_are() {
 fn secrets_that_cannot_be_used_are_why_it_is_not_ready() {
     let mut scene = Scene::new();
     let reason = Reason::SecretNotLabelled;
-    scene.access = Some(credentials::Problem { reason, message: "label it".into() });
+    scene.access = Some(credentials::SecretProblem { reason, message: "label it".into() });
     scene.kafka = None;
     assert_eq!(ready(&scene), "False SecretNotLabelled");
 }

@@ -2,28 +2,29 @@
 
 use stockwatch_crds::v1alpha1::TopicState;
 
-use super::{Condition, Reason, Said, Seen, Verdict};
+use super::condition::{Condition, Reason, Statement};
+use super::seen::{Said, Seen};
 use crate::topics::Observed;
 
-pub(super) fn verdict(seen: &Seen<'_>) -> Said {
-    let asking = Verdict::unknown(Reason::AskingKafka, "Kafka has not answered yet");
+pub(super) fn statement(seen: &Seen<'_>) -> Said {
+    let asking = Statement::unknown(Reason::AskingKafka, "Kafka has not answered yet");
     if seen.spec.is_err() {
         return seen.as_before(Condition::TopicsReady, asking);
     }
     if let Some(problem) = seen.access {
-        return seen.now(Verdict::no(problem.reason, problem.message.clone()));
+        return seen.now(Statement::no(problem.reason, problem.message.clone()));
     }
     match seen.kafka {
         None | Some(Observed::Pending) => seen.as_before(Condition::TopicsReady, asking),
         Some(Observed::Unreachable(problem)) | Some(Observed::Known { problem: Some(problem), .. }) => {
-            seen.now(Verdict::no(Reason::Kafka(problem.reason), problem.message.clone()))
+            seen.now(Statement::no(Reason::Kafka(problem.reason), problem.message.clone()))
         }
         Some(Observed::Known { topics, problem: None, .. }) => {
             let creating = topics.iter().any(|topic| topic.state == TopicState::Creating);
             seen.now(if creating {
-                Verdict::unknown(Reason::CreatingTopics, "the missing topics are being created")
+                Statement::unknown(Reason::CreatingTopics, "the missing topics are being created")
             } else {
-                Verdict::yes(Reason::TopicsAsWanted, "the topics are there, as wanted")
+                Statement::yes(Reason::TopicsAsWanted, "the topics are there, as wanted")
             })
         }
     }

@@ -1,4 +1,4 @@
-//! The one task that works with one connection: gathers what is asked, and answers it in rounds.
+//! The actor of one connection: gathers requests, and answers them in rounds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Shared;
-use super::board::{Next, Work};
-use super::breaker::{Record, pause};
+use super::breaker::{Responsiveness, pause};
 use super::client::Client;
 use super::connection::Connection;
 use super::deletion::delete;
-use super::observed::Reason;
+use super::observed::KafkaReason;
 use super::probe::probe;
+use super::registry::{NextWork, Work};
 use super::round::{carry_out, names};
+use super::shared::Shared;
 use super::trouble::Failure;
 
-/// What is asked within this time of each other shares a round, or within half the time that the last round took: who has
-/// much to do makes few rounds of it.
+/// Requests that come within this time share a round; after a long round, those within half of its duration, so that
+/// much work takes few rounds.
 const GATHER: Duration = Duration::from_millis(20);
-/// But never for longer.
+/// The longest time for which requests are gathered.
 const MOST_GATHER: Duration = Duration::from_secs(1);
-/// A client that is not needed for longer is closed.
+/// A client without work for this long is closed.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Works until nobody asks for anything over this connection.
@@ -44,16 +44,16 @@ struct Actor {
     notify: Arc<Notify>,
     open: Option<Open>,
     has_answered: bool,
-    /// In a row.
+    /// Rounds that failed in a row.
     failures: u32,
-    /// What the log has of them.
-    said: Option<Reason>,
+    /// The reason that was logged last.
+    said: Option<KafkaReason>,
 }
 
-/// An open client, in its place among those of all connections.
+/// An open client with its permit.
 struct Open {
     client: Client,
-    slot: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Actor {
@@ -62,7 +62,7 @@ impl Actor {
         let mut idle_at = Instant::now();
         let mut gather = GATHER;
         loop {
-            let Next::At(at) = self.shared.board().next(&self.connection) else { return };
+            let NextWork::At(at) = self.shared.registry().next(&self.connection) else { return };
             tokio::select! {
                 () = sleep_until(at.max(rest_until)) => {}
                 () = self.notify.notified() => continue,
@@ -82,24 +82,24 @@ impl Actor {
                     rest_until = Instant::now() + self.failed(&failure);
                 }
             }
-            if !self.shared.slots.have_room() {
+            if !self.shared.permits.have_room() {
                 self.close().await;
             }
             idle_at = Instant::now() + IDLE;
         }
     }
 
-    /// Connects if need be, and works on what is due. What was not answered is due again after a failure.
+    /// Connects if necessary, and does the work that is due. After a failure that work is due again.
     async fn round(&mut self) -> Result<(), Failure> {
         if self.open.is_none() {
             self.open = Some(self.connect().await?);
         }
-        let work = self.shared.board().take(&self.connection);
+        let work = self.shared.registry().take(&self.connection);
         let began = Instant::now();
         let result = self.answer(&work).await;
         self.shared.metrics.worked(began.elapsed());
         if result.is_err() {
-            self.shared.board().give_back(&self.connection, &work);
+            self.shared.registry().give_back(&self.connection, &work);
         }
         result
     }
@@ -109,35 +109,35 @@ impl Actor {
         let look = move |client: &mut Client| client.look(&names(wanted.iter().map(|wanted| &**wanted)));
         let (cluster_id, found) = self.blocking(look).await?;
 
-        let plans = self.shared.board().plan(&self.connection, &cluster_id, &found, &work.wanted);
-        let (doomed, metrics) = (work.doomed.clone(), self.shared.metrics.clone());
+        let plans = self.shared.registry().plan(&self.connection, &cluster_id, &found, &work.wanted);
+        let (deletions, metrics) = (work.deletions.clone(), self.shared.metrics.clone());
         let act = move |client: &mut Client| {
             let outcomes = carry_out(client, &metrics, &cluster_id, found, plans)?;
-            Ok((outcomes, delete(client, &metrics, &cluster_id, doomed)?))
+            Ok((outcomes, delete(client, &metrics, &cluster_id, deletions)?))
         };
         let (outcomes, ends) = self.blocking(act).await?;
 
-        let changed = self.shared.board().publish(&self.connection, outcomes, ends);
+        let changed = self.shared.registry().publish(&self.connection, outcomes, ends);
         self.shared.wake(changed);
         Ok(())
     }
 
     async fn connect(&self) -> Result<Open, Failure> {
-        let record = match (self.failures, self.has_answered) {
-            (0, false) => Record::Unknown,
-            (0, true) => Record::Answers,
-            _ => Record::Silent,
+        let responsiveness = match (self.failures, self.has_answered) {
+            (0, false) => Responsiveness::Unknown,
+            (0, true) => Responsiveness::Answers,
+            _ => Responsiveness::Silent,
         };
-        if record != Record::Answers {
+        if responsiveness != Responsiveness::Answers {
             probe(self.connection.bootstrap_servers()).await?;
         }
-        let slot = self.shared.slots.take(record).await;
+        let permit = self.shared.permits.acquire(responsiveness).await;
         let (connection, metrics) = (self.connection.clone(), self.shared.metrics.clone());
-        let open = move || Ok(Open { client: Client::open(&connection, &metrics)?, slot });
+        let open = move || Ok(Open { client: Client::open(&connection, &metrics)?, permit });
         spawn_blocking(open).await.map_err(|_| crashed())?
     }
 
-    /// Lends the client to a call that blocks.
+    /// Makes a blocking call with the client, on a thread for those.
     async fn blocking<T: Send + 'static>(
         &mut self,
         call: impl FnOnce(&mut Client) -> Result<T, Failure> + Send + 'static,
@@ -153,12 +153,12 @@ impl Actor {
     }
 
     async fn close(&mut self) {
-        if let Some(Open { client, slot }) = self.open.take() {
+        if let Some(Open { client, permit }) = self.open.take() {
             let closed = spawn_blocking(move || {
                 drop(client);
-                drop(slot);
+                drop(permit);
             });
-            // It can only have crashed, and is gone then, too.
+            // It fails only by a panic, and the client is gone then, too.
             let _ = closed.await;
         }
     }
@@ -171,7 +171,7 @@ impl Actor {
         self.note_down(0);
     }
 
-    /// Tells everyone, and gives how long the cluster is left alone.
+    /// Gives the failure to all StockWatches of the connection; returns how long the cluster is not asked.
     fn failed(&mut self, failure: &Failure) -> Duration {
         let brokers = self.connection.bootstrap_servers();
         let (reason, detail) = (failure.problem.reason, &failure.detail);
@@ -181,7 +181,7 @@ impl Actor {
             tracing::warn!(brokers, reason = reason.as_str(), detail, "Kafka cannot be asked");
         }
         self.note_down(self.failures.saturating_add(1));
-        let changed = self.shared.board().fail(&self.connection, &failure.problem, self.failures);
+        let changed = self.shared.registry().fail(&self.connection, &failure.problem, self.failures);
         self.shared.wake(changed);
         pause(self.failures)
     }
@@ -197,5 +197,5 @@ impl Actor {
 }
 
 fn crashed() -> Failure {
-    Failure::new(Reason::KafkaUnreachable, "the thread that worked with the cluster crashed")
+    Failure::new(KafkaReason::KafkaUnreachable, "the thread that worked with the cluster crashed")
 }

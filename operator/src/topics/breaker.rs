@@ -1,24 +1,22 @@
-//! How long a cluster that does not answer is left alone, and how many clusters are worked with at a time.
+//! How long a cluster that does not answer is not asked, and how many clients are open at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use stockwatch_crds::Backoff;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// After a first failure.
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// However many there were.
-const MOST_PAUSE: Duration = Duration::from_secs(60);
+/// Between two attempts to reach a cluster, or to do what failed there.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
-/// The pause after so many failures in a row (at least one): it doubles, with up to a quarter by chance.
+/// Returns the pause after so many failures in a row (at least one).
 pub(super) fn pause(failures: u32) -> Duration {
-    let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(MOST_PAUSE).mul_f64(1.0 - 0.25 * fastrand::f64())
+    PAUSES.after(failures, fastrand::f64())
 }
 
 /// How a cluster answered so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Record {
+pub(super) enum Responsiveness {
     /// It was never asked.
     Unknown,
     /// The last time, it did.
@@ -29,45 +27,31 @@ pub(super) enum Record {
 
 /// Bounds the clients that are open at a time, and so their threads. Clusters that answer never wait for others.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct ClientPermits {
     unknown: Arc<Semaphore>,
     answering: Arc<Semaphore>,
     silent: Arc<Semaphore>,
 }
 
-impl Slots {
+impl ClientPermits {
     pub(super) fn new() -> Self {
-        let slots = |count| Arc::new(Semaphore::new(count));
-        // Whoever accepts no connection never gets here, so these few wait for brokers that accept and then hang.
-        Self { unknown: slots(64), answering: slots(64), silent: slots(16) }
+        let permits = |count| Arc::new(Semaphore::new(count));
+        // The silent ones are few: brokers that accept connections and then hang. Others fail the probe before.
+        Self { unknown: permits(64), answering: permits(64), silent: permits(16) }
     }
 
-    /// Waits for a slot. `None` never comes: the slots are never closed.
-    pub(super) async fn take(&self, record: Record) -> Option<OwnedSemaphorePermit> {
-        let slots = match record {
-            Record::Unknown => &self.unknown,
-            Record::Answers => &self.answering,
-            Record::Silent => &self.silent,
+    /// Waits for a permit. Always `Some`: the semaphores are never closed.
+    pub(super) async fn acquire(&self, responsiveness: Responsiveness) -> Option<OwnedSemaphorePermit> {
+        let permits = match responsiveness {
+            Responsiveness::Unknown => &self.unknown,
+            Responsiveness::Answers => &self.answering,
+            Responsiveness::Silent => &self.silent,
         };
-        Arc::clone(slots).acquire_owned().await.ok()
+        Arc::clone(permits).acquire_owned().await.ok()
     }
 
-    /// No one would have to wait because a client stays open for later.
+    /// Whether an idle client may stay open: nobody waits for its permit.
     pub(super) fn have_room(&self) -> bool {
         self.unknown.available_permits() > 0 && self.answering.available_permits() > 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_a_minute() {
-        for (failures, most) in [(1, 1), (2, 2), (3, 4), (7, 60), (1000, 60)] {
-            let most = Duration::from_secs(most);
-            let pause = pause(failures);
-            assert!(pause <= most && pause >= most.mul_f64(0.75), "{failures}: {pause:?}");
-        }
     }
 }

@@ -1,31 +1,32 @@
 //! Which StockWatch a topic or a consumer group belongs to, where several want it. Pure.
 //!
-//! The owner in status stays the owner, else the older one has it, else the smaller uid. Names are those of a
-//! cluster, by its id: brokers under another address, or another user, make no other topic of it.
+//! The owner in a status stays the owner. Otherwise the older StockWatch gets the name, and of two created in the same
+//! second the one with the smaller uid. Names belong to a cluster, by its id: another address of its brokers, or
+//! another user, reaches the same topics.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stockwatch_crds::v1alpha1::TopicState;
 
-use super::observed::{Problem, Reason};
+use super::observed::{KafkaProblem, KafkaReason};
 use super::wanted::{ObjectKey, Wanted, WantedTopic};
 
-/// What several may want.
+/// A name that several StockWatches may want.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Name {
+enum ClaimedName {
     Topic(String),
     Group(String),
 }
 
-/// What the status says of a name; the first comes before the others.
+/// What the status says of a name. An earlier variant wins over a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Standing {
+enum Precedence {
     Owner,
     User,
     Newcomer,
 }
 
-impl Standing {
+impl Precedence {
     fn of(topic: &WantedTopic) -> Self {
         match topic.state {
             Some(TopicState::Creating | TopicState::Created) => Self::Owner,
@@ -35,47 +36,49 @@ impl Standing {
     }
 }
 
-/// One StockWatch's claims.
+/// The names that one StockWatch wants of a cluster.
 #[derive(Debug)]
-struct Held {
+struct Claim {
     cluster_id: String,
-    names: BTreeMap<Name, Standing>,
+    names: BTreeMap<ClaimedName, Precedence>,
 }
 
 /// Everyone's claims.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    held: HashMap<ObjectKey, Held>,
-    claimants: HashMap<(String, Name), BTreeSet<(Standing, ObjectKey)>>,
+    claims: HashMap<ObjectKey, Claim>,
+    claimants: HashMap<(String, ClaimedName), BTreeSet<(Precedence, ObjectKey)>>,
 }
 
 impl Claims {
-    /// Notes what a StockWatch wants of a cluster, in place of what it wanted before. Gives the others whose
-    /// conflicts that may change.
-    pub(super) fn take(&mut self, cluster_id: &str, wanted: &Wanted) -> BTreeSet<ObjectKey> {
+    /// Replaces the claim of a StockWatch. Returns the others whose conflicts may change by that.
+    pub(super) fn replace(&mut self, cluster_id: &str, wanted: &Wanted) -> BTreeSet<ObjectKey> {
         let names = names(wanted);
-        if self.held.get(&wanted.who).is_some_and(|held| held.cluster_id == cluster_id && held.names == names)
+        if self
+            .claims
+            .get(&wanted.who)
+            .is_some_and(|claim| claim.cluster_id == cluster_id && claim.names == names)
         {
             return BTreeSet::new();
         }
         let mut affected = self.release(&wanted.who);
-        for (name, standing) in &names {
+        for (name, precedence) in &names {
             let claimants = self.claimants.entry((cluster_id.to_owned(), name.clone())).or_default();
             affected.extend(claimants.iter().map(|(_, who)| who.clone()));
-            claimants.insert((*standing, wanted.who.clone()));
+            claimants.insert((*precedence, wanted.who.clone()));
         }
-        self.held.insert(wanted.who.clone(), Held { cluster_id: cluster_id.to_owned(), names });
+        self.claims.insert(wanted.who.clone(), Claim { cluster_id: cluster_id.to_owned(), names });
         affected
     }
 
-    /// Forgets all that a StockWatch wanted. Gives the others whose conflicts that may change.
+    /// Forgets the claim of a StockWatch. Returns the others whose conflicts may change by that.
     pub(super) fn release(&mut self, who: &ObjectKey) -> BTreeSet<ObjectKey> {
-        let Some(Held { cluster_id, names }) = self.held.remove(who) else { return BTreeSet::new() };
+        let Some(Claim { cluster_id, names }) = self.claims.remove(who) else { return BTreeSet::new() };
         let mut affected = BTreeSet::new();
-        for (name, standing) in names {
+        for (name, precedence) in names {
             let key = (cluster_id.clone(), name);
             let Some(claimants) = self.claimants.get_mut(&key) else { continue };
-            claimants.remove(&(standing, who.clone()));
+            claimants.remove(&(precedence, who.clone()));
             affected.extend(claimants.iter().map(|(_, who)| who.clone()));
             if claimants.is_empty() {
                 self.claimants.remove(&key);
@@ -84,38 +87,40 @@ impl Claims {
         affected
     }
 
-    /// What belongs to another StockWatch of all that this one wants.
-    pub(super) fn conflicts(&self, who: &ObjectKey) -> Vec<Problem> {
-        let Some(held) = self.held.get(who) else { return Vec::new() };
-        let owner = |name: &Name| {
-            let claimants = self.claimants.get(&(held.cluster_id.clone(), name.clone()))?;
+    /// Returns a problem for each name that this StockWatch wants and another one owns.
+    pub(super) fn conflicts(&self, who: &ObjectKey) -> Vec<KafkaProblem> {
+        let Some(claim) = self.claims.get(who) else { return Vec::new() };
+        let owner = |name: &ClaimedName| {
+            let claimants = self.claimants.get(&(claim.cluster_id.clone(), name.clone()))?;
             Some(&claimants.first()?.1)
         };
-        let lost = held.names.keys().filter_map(|name| Some((name, owner(name).filter(|o| *o != who)?)));
+        let lost = claim.names.keys().filter_map(|name| Some((name, owner(name).filter(|o| *o != who)?)));
         lost.map(|(name, owner)| refusal(name, owner)).collect()
     }
 }
 
-fn names(wanted: &Wanted) -> BTreeMap<Name, Standing> {
+fn names(wanted: &Wanted) -> BTreeMap<ClaimedName, Precedence> {
     let topics = wanted.topics.iter().filter(|topic| topic.writes);
-    let topics = topics.map(|topic| (Name::Topic(topic.name.clone()), Standing::of(topic)));
-    // Whoever has topics has its group as well.
-    let group = wanted.topics.iter().filter(|topic| topic.writes).map(Standing::of).min();
-    topics.chain([(Name::Group(wanted.group.clone()), group.unwrap_or(Standing::Newcomer))]).collect()
+    let topics = topics.map(|topic| (ClaimedName::Topic(topic.name.clone()), Precedence::of(topic)));
+    // The owner of a topic owns its group as well.
+    let group = wanted.topics.iter().filter(|topic| topic.writes).map(Precedence::of).min();
+    topics
+        .chain([(ClaimedName::Group(wanted.group.clone()), group.unwrap_or(Precedence::Newcomer))])
+        .collect()
 }
 
-fn refusal(name: &Name, owner: &ObjectKey) -> Problem {
+fn refusal(name: &ClaimedName, owner: &ObjectKey) -> KafkaProblem {
     let ObjectKey { namespace, name: other, .. } = owner;
     match name {
-        Name::Topic(topic) => Problem::new(
-            Reason::TopicConflict,
+        ClaimedName::Topic(topic) => KafkaProblem::new(
+            KafkaReason::TopicConflict,
             format!(
                 "topic {topic} is written by StockWatch {namespace}/{other}: \
                  create this StockWatch anew with another name for it under spec.kafka.topics, or delete the other"
             ),
         ),
-        Name::Group(group) => Problem::new(
-            Reason::GroupConflict,
+        ClaimedName::Group(group) => KafkaProblem::new(
+            KafkaReason::GroupConflict,
             format!(
                 "consumer group {group} belongs to StockWatch {namespace}/{other}: \
                  create this StockWatch anew with another spec.kafka.groupId, or delete the other"
@@ -131,7 +136,7 @@ mod tests {
     use super::*;
     use crate::topics::fixtures::{stockwatch, wanted};
 
-    fn reasons(claims: &Claims, wanted: &Wanted) -> Vec<Reason> {
+    fn reasons(claims: &Claims, wanted: &Wanted) -> Vec<KafkaReason> {
         claims.conflicts(&wanted.who).into_iter().map(|problem| problem.reason).collect()
     }
 
@@ -139,14 +144,14 @@ mod tests {
     fn the_older_of_two_newcomers_has_the_topic_whoever_came_first() {
         let (young, old) = (wanted(stockwatch("young", 2)), wanted(stockwatch("old", 1)));
         let mut claims = Claims::default();
-        assert!(claims.take("c", &young).is_empty());
+        assert!(claims.replace("c", &young).is_empty());
         assert!(reasons(&claims, &young).is_empty());
-        let affected = claims.take("c", &old);
+        let affected = claims.replace("c", &old);
         assert_eq!(affected, BTreeSet::from([young.who.clone()]), "the one that came first hears of it");
         assert!(reasons(&claims, &old).is_empty());
         let lost = claims.conflicts(&young.who);
         assert!(lost[0].message.contains("default/old"), "{lost:?}");
-        assert_eq!(lost[0].reason, Reason::TopicConflict);
+        assert_eq!(lost[0].reason, KafkaReason::TopicConflict);
     }
 
     #[test]
@@ -154,8 +159,8 @@ mod tests {
         let (mut young, old) = (wanted(stockwatch("young", 2)), wanted(stockwatch("old", 1)));
         young.topics[3].state = Some(TopicState::Created);
         let mut claims = Claims::default();
-        claims.take("c", &old);
-        claims.take("c", &young);
+        claims.replace("c", &old);
+        claims.replace("c", &young);
         assert!(!claims.conflicts(&young.who).iter().any(|p| p.message.contains(&young.topics[3].name)));
         assert!(claims.conflicts(&old.who).iter().any(|p| p.message.contains(&old.topics[3].name)));
     }
@@ -164,8 +169,8 @@ mod tests {
     fn the_loser_hears_when_the_owner_goes() {
         let (old, young) = (wanted(stockwatch("old", 1)), wanted(stockwatch("young", 2)));
         let mut claims = Claims::default();
-        claims.take("c", &old);
-        claims.take("c", &young);
+        claims.replace("c", &old);
+        claims.replace("c", &young);
         assert_eq!(claims.release(&old.who), BTreeSet::from([young.who.clone()]));
         assert!(reasons(&claims, &young).is_empty());
     }
@@ -177,9 +182,9 @@ mod tests {
             topic.name.insert_str(0, "other.");
         }
         let mut claims = Claims::default();
-        claims.take("c", &old);
-        claims.take("c", &young);
-        assert_eq!(reasons(&claims, &young), [Reason::GroupConflict]);
+        claims.replace("c", &old);
+        claims.replace("c", &young);
+        assert_eq!(reasons(&claims, &young), [KafkaReason::GroupConflict]);
     }
 
     #[test]
@@ -191,8 +196,8 @@ mod tests {
             wanted.topics[0].writes = false;
         }
         let mut claims = Claims::default();
-        claims.take("c", &a);
-        claims.take("c", &b);
+        claims.replace("c", &a);
+        claims.replace("c", &b);
         assert!(reasons(&claims, &a).is_empty() && reasons(&claims, &b).is_empty());
     }
 
@@ -200,10 +205,10 @@ mod tests {
     fn the_same_names_in_two_clusters_are_two_things() {
         let (a, b) = (wanted(stockwatch("a", 1)), wanted(stockwatch("b", 2)));
         let mut claims = Claims::default();
-        claims.take("one", &a);
-        claims.take("another", &b);
+        claims.replace("one", &a);
+        claims.replace("another", &b);
         assert!(reasons(&claims, &b).is_empty());
-        claims.take("one", &b);
+        claims.replace("one", &b);
         assert!(!reasons(&claims, &b).is_empty(), "it moved");
     }
 }

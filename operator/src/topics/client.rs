@@ -1,4 +1,4 @@
-//! The calls to one cluster, each blocking and bounded. Nothing here decides anything.
+//! Blocking calls to one cluster, each bounded in time, without any decision.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -14,33 +14,33 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::connection::Connection;
 use super::metrics::{Call, Metrics};
-use super::observed::Reason;
-use super::plan::{Found, Topics};
+use super::observed::KafkaReason;
+use super::plan::{FoundTopic, FoundTopics};
 use super::settings::Setting;
-use super::trouble::{Ear, Failure};
+use super::trouble::{ErrorListener, Failure};
 
 /// Topics named in one call.
 pub(super) const BATCH: usize = 100;
-/// For a first answer of any broker.
+/// For the first answer of any broker.
 const CONNECT_LIMIT: Duration = Duration::from_secs(8);
-/// How often librdkafka is asked whether there is one.
+/// Between two questions whether there is one.
 const CONNECT_STEP: Duration = Duration::from_millis(50);
 /// For one call.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
-/// Names, each with how the call ended for it.
+/// How a call ended for each name.
 pub(super) type Answers = HashMap<String, Result<(), RDKafkaErrorCode>>;
 
 /// A connected client. Dropping it blocks for a moment.
 pub(super) struct Client {
-    // A consumer, which says why it cannot connect and whose look at topics never creates one.
-    consumer: BaseConsumer<Ear>,
-    // Connects by itself, so only once there is something to do.
-    admin: Option<AdminClient<Ear>>,
-    // Topics that exist but are not shown, and until when that is no trouble.
+    // A consumer reports why it cannot connect, and its metadata requests create no topic.
+    consumer: BaseConsumer<ErrorListener>,
+    // Has connections of its own, so it is made when it is first needed.
+    admin: Option<AdminClient<ErrorListener>>,
+    // Topics that exist but that metadata does not show, and until when that is to be expected.
     unseen: HashMap<String, Instant>,
     connection: Connection,
-    ear: Ear,
+    errors: ErrorListener,
     metrics: Metrics,
 }
 
@@ -53,32 +53,32 @@ impl Client {
     }
 
     fn connect(connection: &Connection, metrics: &Metrics) -> Result<Self, Failure> {
-        let ear = Ear::default();
-        let consumer: BaseConsumer<Ear> =
-            connection.client().create_with_context(ear.clone()).map_err(|e| unusable(&e.to_string()))?;
+        let errors = ErrorListener::default();
+        let consumer: BaseConsumer<ErrorListener> =
+            connection.client().create_with_context(errors.clone()).map_err(|e| unusable(&e.to_string()))?;
         let client = Self {
             consumer,
             admin: None,
             unseen: HashMap::new(),
             connection: connection.clone(),
-            ear,
+            errors,
             metrics: metrics.clone(),
         };
         let end = Instant::now() + CONNECT_LIMIT;
         while client.cluster_id(CONNECT_STEP).is_none() {
             client.listen();
-            if let Some(failure) = client.ear.verdict() {
+            if let Some(failure) = client.errors.fatal() {
                 return Err(failure);
             }
             if Instant::now() > end {
-                return Err(Failure::new(Reason::KafkaUnreachable, "no answer in time"));
+                return Err(Failure::new(KafkaReason::KafkaUnreachable, "no answer in time"));
             }
         }
-        client.ear.clear();
+        client.errors.clear();
         Ok(client)
     }
 
-    /// Takes what librdkafka said meanwhile.
+    /// Lets librdkafka report its errors to the listener.
     fn listen(&self) {
         while self.consumer.poll(Duration::from_millis(1)).is_some() {}
     }
@@ -89,34 +89,35 @@ impl Client {
 
     fn failure(&self, error: &rdkafka::error::KafkaError) -> Failure {
         self.listen();
-        self.ear.explain(error)
+        self.errors.explain(error)
     }
 
-    /// The cluster's id, and those of the topics that are there.
-    pub(super) fn look(&self, names: &HashSet<&str>) -> Result<(String, Topics), Failure> {
+    /// Returns the cluster's id, and those of the named topics that exist.
+    pub(super) fn look(&self, names: &HashSet<&str>) -> Result<(String, FoundTopics), Failure> {
         let result = self.consumer.fetch_metadata(None, CALL_LIMIT);
         self.metrics.called(Call::Look, &result);
         let metadata = result.map_err(|error| self.failure(&error))?;
         self.listen();
-        self.ear.clear();
+        self.errors.clear();
         let topics = metadata.topics().iter().filter(|topic| names.contains(topic.name()));
         let topics = topics.filter_map(|topic| Some((topic.name().to_owned(), found(topic)?))).collect();
         let cluster_id = self.cluster_id(CONNECT_STEP);
-        let cluster_id = cluster_id.ok_or_else(|| Failure::new(Reason::KafkaUnreachable, "no cluster id"))?;
+        let cluster_id =
+            cluster_id.ok_or_else(|| Failure::new(KafkaReason::KafkaUnreachable, "no cluster id"))?;
         Ok((cluster_id, topics))
     }
 
-    /// Notes that a topic exists and is to be shown within `patience`.
+    /// Notes that a topic exists and that metadata must show it within `patience`.
     pub(super) fn expect(&mut self, name: &str, patience: Duration) {
         self.unseen.insert(name.to_owned(), Instant::now() + patience);
     }
 
-    /// Notes that these topics are shown.
-    pub(super) fn have_seen(&mut self, found: &Topics) {
+    /// Notes that metadata shows these topics.
+    pub(super) fn have_seen(&mut self, found: &FoundTopics) {
         self.unseen.retain(|name, _| !found.contains_key(name));
     }
 
-    /// Whether a topic that exists and is not shown may still be; `None`: nothing is known of it.
+    /// Returns whether metadata may still come to show a topic that exists; `None`: it is not known to exist.
     pub(super) fn may_appear(&self, name: &str) -> Option<bool> {
         self.unseen.get(name).map(|end| Instant::now() < *end)
     }
@@ -139,7 +140,7 @@ impl Client {
         self.answers(Call::Grow, result)
     }
 
-    /// The settings of topics, at most [`BATCH`]. One that may not be read, or is not there, has none.
+    /// Returns the settings of topics, at most [`BATCH`]. A topic that does not exist or may not be read has none.
     pub(super) fn describe(&mut self, names: &[&str]) -> Result<HashMap<String, Vec<Setting>>, Failure> {
         let topics: Vec<ResourceSpecifier<'_>> =
             names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
@@ -162,8 +163,8 @@ impl Client {
         Ok(topics.map(|(name, entries)| (name, settings(entries))).collect())
     }
 
-    /// Makes these all the own settings of topics, at most [`BATCH`]. rdkafka drops the answer for each topic: only
-    /// another look at the settings tells whether they were taken.
+    /// Replaces the own settings of topics, at most [`BATCH`]. rdkafka drops the result for each topic: only reading
+    /// the settings again tells whether they are in force.
     pub(super) fn alter(&mut self, topics: &[(&str, &BTreeMap<String, String>)]) -> Result<(), Failure> {
         let all = topics.iter().map(|(name, settings)| AlterConfig {
             specifier: ResourceSpecifier::Topic(name),
@@ -188,11 +189,11 @@ impl Client {
         self.answers(Call::DeleteGroups, result)
     }
 
-    fn admin(&mut self) -> Result<&AdminClient<Ear>, Failure> {
+    fn admin(&mut self) -> Result<&AdminClient<ErrorListener>, Failure> {
         let admin = match self.admin.take() {
             Some(admin) => admin,
             None => {
-                let admin = self.connection.client().create_with_context(self.ear.clone());
+                let admin = self.connection.client().create_with_context(self.errors.clone());
                 admin.map_err(|error| unusable(&error.to_string()))?
             }
         };
@@ -214,9 +215,9 @@ impl Client {
     }
 }
 
-/// librdkafka makes no client of the settings: of all of them only the PEM texts are not checked before.
+/// librdkafka refuses the settings. All of them were checked before but the contents of PEM texts.
 fn unusable(detail: &str) -> Failure {
-    Failure::new(Reason::TlsFailed, detail)
+    Failure::new(KafkaReason::TlsFailed, detail)
 }
 
 fn options() -> AdminOptions {
@@ -234,8 +235,8 @@ pub(super) fn new_topic<'a>(
     config.into_iter().fold(new, |new, (key, value)| new.set(key, value))
 }
 
-/// `None`: not there.
-fn found(topic: &MetadataTopic) -> Option<Found> {
+/// `None`: the topic does not exist.
+fn found(topic: &MetadataTopic) -> Option<FoundTopic> {
     let gone = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic];
     if topic.error().is_some_and(|error| gone.contains(&error.into())) {
         return None;
@@ -244,7 +245,7 @@ fn found(topic: &MetadataTopic) -> Option<Found> {
     let replicas = partitions.first().map(|partition| partition.replicas().len());
     let replicas =
         replicas.filter(|count| partitions.iter().all(|partition| partition.replicas().len() == *count));
-    Some(Found {
+    Some(FoundTopic {
         partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
         replication_factor: replicas.and_then(|count| i32::try_from(count).ok()),
     })

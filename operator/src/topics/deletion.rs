@@ -1,4 +1,4 @@
-//! Deleting the topics and the consumer group of StockWatches that go.
+//! Deletes the topics and the consumer groups of StockWatches that are deleted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::client::{BATCH, Client};
 use super::metrics::Metrics;
-use super::observed::{Deleted, Problem, Reason};
+use super::observed::{DeletionState, KafkaProblem, KafkaReason};
 use super::refusal;
 use super::trouble::Failure;
 use super::wanted::ObjectKey;
 
-/// What is to go with a StockWatch.
+/// What is deleted with a StockWatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doomed {
+pub struct DeletionRequest {
     /// The StockWatch.
     pub who: ObjectKey,
-    /// Its topics: those only that its status calls ours.
+    /// The topics that its status says we created.
     pub topics: Vec<String>,
     /// Its consumer group.
     pub group: String,
@@ -27,53 +27,55 @@ pub struct Doomed {
 
 /// What became of one deletion.
 #[derive(Debug)]
-pub(super) struct End {
-    pub(super) doomed: Arc<Doomed>,
-    pub(super) deleted: Deleted,
+pub(super) struct DeletionOutcome {
+    pub(super) request: Arc<DeletionRequest>,
+    pub(super) deleted: DeletionState,
 }
 
-/// Deletes what can be deleted now; what is not there is as good as deleted. Blocks.
+/// Deletes what can be deleted now; a topic or group that does not exist counts as deleted. Blocks.
 pub(super) fn delete(
     client: &mut Client,
     metrics: &Metrics,
     cluster_id: &str,
-    all: Vec<Arc<Doomed>>,
-) -> Result<Vec<End>, Failure> {
-    let here = |doomed: &Doomed| doomed.cluster_id.as_deref().is_none_or(|id| id == cluster_id);
-    let (here, elsewhere): (Vec<_>, Vec<_>) = all.into_iter().partition(|doomed| here(doomed));
+    all: Vec<Arc<DeletionRequest>>,
+) -> Result<Vec<DeletionOutcome>, Failure> {
+    let here = |request: &DeletionRequest| request.cluster_id.as_deref().is_none_or(|id| id == cluster_id);
+    let (here, elsewhere): (Vec<_>, Vec<_>) = all.into_iter().partition(|request| here(request));
     let mut refusals = delete_topics(client, metrics, &here)?;
     let mut ends = Vec::new();
-    for doomed in here {
-        let refused: Vec<Option<Problem>> =
-            doomed.topics.iter().filter_map(|name| refusals.remove(name)).collect();
+    for request in here {
+        let refused: Vec<Option<KafkaProblem>> =
+            request.topics.iter().filter_map(|name| refusals.remove(name)).collect();
         let mut pending = refused.contains(&None);
-        let mut problems: Vec<Problem> = refused.into_iter().flatten().collect();
-        match delete_group(client, &doomed.group)? {
+        let mut problems: Vec<KafkaProblem> = refused.into_iter().flatten().collect();
+        match delete_group(client, &request.group)? {
             Ok(()) => {}
             Err(code) if refusal::is_passing(code) => pending = true,
-            Err(code) => problems.push(refusal::group_deletion(&doomed.group, code)),
+            Err(code) => problems.push(refusal::group_deletion(&request.group, code)),
         }
-        let deleted = match Problem::of(problems) {
-            Some(problem) => Deleted::Failed(problem),
-            None if pending => Deleted::Pending,
-            None => Deleted::Done,
+        let deleted = match KafkaProblem::of(problems) {
+            Some(problem) => DeletionState::Failed(problem),
+            None if pending => DeletionState::Pending,
+            None => DeletionState::Done,
         };
-        ends.push(End { doomed, deleted });
+        ends.push(DeletionOutcome { request, deleted });
     }
     ends.extend(
-        elsewhere.into_iter().map(|doomed| End { doomed, deleted: Deleted::Failed(another_cluster()) }),
+        elsewhere
+            .into_iter()
+            .map(|request| DeletionOutcome { request, deleted: DeletionState::Failed(another_cluster()) }),
     );
     Ok(ends)
 }
 
-/// Why topics are still there, by name; `None`: for a moment.
+/// Returns why topics were not deleted, by name; `None`: a transient failure.
 fn delete_topics(
     client: &mut Client,
     metrics: &Metrics,
-    all: &[Arc<Doomed>],
-) -> Result<HashMap<String, Option<Problem>>, Failure> {
+    all: &[Arc<DeletionRequest>],
+) -> Result<HashMap<String, Option<KafkaProblem>>, Failure> {
     let names: BTreeSet<&str> =
-        all.iter().flat_map(|doomed| doomed.topics.iter().map(String::as_str)).collect();
+        all.iter().flat_map(|request| request.topics.iter().map(String::as_str)).collect();
     let names: Vec<&str> = names.into_iter().collect();
     let mut refusals = HashMap::new();
     for batch in names.chunks(BATCH) {
@@ -95,7 +97,7 @@ fn delete_topics(
     Ok(refusals)
 }
 
-/// The outer error ends the round, the inner one is the group's.
+/// The outer error ends the round, the inner one concerns this group alone.
 fn delete_group(client: &mut Client, group: &str) -> Result<Result<(), RDKafkaErrorCode>, Failure> {
     let answer = client.delete_group(group)?.remove(group).unwrap_or(Err(RDKafkaErrorCode::Retry));
     Ok(match answer {
@@ -104,9 +106,9 @@ fn delete_group(client: &mut Client, group: &str) -> Result<Result<(), RDKafkaEr
     })
 }
 
-fn another_cluster() -> Problem {
-    Problem::new(
-        Reason::ClusterChanged,
+fn another_cluster() -> KafkaProblem {
+    KafkaProblem::new(
+        KafkaReason::ClusterChanged,
         "spec.kafka.bootstrapServers: these brokers belong to another Kafka cluster than the topics to delete: point it \
          back, or annotate the StockWatch with stockwatch.dev/skip-kafka to leave them",
     )

@@ -3,7 +3,7 @@
 
 use stockwatch_crds::{Spec, StockWatch};
 
-use super::plan::{Found, Topics};
+use super::plan::{FoundTopic, FoundTopics};
 use super::wanted::Wanted;
 
 /// A StockWatch of this name, created at this second, whose topics and group are named alike for all.
@@ -40,7 +40,7 @@ pub(super) fn wanted(stockwatch: StockWatch) -> Wanted {
 }
 
 /// All its topics, with so many partitions of one replica.
-pub(super) fn topics(wanted: &Wanted, partitions: i32) -> Topics {
-    let found = Found { partitions, replication_factor: Some(1) };
+pub(super) fn topics(wanted: &Wanted, partitions: i32) -> FoundTopics {
+    let found = FoundTopic { partitions, replication_factor: Some(1) };
     wanted.topics.iter().map(|topic| (topic.name.clone(), found)).collect()
 }

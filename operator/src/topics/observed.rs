@@ -1,31 +1,31 @@
-//! What is said of Kafka: in fixed sentences, so that the same trouble is always the same text.
+//! Answers about Kafka, in fixed sentences: the same problem always has the same text.
 
 use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
 
 use super::wanted::Wanted;
 
-/// What is known of what a StockWatch wants.
+/// The answer to what a StockWatch wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observed {
-    /// Nothing yet: its key comes over the wake channel when there is.
+    /// None yet: the StockWatch is sent over the wake channel when there is one.
     Pending,
     /// As Kafka has it.
     Known {
-        /// The cluster; with [`Reason::ClusterChanged`] still the one that the status names.
+        /// The cluster; with [`KafkaReason::ClusterChanged`] still the one that the status names.
         cluster_id: String,
-        /// The topics that are there, those that are to be created, and with a problem that stops everything
-        /// those of the status: what is here may replace the status' list.
+        /// The list for the status: topics that exist and those that are about to be created; with a problem that
+        /// stops everything, the list that the status has.
         topics: Vec<TopicStatus>,
-        /// What stands in the way.
-        problem: Option<Problem>,
+        /// Why Kafka is not as wanted.
+        problem: Option<KafkaProblem>,
     },
     /// No broker could be asked: what the status says of topics still holds.
-    Unreachable(Problem),
+    Unreachable(KafkaProblem),
 }
 
 impl Observed {
-    /// Whether this is also the answer to `next`, which differs from what was asked (`wanted`) at most by having
-    /// taken this answer into its status. A topic that is to be created is not: now it may be.
+    /// Whether this answer to `wanted` answers `next` as well: the same request, after the status has taken this answer
+    /// over. It does not where it announced a topic, which may be created once the status says so.
     pub(super) fn answers(&self, wanted: &Wanted, next: &Wanted) -> bool {
         if wanted == next {
             return true;
@@ -46,30 +46,30 @@ impl Observed {
 
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deleted {
-    /// Under way: the key comes over the wake channel when that changes.
+pub enum DeletionState {
+    /// In progress: the StockWatch is sent over the wake channel when that changes.
     Pending,
     /// Topics and group are gone.
     Done,
-    /// Not yet; it is tried again and again, and the key comes when that changes.
-    Failed(Problem),
+    /// It failed and is tried again; the StockWatch is sent over the wake channel when that changes.
+    Failed(KafkaProblem),
 }
 
-/// Trouble, as a condition names it.
+/// Why Kafka is not as wanted, as a condition says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct KafkaProblem {
     /// The condition's reason.
-    pub reason: Reason,
+    pub reason: KafkaReason,
     /// A sentence that says what to do.
     pub message: String,
 }
 
-impl Problem {
-    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+impl KafkaProblem {
+    pub(super) fn new(reason: KafkaReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 
-    /// Several as one: the reason that weighs most, and all the sentences.
+    /// Joins several: the gravest reason, and all sentences.
     pub(super) fn of(mut problems: Vec<Self>) -> Option<Self> {
         problems.sort_by_key(|problem| problem.reason);
         let reason = problems.first()?.reason;
@@ -78,9 +78,9 @@ impl Problem {
     }
 }
 
-/// Why Kafka is not as wanted; those that weigh most come first.
+/// Why Kafka is not as wanted, the gravest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Reason {
+pub enum KafkaReason {
     /// The brokers belong to another cluster than the status says.
     ClusterChanged,
     /// Another StockWatch writes a topic.
@@ -91,7 +91,7 @@ pub enum Reason {
     PartitionsDiffer,
     /// The raw topic, which is someone else's, is not there.
     TopicMissing,
-    /// The user may not do it.
+    /// The Kafka user lacks a permission.
     NotAuthorized,
     /// The brokers refuse to create or grow a topic.
     TopicRefused,
@@ -103,15 +103,15 @@ pub enum Reason {
     ConfigRefused,
     /// The user or the password is wrong.
     AuthenticationFailed,
-    /// No encrypted connection comes about.
+    /// The TLS handshake fails.
     TlsFailed,
     /// No broker answers.
     KafkaUnreachable,
-    /// Someone still reads with the consumer group.
+    /// The consumer group still has members.
     GroupInUse,
 }
 
-impl Reason {
+impl KafkaReason {
     /// The reason as a condition has it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,12 +132,12 @@ impl Reason {
         }
     }
 
-    /// The brokers do not accept who asks: its Secrets may have been rotated.
+    /// Whether the brokers refuse the credentials: their Secrets may have been rotated.
     pub fn is_refusal(self) -> bool {
         matches!(self, Self::AuthenticationFailed | Self::TlsFailed)
     }
 
-    /// No worker may run with this: it would mix its records or its state with those of another.
+    /// Whether no worker may run with this, since it would mix its records or its state with those of another.
     pub fn stops_worker(self) -> bool {
         matches!(
             self,

@@ -5,38 +5,43 @@ use std::sync::Arc;
 
 use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
 
-use super::observed::{Problem, Reason};
-use super::wanted::{Role, Wanted, WantedTopic};
+use super::observed::{KafkaProblem, KafkaReason};
+use super::wanted::{TopicRole, Wanted, WantedTopic};
 
 /// A topic as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundTopic {
     pub(super) partitions: i32,
     /// `None` where the partitions differ, as while they are moved.
     pub(super) replication_factor: Option<i32>,
 }
 
 /// The topics that are there, by name.
-pub(super) type Topics = HashMap<String, Found>;
+pub(super) type FoundTopics = HashMap<String, FoundTopic>;
 
-/// What is to be done for one StockWatch. Topics are named by their place in `wanted`.
+/// What is to be done for one StockWatch. A topic is given by its index in `wanted.topics`.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) wanted: Arc<Wanted>,
-    /// What stands in the way of all or some of it.
-    pub(super) problems: Vec<Problem>,
+    /// Why all or some of it cannot be done.
+    pub(super) problems: Vec<KafkaProblem>,
     /// Nothing may be done at all.
     pub(super) stopped: bool,
     /// To be created, with the partitions; -1 for the broker's default.
     pub(super) create: Vec<(usize, i32)>,
     /// To be grown to so many partitions.
     pub(super) grow: Vec<(usize, i32)>,
-    /// There, with settings to keep.
+    /// Existing topics whose settings are to be kept as wanted.
     pub(super) configure: Vec<usize>,
 }
 
 /// What is to be done, given the other StockWatches' `conflicts` with this one.
-pub(super) fn plan(wanted: Arc<Wanted>, cluster_id: &str, found: &Topics, conflicts: Vec<Problem>) -> Plan {
+pub(super) fn plan(
+    wanted: Arc<Wanted>,
+    cluster_id: &str,
+    found: &FoundTopics,
+    conflicts: Vec<KafkaProblem>,
+) -> Plan {
     let mut problems = conflicts;
     if wanted.cluster_id.as_deref().is_some_and(|known| known != cluster_id) {
         problems = vec![cluster_changed()];
@@ -53,7 +58,7 @@ pub(super) fn plan(wanted: Arc<Wanted>, cluster_id: &str, found: &Topics, confli
 }
 
 impl Plan {
-    fn fill(&mut self, found: &Topics) {
+    fn fill(&mut self, found: &FoundTopics) {
         let wanted = Arc::clone(&self.wanted);
         let shared = shared_count(&wanted, found);
         for (i, topic) in wanted.topics.iter().enumerate() {
@@ -82,13 +87,13 @@ impl Plan {
         }
     }
 
-    /// The list for the status, given what is there after all was done.
-    pub(super) fn statuses(&self, cluster_id: &str, found: &Topics) -> Vec<TopicStatus> {
+    /// Returns the topic list for the status, from the topics that exist after the round.
+    pub(super) fn statuses(&self, cluster_id: &str, found: &FoundTopics) -> Vec<TopicStatus> {
         let is_this_cluster = self.wanted.cluster_id.as_deref().is_none_or(|known| known == cluster_id);
         let status = |topic: &WantedTopic| {
             let is = found.get(&topic.name).filter(|_| is_this_cluster);
             let state = match (is, topic.state) {
-                // Nothing is done, so nothing becomes ours.
+                // Nothing was done, so no topic changes its owner.
                 (_, state) if self.stopped => state?,
                 (Some(_), Some(TopicState::Creating | TopicState::Created)) => TopicState::Created,
                 (Some(_), Some(TopicState::Found) | None) => TopicState::Found,
@@ -106,22 +111,23 @@ impl Plan {
     }
 }
 
-/// The partitions of the raw topic and the storage table: what is there counts, then what is asked for.
-fn shared_count(wanted: &Wanted, found: &Topics) -> Option<i32> {
+/// Returns the partition count that raw topic and storage table share: of one that exists, else the one asked for.
+fn shared_count(wanted: &Wanted, found: &FoundTopics) -> Option<i32> {
     let count = |role| count(wanted.of_role(role)?, found);
-    count(Role::RawInput).or_else(|| count(Role::AfterDedupStorageTable))
+    count(TopicRole::RawInput).or_else(|| count(TopicRole::AfterDedupStorageTable))
 }
 
-fn count(topic: &WantedTopic, found: &Topics) -> Option<i32> {
+fn count(topic: &WantedTopic, found: &FoundTopics) -> Option<i32> {
     found.get(&topic.name).map(|is| is.partitions).or(topic.partitions)
 }
 
-/// Why the raw topic and the storage table are not what a worker can work with.
-fn misfit(wanted: &Wanted, found: &Topics) -> Option<Problem> {
-    let (raw, table) = (wanted.of_role(Role::RawInput)?, wanted.of_role(Role::AfterDedupStorageTable)?);
+/// Returns why a worker cannot work with the raw topic and the storage table.
+fn misfit(wanted: &Wanted, found: &FoundTopics) -> Option<KafkaProblem> {
+    let (raw, table) =
+        (wanted.of_role(TopicRole::RawInput)?, wanted.of_role(TopicRole::AfterDedupStorageTable)?);
     if !raw.writes && !found.contains_key(&raw.name) {
-        return Some(Problem::new(
-            Reason::TopicMissing,
+        return Some(KafkaProblem::new(
+            KafkaReason::TopicMissing,
             format!(
                 "spec.kafka.topics.rawInput: topic {} is not there, and with source external it is its writer's to \
                  create: create it, or grant Describe on it",
@@ -131,8 +137,8 @@ fn misfit(wanted: &Wanted, found: &Topics) -> Option<Problem> {
     }
     let (raw_count, table_count) = (count(raw, found)?, count(table, found)?);
     (raw_count != table_count).then(|| {
-        Problem::new(
-            Reason::PartitionsDiffer,
+        KafkaProblem::new(
+            KafkaReason::PartitionsDiffer,
             format!(
                 "spec.kafka.topics: {} (rawInput) has {raw_count} partitions and {} (afterDedupStorageTable) has \
                  {table_count}: they must be equal, since each raw partition keeps its state in the table's \
@@ -143,31 +149,31 @@ fn misfit(wanted: &Wanted, found: &Topics) -> Option<Problem> {
     })
 }
 
-fn cluster_changed() -> Problem {
-    Problem::new(
-        Reason::ClusterChanged,
+fn cluster_changed() -> KafkaProblem {
+    KafkaProblem::new(
+        KafkaReason::ClusterChanged,
         "spec.kafka.bootstrapServers: these brokers belong to another Kafka cluster than status.kafkaClusterId: \
          point it back, or create another StockWatch for the new cluster",
     )
 }
 
-fn immutable_partitions(topic: &WantedTopic, is: &Found) -> Problem {
+fn immutable_partitions(topic: &WantedTopic, is: &FoundTopic) -> KafkaProblem {
     let (field, name, count) = (topic.role.field(), &topic.name, is.partitions);
     let why = if topic.role.is_fixed() {
         "its count is fixed once it exists, since growing it would move keys away from their state"
     } else {
         "Kafka never takes partitions away"
     };
-    Problem::new(
-        Reason::PartitionsImmutable,
+    KafkaProblem::new(
+        KafkaReason::PartitionsImmutable,
         format!("spec.kafka.topics.{field}.partitions: topic {name} has {count}, and {why}; ask for {count}"),
     )
 }
 
-fn immutable_replication(topic: &WantedTopic, is: i32, asked: i32) -> Problem {
+fn immutable_replication(topic: &WantedTopic, is: i32, asked: i32) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
-    Problem::new(
-        Reason::ReplicationFactorImmutable,
+    KafkaProblem::new(
+        KafkaReason::ReplicationFactorImmutable,
         format!(
             "spec.kafka.topics.{field}.replicationFactor: topic {name} has {is} replicas, not {asked}: move its \
              partitions with Kafka's own tools, or ask for {is}"
@@ -182,15 +188,15 @@ mod tests {
     use super::*;
     use crate::topics::fixtures::{stockwatch, topics, wanted};
 
-    fn planned(wanted: &Wanted, found: &Topics) -> Plan {
+    fn planned(wanted: &Wanted, found: &FoundTopics) -> Plan {
         plan(Arc::new(wanted.clone()), "c", found, Vec::new())
     }
 
-    fn reasons(plan: &Plan) -> Vec<Reason> {
+    fn reasons(plan: &Plan) -> Vec<KafkaReason> {
         plan.problems.iter().map(|problem| problem.reason).collect()
     }
 
-    fn states(plan: &Plan, found: &Topics) -> Vec<TopicState> {
+    fn states(plan: &Plan, found: &FoundTopics) -> Vec<TopicState> {
         plan.statuses("c", found).into_iter().map(|status| status.state).collect()
     }
 
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_missing_topic_is_announced_before_it_is_created() {
-        let nothing = Topics::new();
+        let nothing = FoundTopics::new();
         let first = planned(&wanted(stockwatch("tech", 1)), &nothing);
         assert!(first.create.is_empty());
         assert_eq!(states(&first, &nothing), [TopicState::Creating; 6]);
@@ -235,12 +241,12 @@ mod tests {
         // The other way around as well.
         wanted.topics[2].partitions = Some(6);
         wanted.topics[0].state = Some(TopicState::Creating);
-        assert_eq!(planned(&wanted, &Topics::new()).create[0], (0, 6));
+        assert_eq!(planned(&wanted, &FoundTopics::new()).create[0], (0, 6));
     }
 
     #[test]
     fn with_no_count_anywhere_the_broker_decides() {
-        assert!(planned(&announced(), &Topics::new()).create.iter().all(|(_, count)| *count == -1));
+        assert!(planned(&announced(), &FoundTopics::new()).create.iter().all(|(_, count)| *count == -1));
     }
 
     #[test]
@@ -251,7 +257,7 @@ mod tests {
         let mut found = topics(&wanted, 4);
         found.retain(|name, _| *name == wanted.topics[0].name);
         let plan = planned(&wanted, &found);
-        assert_eq!(reasons(&plan), [Reason::PartitionsDiffer]);
+        assert_eq!(reasons(&plan), [KafkaReason::PartitionsDiffer]);
         assert!(plan.create.is_empty());
     }
 
@@ -263,14 +269,14 @@ mod tests {
         assert_eq!(planned(&wanted, &found).grow, [(3, 8)]);
         wanted.topics[3].partitions = Some(2);
         let shrunk = planned(&wanted, &found);
-        assert_eq!(reasons(&shrunk), [Reason::PartitionsImmutable]);
+        assert_eq!(reasons(&shrunk), [KafkaReason::PartitionsImmutable]);
         assert!(shrunk.grow.is_empty());
         wanted.topics[3].partitions = None;
         for fixed in [0, 2] {
             wanted.topics[fixed].partitions = Some(8);
         }
         let fixed = planned(&wanted, &found);
-        assert_eq!(reasons(&fixed), [Reason::PartitionsImmutable; 2]);
+        assert_eq!(reasons(&fixed), [KafkaReason::PartitionsImmutable; 2]);
         assert!(fixed.grow.is_empty());
     }
 
@@ -280,7 +286,7 @@ mod tests {
         let found = topics(&wanted, 4);
         wanted.topics[1].replication_factor = Some(3);
         let plan = planned(&wanted, &found);
-        assert_eq!(reasons(&plan), [Reason::ReplicationFactorImmutable]);
+        assert_eq!(reasons(&plan), [KafkaReason::ReplicationFactorImmutable]);
     }
 
     #[test]
@@ -290,7 +296,7 @@ mod tests {
         wanted.topics[0].state = Some(TopicState::Created);
         let found = topics(&wanted, 4);
         let plan = planned(&wanted, &found);
-        assert_eq!(reasons(&plan), [Reason::ClusterChanged]);
+        assert_eq!(reasons(&plan), [KafkaReason::ClusterChanged]);
         assert!(plan.configure.is_empty());
         let statuses = plan.statuses("c", &found);
         assert_eq!((statuses[0].state, statuses[0].partitions), (TopicState::Created, None));
@@ -301,9 +307,12 @@ mod tests {
     fn an_external_raw_topic_is_never_created() {
         let mut wanted = wanted(stockwatch("tech", 1));
         wanted.topics[0].writes = false;
-        let nothing = planned(&wanted, &Topics::new());
-        assert_eq!(reasons(&nothing), [Reason::TopicMissing]);
-        assert!(nothing.statuses("c", &Topics::new()).is_empty(), "nothing is announced that is not done");
+        let nothing = planned(&wanted, &FoundTopics::new());
+        assert_eq!(reasons(&nothing), [KafkaReason::TopicMissing]);
+        assert!(
+            nothing.statuses("c", &FoundTopics::new()).is_empty(),
+            "nothing is announced that is not done"
+        );
         let mut found = topics(&wanted, 4);
         found.retain(|name, _| *name == wanted.topics[0].name);
         let states = states(&planned(&wanted, &found), &found);
@@ -313,7 +322,7 @@ mod tests {
     #[test]
     fn the_loser_of_a_conflict_touches_nothing() {
         let wanted = announced();
-        let lost = vec![Problem::new(Reason::TopicConflict, "lost")];
+        let lost = vec![KafkaProblem::new(KafkaReason::TopicConflict, "lost")];
         let plan = plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost);
         assert!(plan.stopped && plan.create.is_empty() && plan.configure.is_empty());
     }

@@ -1,11 +1,11 @@
-//! What users read where the brokers refuse to do something with one topic or group.
+//! What users read when the brokers refuse a request for one topic or group.
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::observed::{Problem, Reason};
+use super::observed::{KafkaProblem, KafkaReason};
 use super::wanted::WantedTopic;
 
-/// The same call may succeed soon without any change.
+/// Whether the same call may succeed soon without any change.
 pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -27,7 +27,7 @@ pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// The user may not do it.
+/// Whether the Kafka user lacks a permission.
 pub(super) fn is_forbidden(code: RDKafkaErrorCode) -> bool {
     matches!(
         code,
@@ -38,12 +38,12 @@ pub(super) fn is_forbidden(code: RDKafkaErrorCode) -> bool {
 }
 
 /// Why a topic was not created with so many partitions (-1: the broker's default).
-pub(super) fn creation(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorCode) -> Problem {
+pub(super) fn creation(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorCode) -> KafkaProblem {
     let (field, name) = (format!("spec.kafka.topics.{}", topic.role.field()), &topic.name);
     if is_forbidden(code) {
         let sentence =
             format!("{field}: not allowed to create topic {name}: grant Create on it, or create it yourself");
-        return Problem::new(Reason::NotAuthorized, sentence);
+        return KafkaProblem::new(KafkaReason::NotAuthorized, sentence);
     }
     let (reason, sentence) = match code {
         RDKafkaErrorCode::InvalidConfig => return config(topic, settings(topic)),
@@ -56,105 +56,109 @@ pub(super) fn creation(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorC
                 "{field}.replicationFactor: Kafka cannot give topic {name} {asked}: not so many brokers run; ask for \
                  at most their number"
             );
-            (Reason::TopicRefused, sentence)
+            (KafkaReason::TopicRefused, sentence)
         }
         RDKafkaErrorCode::InvalidPartitions => (
-            Reason::TopicRefused,
+            KafkaReason::TopicRefused,
             format!("{field}.partitions: Kafka refuses {partitions} partitions for topic {name}"),
         ),
         RDKafkaErrorCode::PolicyViolation => (
-            Reason::TopicRefused,
+            KafkaReason::TopicRefused,
             format!(
                 "{field}: the brokers' policy refuses topic {name} as asked for: follow it, or create the topic yourself"
             ),
         ),
         RDKafkaErrorCode::InvalidTopic => (
-            Reason::TopicRefused,
+            KafkaReason::TopicRefused,
             format!(
                 "{field}.name: Kafka refuses the name {name}: it may differ from another topic's only by '.' and '_'"
             ),
         ),
         RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::InvalidRequest => (
-            Reason::TopicRefused,
+            KafkaReason::TopicRefused,
             format!("{field}: these brokers need partitions and replicationFactor set for topic {name}"),
         ),
-        _ => (Reason::TopicRefused, format!("{field}: Kafka refuses to create topic {name}")),
+        _ => (KafkaReason::TopicRefused, format!("{field}: Kafka refuses to create topic {name}")),
     };
-    Problem::new(reason, sentence)
+    KafkaProblem::new(reason, sentence)
 }
 
 /// Why a topic was not given more partitions.
-pub(super) fn growth(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorCode) -> Problem {
+pub(super) fn growth(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorCode) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
     if is_forbidden(code) {
         let sentence = format!(
             "spec.kafka.topics.{field}.partitions: not allowed to grow topic {name}: grant Alter on it"
         );
-        return Problem::new(Reason::NotAuthorized, sentence);
+        return KafkaProblem::new(KafkaReason::NotAuthorized, sentence);
     }
     let sentence = format!(
         "spec.kafka.topics.{field}.partitions: Kafka refuses {partitions} partitions for topic {name}"
     );
-    Problem::new(Reason::TopicRefused, sentence)
+    KafkaProblem::new(KafkaReason::TopicRefused, sentence)
 }
 
 /// Brokers do not take these settings (`name=value`, or the names alone).
-pub(super) fn config(topic: &WantedTopic, settings: Vec<String>) -> Problem {
+pub(super) fn config(topic: &WantedTopic, settings: Vec<String>) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
     let sentence = format!(
         "spec.kafka.topics.{field}.config: Kafka does not take all of these for topic {name} (unknown name, bad value, \
          or no AlterConfigs on it): {}",
         settings.join(", ")
     );
-    Problem::new(Reason::ConfigRefused, sentence)
+    KafkaProblem::new(KafkaReason::ConfigRefused, sentence)
 }
 
 /// The settings cannot be read.
-pub(super) fn hidden(topic: &WantedTopic) -> Problem {
+pub(super) fn hidden(topic: &WantedTopic) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
     let sentence = format!(
         "spec.kafka.topics.{field}.config: the settings of topic {name} cannot be read, so none is changed: grant \
          DescribeConfigs on it"
     );
-    Problem::new(Reason::NotAuthorized, sentence)
+    KafkaProblem::new(KafkaReason::NotAuthorized, sentence)
 }
 
-/// It is there, but not shown.
-pub(super) fn invisible(topic: &WantedTopic) -> Problem {
+/// The topic exists, but metadata does not show it.
+pub(super) fn invisible(topic: &WantedTopic) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
     let sentence =
         format!("spec.kafka.topics.{field}: not allowed to look at topic {name}: grant Describe on it");
-    Problem::new(Reason::NotAuthorized, sentence)
+    KafkaProblem::new(KafkaReason::NotAuthorized, sentence)
 }
 
 /// A topic is not deleted.
-pub(super) fn deletion(name: &str, code: RDKafkaErrorCode) -> Problem {
+pub(super) fn deletion(name: &str, code: RDKafkaErrorCode) -> KafkaProblem {
     match code {
-        _ if is_forbidden(code) => Problem::new(
-            Reason::NotAuthorized,
+        _ if is_forbidden(code) => KafkaProblem::new(
+            KafkaReason::NotAuthorized,
             format!("not allowed to delete topic {name}: grant Delete on it, or delete it yourself"),
         ),
-        RDKafkaErrorCode::TopicDeletionDisabled => Problem::new(
-            Reason::TopicRefused,
+        RDKafkaErrorCode::TopicDeletionDisabled => KafkaProblem::new(
+            KafkaReason::TopicRefused,
             format!("the brokers delete no topics (delete.topic.enable): topic {name} stays"),
         ),
-        _ => Problem::new(Reason::TopicRefused, format!("Kafka refuses to delete topic {name}")),
+        _ => KafkaProblem::new(KafkaReason::TopicRefused, format!("Kafka refuses to delete topic {name}")),
     }
 }
 
 /// A consumer group is not deleted.
-pub(super) fn group_deletion(group: &str, code: RDKafkaErrorCode) -> Problem {
+pub(super) fn group_deletion(group: &str, code: RDKafkaErrorCode) -> KafkaProblem {
     match code {
-        _ if is_forbidden(code) => Problem::new(
-            Reason::NotAuthorized,
+        _ if is_forbidden(code) => KafkaProblem::new(
+            KafkaReason::NotAuthorized,
             format!(
                 "not allowed to delete consumer group {group}: grant Delete on it, or delete it yourself"
             ),
         ),
-        RDKafkaErrorCode::NonEmptyGroup => {
-            Problem::new(Reason::GroupInUse, format!("consumer group {group} still has members: stop them"))
-        }
-        _ => Problem::new(Reason::TopicRefused, format!("Kafka refuses to delete consumer group {group}")),
+        RDKafkaErrorCode::NonEmptyGroup => KafkaProblem::new(
+            KafkaReason::GroupInUse,
+            format!("consumer group {group} still has members: stop them"),
+        ),
+        _ => KafkaProblem::new(
+            KafkaReason::TopicRefused,
+            format!("Kafka refuses to delete consumer group {group}"),
+        ),
     }
 }
 

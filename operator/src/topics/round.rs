@@ -9,8 +9,8 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::client::{Answers, BATCH, Client, new_topic};
 use super::metrics::Metrics;
-use super::observed::{Observed, Problem};
-use super::plan::{Plan, Topics};
+use super::observed::{KafkaProblem, Observed};
+use super::plan::{FoundTopics, Plan};
 use super::refusal;
 use super::settings::{Need, Setting, need};
 use super::trouble::Failure;
@@ -18,50 +18,52 @@ use super::wanted::{Wanted, WantedTopic};
 
 /// For grown topics to be known, and for altered settings to be in force, at every broker.
 const SPREAD_LIMIT: Duration = Duration::from_secs(3);
-/// For created topics: brokers that make thousands of them take longer, and others wait for this round meanwhile.
+/// The same for created topics. Shorter, since brokers that create thousands take longer than a round may hold up
+/// others.
 const CREATED_LIMIT: Duration = Duration::from_millis(500);
-/// A topic that exists and is not shown for so long is one that the user may not look at.
+/// If metadata does not show an existing topic within this time, the Kafka user lacks Describe on it.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same of one that was created: a broker that is busy with thousands of new ones shows the last of them after more
-/// than a minute.
+/// The same for a topic that was just created: a broker that is busy with thousands of new ones shows the last of them
+/// after more than a minute.
 const CREATED_PATIENCE: Duration = Duration::from_secs(300);
-/// Between two looks meanwhile, at least.
+/// Least pause between two requests for metadata.
 const SPREAD_STEP: Duration = Duration::from_millis(20);
-/// And at least so many times what a look takes: among thousands of topics it is work for brokers that are busy enough.
+/// The pause is also at least this many times as long as the request took: metadata of thousands of topics is work for
+/// brokers that are busy already.
 const SPREAD_REST: u32 = 4;
 
-/// What a round says of one StockWatch.
+/// The result of a round for one StockWatch.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) wanted: Arc<Wanted>,
     pub(super) observed: Observed,
-    pub(super) again: Again,
+    pub(super) retry: Retry,
 }
 
-/// Whether something is to be tried again though nothing changes. The later one here outweighs the earlier.
+/// Whether the work is repeated although nothing changes. A later variant outweighs an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Again {
-    /// It is not.
+pub(super) enum Retry {
+    /// It is not repeated.
     No,
-    /// Something failed that may succeed: with growing pauses.
+    /// A transient failure: repeated with growing pauses.
     Later,
-    /// Something was done that only needs time to be seen.
+    /// A change that metadata does not show yet: repeated soon.
     Soon,
 }
 
 /// A plan, and what became of it so far.
 struct Task {
     plan: Plan,
-    again: Again,
+    retry: Retry,
 }
 
 impl Task {
-    fn again(&mut self, again: Again) {
-        self.again = self.again.max(again);
+    fn retry(&mut self, retry: Retry) {
+        self.retry = self.retry.max(retry);
     }
 }
 
-/// Names of all topics of some StockWatches.
+/// Returns the names of all topics of some StockWatches.
 pub(super) fn names<'a>(wanted: impl IntoIterator<Item = &'a Wanted>) -> HashSet<&'a str> {
     wanted.into_iter().flat_map(|wanted| wanted.topics.iter().map(|topic| topic.name.as_str())).collect()
 }
@@ -71,10 +73,10 @@ pub(super) fn carry_out(
     client: &mut Client,
     metrics: &Metrics,
     cluster_id: &str,
-    mut found: Topics,
+    mut found: FoundTopics,
     plans: Vec<Plan>,
 ) -> Result<Vec<Outcome>, Failure> {
-    let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, again: Again::No }).collect();
+    let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, retry: Retry::No }).collect();
     let created = create(client, metrics, &mut tasks)?;
     let grown = grow(client, &mut tasks)?;
     if !created.is_empty() || !grown.is_empty() {
@@ -82,34 +84,35 @@ pub(super) fn carry_out(
     }
     for (place, count) in &grown {
         if found.get(&topic(&tasks, *place).name).is_none_or(|is| is.partitions < *count) {
-            tasks[place.0].again(Again::Soon);
+            tasks[place.0].retry(Retry::Soon);
         }
     }
     wait_for_unseen(client, &mut tasks, &found);
     configure(client, &mut tasks)?;
-    let outcome = |Task { plan, again }: Task| Outcome {
+    let outcome = |Task { plan, retry }: Task| Outcome {
         observed: Observed::Known {
             cluster_id: plan.wanted.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
             topics: plan.statuses(cluster_id, &found),
-            problem: Problem::of(plan.problems),
+            problem: KafkaProblem::of(plan.problems),
         },
         wanted: plan.wanted,
-        again,
+        retry,
     };
     Ok(tasks.into_iter().map(outcome).collect())
 }
 
-/// A topic of a task.
-type Place = (usize, usize);
+/// The index of a task, and that of one of its topics.
+type TopicIndex = (usize, usize);
 
-/// Creates what is missing, and gives what is new. What was created a moment ago and is not shown yet is left alone.
-fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<Vec<Place>, Failure> {
+/// Creates missing topics and returns those that are new. Topics that were created a moment ago and that metadata does
+/// not show yet are skipped.
+fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<Vec<TopicIndex>, Failure> {
     let mut all = wishes(tasks, |plan| &plan.create);
     all.retain(|(place, _)| client.may_appear(&topic(tasks, *place).name) != Some(true));
     let mut created = Vec::new();
     for batch in all.chunks(BATCH) {
         let answers = {
-            let request = |(place, count): &(Place, i32)| {
+            let request = |(place, count): &(TopicIndex, i32)| {
                 let topic = topic(tasks, *place);
                 new_topic(&topic.name, *count, topic.replication_factor, &topic.config)
             };
@@ -124,7 +127,7 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
                     client.expect(&topic.name, CREATED_PATIENCE);
                     created.push(*place);
                 }
-                // Its creation was announced, so it was ours that was not heard of.
+                // The status announced its creation: an earlier call created it, and its answer was lost.
                 Err(RDKafkaErrorCode::TopicAlreadyExists) => {
                     if client.may_appear(&topic.name).is_none() {
                         client.expect(&topic.name, PATIENCE);
@@ -141,29 +144,30 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
     Ok(created)
 }
 
-/// What exists and is not shown yet is looked for again: brokers learn of new topics one after another.
-fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &Topics) {
+/// Has topics that exist but that metadata does not show yet looked for again: brokers learn of new topics one after
+/// another.
+fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &FoundTopics) {
     client.have_seen(found);
     for (place, _) in wishes(tasks, |plan| &plan.create) {
         match client.may_appear(&topic(tasks, place).name) {
-            Some(true) => tasks[place.0].again(Again::Soon),
+            Some(true) => tasks[place.0].retry(Retry::Soon),
             Some(false) => {
                 let problem = refusal::invisible(topic(tasks, place));
                 tasks[place.0].plan.problems.push(problem);
-                tasks[place.0].again(Again::Later);
+                tasks[place.0].retry(Retry::Later);
             }
             None => {}
         }
     }
 }
 
-/// The topics that have so many partitions now.
-fn grow(client: &mut Client, tasks: &mut [Task]) -> Result<Vec<(Place, i32)>, Failure> {
+/// Adds partitions; returns the topics to which the brokers granted them, with their new counts.
+fn grow(client: &mut Client, tasks: &mut [Task]) -> Result<Vec<(TopicIndex, i32)>, Failure> {
     let all = wishes(tasks, |plan| &plan.grow);
     let mut grown = Vec::new();
     for batch in all.chunks(BATCH) {
         let answers = {
-            let request = |(place, count): &(Place, i32)| (topic(tasks, *place).name.as_str(), *count);
+            let request = |(place, count): &(TopicIndex, i32)| (topic(tasks, *place).name.as_str(), *count);
             client.grow(&batch.iter().map(request).collect::<Vec<_>>())?
         };
         for (place, count) in batch {
@@ -183,20 +187,20 @@ fn grow(client: &mut Client, tasks: &mut [Task]) -> Result<Vec<(Place, i32)>, Fa
     Ok(grown)
 }
 
-/// Looks until what was done is known, or for as long as that may take.
+/// Waits until metadata shows what was created and grown, for a limited time; returns the topics as it shows them.
 fn spread(
     client: &Client,
     tasks: &[Task],
-    created: &[Place],
-    grown: &[(Place, i32)],
-) -> Result<Topics, Failure> {
+    created: &[TopicIndex],
+    grown: &[(TopicIndex, i32)],
+) -> Result<FoundTopics, Failure> {
     let names = names(tasks.iter().map(|task| &*task.plan.wanted));
     let end = Instant::now() + if grown.is_empty() { CREATED_LIMIT } else { SPREAD_LIMIT };
     loop {
         let looked = Instant::now();
         let (_, found) = client.look(&names)?;
         let took = looked.elapsed();
-        let partitions = |place: Place| found.get(&topic(tasks, place).name).map(|is| is.partitions);
+        let partitions = |place: TopicIndex| found.get(&topic(tasks, place).name).map(|is| is.partitions);
         let known = created.iter().all(|place| partitions(*place).is_some())
             && grown.iter().all(|(place, count)| partitions(*place) >= Some(*count));
         if known || Instant::now() > end {
@@ -206,14 +210,15 @@ fn spread(
     }
 }
 
-/// Keeps the settings of the topics that were there before.
+/// Alters the settings of existing topics that are not as wanted.
 fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
-    let places =
-        |task: usize, plan: &Plan| plan.configure.iter().map(move |i| (task, *i)).collect::<Vec<Place>>();
-    let all: Vec<Place> = tasks.iter().enumerate().flat_map(|(i, task)| places(i, &task.plan)).collect();
+    let places = |task: usize, plan: &Plan| {
+        plan.configure.iter().map(move |i| (task, *i)).collect::<Vec<TopicIndex>>()
+    };
+    let all: Vec<TopicIndex> = tasks.iter().enumerate().flat_map(|(i, task)| places(i, &task.plan)).collect();
     for batch in all.chunks(BATCH) {
         let needs = needs(client, tasks, batch)?;
-        let mut altered: Vec<(Place, BTreeMap<String, String>)> = Vec::new();
+        let mut altered: Vec<(TopicIndex, BTreeMap<String, String>)> = Vec::new();
         for (place, need) in needs {
             let topic = topic(tasks, place);
             let problem = match need {
@@ -232,7 +237,7 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
         }
         let requests = altered.iter().map(|(place, settings)| (topic(tasks, *place).name.as_str(), settings));
         client.alter(&requests.collect::<Vec<_>>())?;
-        let places: Vec<Place> = altered.into_iter().map(|(place, _)| place).collect();
+        let places: Vec<TopicIndex> = altered.into_iter().map(|(place, _)| place).collect();
         for place in refused(client, tasks, &places)? {
             let topic = topic(tasks, place);
             let problem = refusal::config(topic, refusal::settings(topic));
@@ -242,24 +247,28 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn needs(client: &mut Client, tasks: &[Task], batch: &[Place]) -> Result<Vec<(Place, Need)>, Failure> {
+fn needs(
+    client: &mut Client,
+    tasks: &[Task],
+    batch: &[TopicIndex],
+) -> Result<Vec<(TopicIndex, Need)>, Failure> {
     let names: Vec<&str> = batch.iter().map(|place| topic(tasks, *place).name.as_str()).collect();
     let described = client.describe(&names)?;
     let nothing: Vec<Setting> = Vec::new();
-    let need = |place: &Place| {
+    let need = |place: &TopicIndex| {
         let topic = topic(tasks, *place);
         (*place, need(described.get(&topic.name).unwrap_or(&nothing), &topic.settings()))
     };
     Ok(batch.iter().map(need).collect())
 }
 
-/// Those whose altered settings do not come into force.
-fn refused(client: &mut Client, tasks: &[Task], altered: &[Place]) -> Result<Vec<Place>, Failure> {
+/// Returns the topics whose altered settings do not come into force.
+fn refused(client: &mut Client, tasks: &[Task], altered: &[TopicIndex]) -> Result<Vec<TopicIndex>, Failure> {
     let end = Instant::now() + SPREAD_LIMIT;
     loop {
         let needs = needs(client, tasks, altered)?;
         let unmet = needs.into_iter().filter(|(_, need)| *need != Need::Nothing);
-        let unmet: Vec<Place> = unmet.map(|(place, _)| place).collect();
+        let unmet: Vec<TopicIndex> = unmet.map(|(place, _)| place).collect();
         if unmet.is_empty() || Instant::now() > end {
             for place in altered.iter().filter(|place| !unmet.contains(place)) {
                 tracing::info!(topic = topic(tasks, *place).name, "topic's settings altered");
@@ -270,7 +279,7 @@ fn refused(client: &mut Client, tasks: &[Task], altered: &[Place]) -> Result<Vec
     }
 }
 
-fn wishes(tasks: &[Task], of: impl Fn(&Plan) -> &Vec<(usize, i32)>) -> Vec<(Place, i32)> {
+fn wishes(tasks: &[Task], of: impl Fn(&Plan) -> &Vec<(usize, i32)>) -> Vec<(TopicIndex, i32)> {
     let mut all = Vec::new();
     for (i, task) in tasks.iter().enumerate() {
         all.extend(of(&task.plan).iter().map(|(topic, count)| ((i, *topic), *count)));
@@ -278,7 +287,7 @@ fn wishes(tasks: &[Task], of: impl Fn(&Plan) -> &Vec<(usize, i32)>) -> Vec<(Plac
     all
 }
 
-fn topic(tasks: &[Task], (task, topic): Place) -> &WantedTopic {
+fn topic(tasks: &[Task], (task, topic): TopicIndex) -> &WantedTopic {
     &tasks[task].plan.wanted.topics[topic]
 }
 
@@ -286,10 +295,10 @@ fn answer(answers: &Answers, name: &str) -> Result<(), RDKafkaErrorCode> {
     answers.get(name).copied().unwrap_or(Err(RDKafkaErrorCode::Retry))
 }
 
-/// Passing trouble is not told, only tried again.
-fn refuse(task: &mut Task, code: RDKafkaErrorCode, problem: Problem) {
+/// A transient failure is retried without a word in the status.
+fn refuse(task: &mut Task, code: RDKafkaErrorCode, problem: KafkaProblem) {
     if refusal::is_passing(code) {
-        task.again(Again::Later);
+        task.retry(Retry::Later);
         return;
     }
     tracing::warn!(%code, "{}", problem.message);

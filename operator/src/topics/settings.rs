@@ -1,11 +1,10 @@
-//! Laying our settings over those of a topic. Pure.
+//! Merges our settings into those of a topic. Pure.
 //!
-//! The call that alters a topic resets every setting that it leaves out, so all that was ever set on the topic is
-//! sent again with ours among it.
+//! AlterConfigs resets every setting that it leaves out, so the topic's own settings are sent along with ours.
 
 use std::collections::BTreeMap;
 
-/// A setting as the broker tells it.
+/// A setting as DescribeConfigs returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
     pub(super) name: String,
@@ -18,17 +17,17 @@ pub(super) struct Setting {
 /// What the settings of a topic need.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Need {
-    /// They are as ours.
+    /// Ours are in force.
     Nothing,
     /// The topic's own settings must become these.
     Alter(BTreeMap<String, String>),
     /// The broker knows no such settings.
     Unknown(Vec<String>),
-    /// The broker tells nothing, or hides a value that would have to be sent again.
+    /// The broker returns nothing, or hides a value that would have to be sent along.
     Hidden,
 }
 
-/// What a topic with the settings `is` needs to have `ours`.
+/// Returns what a topic with the settings `is` needs for `ours` to be in force.
 pub(super) fn need(is: &[Setting], ours: &BTreeMap<&str, &str>) -> Need {
     if is.is_empty() {
         return Need::Hidden;
@@ -57,7 +56,7 @@ pub(super) fn need(is: &[Setting], ours: &BTreeMap<&str, &str>) -> Need {
     Need::Alter(all)
 }
 
-/// The broker tells a value as it understood it: without spaces, and numbers in its own way of writing.
+/// Brokers return a value as they parsed it: without spaces, and numbers in their own notation.
 fn same(is: &str, ours: &str) -> bool {
     let (mut is_parts, mut our_parts) = (is.split(','), ours.split(','));
     loop {

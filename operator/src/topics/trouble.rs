@@ -8,31 +8,32 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::observed::{Problem, Reason};
+use super::observed::{KafkaProblem, KafkaReason};
 
-/// A broker that cannot be reached under one of its addresses may be under the next.
+/// An error ends an attempt to connect after this time: a broker that cannot be reached under one of its addresses may
+/// be reached under the next.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A cluster cannot be asked now.
+/// Why a cluster cannot be asked now.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     /// For people.
-    pub(super) problem: Problem,
+    pub(super) problem: KafkaProblem,
     /// For the log.
     pub(super) detail: String,
 }
 
 impl Failure {
-    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+    pub(super) fn new(reason: KafkaReason, detail: impl Into<String>) -> Self {
         let sentence = match reason {
-            Reason::AuthenticationFailed => {
+            KafkaReason::AuthenticationFailed => {
                 "spec.kafka.sasl: the brokers refuse the user name or the password of the Secret"
             }
-            Reason::TlsFailed => {
+            KafkaReason::TlsFailed => {
                 "spec.kafka.tls: no encrypted connection comes about: the brokers' certificate must be issued by \
                  caSecret's authority for the host names of spec.kafka.bootstrapServers, and they must accept clientSecret"
             }
-            Reason::NotAuthorized => {
+            KafkaReason::NotAuthorized => {
                 "spec.kafka: the user may not look at topics: grant Describe on the topics and on the cluster"
             }
             _ => {
@@ -40,51 +41,51 @@ impl Failure {
             }
         };
         let reason = match reason {
-            Reason::AuthenticationFailed | Reason::TlsFailed | Reason::NotAuthorized => reason,
-            _ => Reason::KafkaUnreachable,
+            KafkaReason::AuthenticationFailed | KafkaReason::TlsFailed | KafkaReason::NotAuthorized => reason,
+            _ => KafkaReason::KafkaUnreachable,
         };
-        Self { problem: Problem::new(reason, sentence), detail: detail.into() }
+        Self { problem: KafkaProblem::new(reason, sentence), detail: detail.into() }
     }
 }
 
-/// Hears what librdkafka says of a client; clones hear the same.
+/// Keeps the gravest error that librdkafka reported for a client; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ear(Arc<Mutex<Option<Heard>>>);
+pub(super) struct ErrorListener(Arc<Mutex<Option<Heard>>>);
 
 #[derive(Debug, Clone)]
 struct Heard {
-    reason: Reason,
+    reason: KafkaReason,
     text: String,
     since: Instant,
 }
 
-impl Ear {
-    /// What was heard that ends an attempt to connect.
-    pub(super) fn verdict(&self) -> Option<Failure> {
+impl ErrorListener {
+    /// Returns what ends an attempt to connect.
+    pub(super) fn fatal(&self) -> Option<Failure> {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let heard = heard.as_ref()?;
         // Trying again with a wrong password may lock the user out.
-        let at_once = heard.reason == Reason::AuthenticationFailed;
+        let at_once = heard.reason == KafkaReason::AuthenticationFailed;
         (at_once || heard.since.elapsed() > GRACE).then(|| Failure::new(heard.reason, heard.text.clone()))
     }
 
-    /// The failure of a call, with what was heard before it.
+    /// Returns the failure of a call, with the error that librdkafka reported before it.
     pub(super) fn explain(&self, error: &KafkaError) -> Failure {
         let code = error.rdkafka_error_code();
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match (code.and_then(reason), heard) {
             (Some(reason), _) => Failure::new(reason, error.to_string()),
             (None, Some(heard)) => Failure::new(heard.reason, format!("{error}: {}", heard.text)),
-            (None, None) => Failure::new(Reason::KafkaUnreachable, error.to_string()),
+            (None, None) => Failure::new(KafkaReason::KafkaUnreachable, error.to_string()),
         }
     }
 
-    /// Everything is well again.
+    /// Forgets reported errors: the cluster answers.
     pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn hear(&self, reason: Reason, text: &str) {
+    fn hear(&self, reason: KafkaReason, text: &str) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // "All brokers are down" follows the reason for it and would hide it.
         if heard.as_ref().is_none_or(|before| reason < before.reason) {
@@ -94,21 +95,21 @@ impl Ear {
     }
 }
 
-/// What a code means beyond not being reached.
-fn reason(code: RDKafkaErrorCode) -> Option<Reason> {
+/// Returns the reason that an error code stands for; `None`: it says no more than that a broker cannot be reached.
+fn reason(code: RDKafkaErrorCode) -> Option<KafkaReason> {
     match code {
         RDKafkaErrorCode::Authentication
         | RDKafkaErrorCode::SaslAuthenticationFailed
-        | RDKafkaErrorCode::UnsupportedSASLMechanism => Some(Reason::AuthenticationFailed),
-        RDKafkaErrorCode::SSL => Some(Reason::TlsFailed),
+        | RDKafkaErrorCode::UnsupportedSASLMechanism => Some(KafkaReason::AuthenticationFailed),
+        RDKafkaErrorCode::SSL => Some(KafkaReason::TlsFailed),
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            Some(Reason::NotAuthorized)
+            Some(KafkaReason::NotAuthorized)
         }
         _ => None,
     }
 }
 
-impl ClientContext for Ear {
+impl ClientContext for ErrorListener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
     }
@@ -119,12 +120,12 @@ impl ClientContext for Ear {
         match (code.and_then(reason), code) {
             (Some(reason), _) => self.hear(reason, text),
             (None, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve)) => {
-                self.hear(Reason::KafkaUnreachable, text);
+                self.hear(KafkaReason::KafkaUnreachable, text);
             }
-            // One broker of several.
+            // An error of one broker of several.
             _ => {}
         }
     }
 }
 
-impl ConsumerContext for Ear {}
+impl ConsumerContext for ErrorListener {}

@@ -33,7 +33,7 @@ impl ObjectKey {
 
 /// What a topic is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
+pub enum TopicRole {
     /// Quotes as fetched.
     RawInput,
     /// Quotes without duplicates.
@@ -48,7 +48,7 @@ pub enum Role {
     DeadLetter,
 }
 
-impl Role {
+impl TopicRole {
     /// The member of `spec.kafka.topics`.
     pub fn field(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Role {
         }
     }
 
-    /// Its partitions hold state, or are where state belongs: their count never changes.
+    /// Whether its partition count never changes: a worker keeps its state by raw partition.
     pub(super) fn is_fixed(self) -> bool {
         matches!(self, Self::RawInput | Self::AfterDedupStorageTable)
     }
@@ -84,7 +84,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
     /// What it is for.
-    pub role: Role,
+    pub role: TopicRole,
     /// Its name in Kafka.
     pub name: String,
     /// `None`: the broker's default, or for an output topic the raw topic's count.
@@ -102,38 +102,38 @@ pub struct WantedTopic {
 }
 
 impl Wanted {
-    /// What follows from an object of an API server and its parsed spec; `None` for one that was never stored.
+    /// Returns what a stored object and its parsed spec want; `None` for an object that no API server has stored.
     pub fn of(stockwatch: &StockWatch, spec: &Spec) -> Option<Self> {
         let status = stockwatch.status.as_ref();
         let written = stockwatch.spec.kafka.topics.as_ref();
         let state = |name: &str| status?.topics.iter().find(|topic| topic.name == name).map(|t| t.state);
         let topics = &spec.kafka.topics;
-        let wanted = |role: Role, topic: &Topic| WantedTopic {
+        let wanted = |role: TopicRole, topic: &Topic| WantedTopic {
             role,
             name: topic.name.clone(),
             partitions: topic.partitions,
             replication_factor: topic.replication_factor,
             config: topic.config.clone(),
             named: written.and_then(|topics| named(topics, role)).unwrap_or_default(),
-            writes: role != Role::RawInput || spec.source != Source::External,
+            writes: role != TopicRole::RawInput || spec.source != Source::External,
             state: state(&topic.name),
         };
         Some(Self {
             who: ObjectKey::of(stockwatch)?,
             group: spec.kafka.group_id.clone(),
             topics: vec![
-                wanted(Role::RawInput, &topics.raw_input),
-                wanted(Role::AfterDedupStream, &topics.after_dedup_stream),
-                wanted(Role::AfterDedupStorageTable, &topics.after_dedup_storage_table),
-                wanted(Role::AveragesOutput, &topics.averages_output),
-                wanted(Role::DeviationAlarm, &topics.deviation_alarm),
-                wanted(Role::DeadLetter, &topics.dead_letter),
+                wanted(TopicRole::RawInput, &topics.raw_input),
+                wanted(TopicRole::AfterDedupStream, &topics.after_dedup_stream),
+                wanted(TopicRole::AfterDedupStorageTable, &topics.after_dedup_storage_table),
+                wanted(TopicRole::AveragesOutput, &topics.averages_output),
+                wanted(TopicRole::DeviationAlarm, &topics.deviation_alarm),
+                wanted(TopicRole::DeadLetter, &topics.dead_letter),
             ],
             cluster_id: status.and_then(|status| status.kafka_cluster_id.clone()),
         })
     }
 
-    pub(super) fn of_role(&self, role: Role) -> Option<&WantedTopic> {
+    pub(super) fn of_role(&self, role: TopicRole) -> Option<&WantedTopic> {
         self.topics.iter().find(|topic| topic.role == role)
     }
 }
@@ -156,14 +156,14 @@ impl WantedTopic {
 }
 
 /// The settings that the user wrote.
-fn named(topics: &TopicsSpec, role: Role) -> Option<BTreeSet<String>> {
+fn named(topics: &TopicsSpec, role: TopicRole) -> Option<BTreeSet<String>> {
     let topic: &Option<TopicSpec> = match role {
-        Role::RawInput => &topics.raw_input,
-        Role::AfterDedupStream => &topics.after_dedup_stream,
-        Role::AfterDedupStorageTable => &topics.after_dedup_storage_table,
-        Role::AveragesOutput => &topics.averages_output,
-        Role::DeviationAlarm => &topics.deviation_alarm,
-        Role::DeadLetter => &topics.dead_letter,
+        TopicRole::RawInput => &topics.raw_input,
+        TopicRole::AfterDedupStream => &topics.after_dedup_stream,
+        TopicRole::AfterDedupStorageTable => &topics.after_dedup_storage_table,
+        TopicRole::AveragesOutput => &topics.averages_output,
+        TopicRole::DeviationAlarm => &topics.deviation_alarm,
+        TopicRole::DeadLetter => &topics.dead_letter,
     };
     Some(topic.as_ref()?.config.as_ref()?.keys().cloned().collect())
 }

@@ -11,8 +11,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use stockwatch_crds::Mechanism;
 use stockwatch_crds::v1alpha1::TopicState;
 use stockwatch_operator::topics::{
-    Call, Connection, Deleted, Doomed, Kafka, Metrics, ObjectKey, Observed, Reason, Role, Sasl, Tls, Wanted,
-    WantedTopic,
+    Call, Connection, DeletionRequest, DeletionState, KafkaClusters, KafkaReason, Metrics, ObjectKey,
+    Observed, Sasl, Tls, TopicRole, Wanted, WantedTopic,
 };
 use stockwatch_tests::Broker;
 use tokio::sync::mpsc;
@@ -49,17 +49,17 @@ fn sasl(password: &str) -> Sasl {
 /// Six topics `<prefix>.<n>`, the raw one with so many partitions.
 pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
     let roles = [
-        Role::RawInput,
-        Role::AfterDedupStream,
-        Role::AfterDedupStorageTable,
-        Role::AveragesOutput,
-        Role::DeviationAlarm,
-        Role::DeadLetter,
+        TopicRole::RawInput,
+        TopicRole::AfterDedupStream,
+        TopicRole::AfterDedupStorageTable,
+        TopicRole::AveragesOutput,
+        TopicRole::DeviationAlarm,
+        TopicRole::DeadLetter,
     ];
     let topic = |(i, role)| WantedTopic {
         role,
         name: format!("{prefix}.{i}"),
-        partitions: (role == Role::RawInput).then_some(partitions),
+        partitions: (role == TopicRole::RawInput).then_some(partitions),
         replication_factor: None,
         config: Default::default(),
         named: Default::default(),
@@ -73,8 +73,8 @@ pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
 }
 
 /// All its topics and its group.
-pub(crate) fn doomed(wanted: &Wanted) -> Doomed {
-    Doomed {
+pub(crate) fn request(wanted: &Wanted) -> DeletionRequest {
+    DeletionRequest {
         who: wanted.who.clone(),
         topics: wanted.topics.iter().map(|topic| topic.name.clone()).collect(),
         group: wanted.group.clone(),
@@ -101,7 +101,7 @@ pub(crate) fn partitions(observed: &Observed) -> Vec<i32> {
     topics.iter().map(|topic| topic.partitions.unwrap()).collect()
 }
 
-pub(crate) fn problem(observed: &Observed) -> Option<Reason> {
+pub(crate) fn problem(observed: &Observed) -> Option<KafkaReason> {
     let Observed::Known { problem, .. } = observed else { panic!("{observed:?}") };
     problem.as_ref().map(|problem| problem.reason)
 }
@@ -115,7 +115,7 @@ pub(crate) fn message(observed: &Observed) -> &str {
 
 /// The part under test, and those that it wakes.
 pub(crate) struct Operator {
-    pub(crate) kafka: Kafka,
+    pub(crate) kafka: KafkaClusters,
     metrics: Metrics,
     woken: mpsc::UnboundedReceiver<ObjectKey>,
 }
@@ -124,7 +124,7 @@ impl Operator {
     pub(crate) fn new() -> Self {
         let (wake, woken) = mpsc::unbounded_channel();
         let metrics = Metrics::new(&mut Registry::default());
-        Self { kafka: Kafka::new(wake, metrics.clone()), metrics, woken }
+        Self { kafka: KafkaClusters::new(wake, metrics.clone()), metrics, woken }
     }
 
     /// The first answer.
@@ -172,11 +172,11 @@ impl Operator {
     pub(crate) async fn deleted(
         &mut self,
         connection: &Connection,
-        doomed: &Doomed,
-        is: impl Fn(&Deleted) -> bool,
-    ) -> Deleted {
+        request: &DeletionRequest,
+        is: impl Fn(&DeletionState) -> bool,
+    ) -> DeletionState {
         loop {
-            let deleted = self.kafka.delete(connection, doomed.clone());
+            let deleted = self.kafka.delete(connection, request.clone());
             if is(&deleted) {
                 return deleted;
             }

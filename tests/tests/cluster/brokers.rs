@@ -1,22 +1,7 @@
 //! Kafka's brokers end, die, freeze, do not answer, or are others than before: who is on other brokers notices nothing.
 
 use serde_json::json;
-use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, Until, Watch, faults, outage};
-
-/// Applies a StockWatch whose worker makes quotes up.
-pub(crate) fn simulated(home: &Namespace, name: &str, bootstrap: &str) {
-    let mut watch = Watch::new(name, bootstrap);
-    watch.move_to(home.name());
-    watch.source = json!({"simulated": {}});
-    home.apply(&watch.text()).unwrap();
-}
-
-/// Another tolerance, and the status that says that the workers judge by it.
-pub(crate) fn retune(home: &Namespace, name: &str, tolerance: &str) -> Until {
-    let windows = json!({"spec": {"windows": [{"duration": "5m", "tolerance": tolerance}]}});
-    let edited = home.patch(&format!("stockwatch/{name}"), &windows);
-    Until::applied(edited["metadata"]["generation"].as_u64().unwrap())
-}
+use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, Until, faults, outage};
 
 #[test]
 fn operator_and_workers_outlive_brokers_that_end_die_and_freeze() {
@@ -89,15 +74,15 @@ fn stockwatches_on_brokers_that_do_not_answer_hold_up_no_other_one() {
     let home = Namespace::create(cluster, "home");
     let frozen = Broker::start_for_pods(cluster);
     frozen.pause();
-    simulated(&home, "frozen", frozen.bootstrap());
-    simulated(&home, "refused", &format!("{}:1", Cluster::HOST));
-    simulated(&home, "healthy", Broker::shared_for_pods().bootstrap());
+    home.simulate("frozen", |watch| watch.bootstrap = frozen.bootstrap().into());
+    home.simulate("refused", |watch| watch.bootstrap = format!("{}:1", Cluster::HOST));
+    home.simulate("healthy", |_| {});
     home.wait(60, "stockwatch/healthy", &Until::ready());
     for dead in ["frozen", "refused"] {
         let reason = &Until::because("TopicsReady", "KafkaUnreachable");
         home.wait(60, &format!("stockwatch/{dead}"), reason);
     }
-    let applied = retune(&home, "healthy", "0.2%");
+    let applied = home.retune("healthy", "0.2%");
     home.wait(10, "stockwatch/healthy", &applied);
     frozen.resume();
     home.wait(90, "stockwatch/frozen", &Until::ready());

@@ -5,9 +5,7 @@ use stockwatch_tests::{Broker, Cluster, Namespace, Release, Topic, Topics, Until
 
 /// A StockWatch whose worker makes quotes up, with a deletion policy.
 fn watch(broker: &Broker, home: &Namespace, name: &str, policy: Option<&str>) -> Watch {
-    let mut watch = Watch::new(name, broker.bootstrap());
-    watch.move_to(home.name());
-    watch.source = json!({"simulated": {}});
+    let mut watch = Watch::simulated(home.name(), name, broker.bootstrap());
     if let Some(policy) = policy {
         watch.kafka.insert("deletionPolicy".into(), json!(policy));
     }
@@ -17,7 +15,7 @@ fn watch(broker: &Broker, home: &Namespace, name: &str, policy: Option<&str>) ->
 /// Applies it and waits until its worker has committed something.
 fn run(topics: &Topics, home: &Namespace, watch: &Watch) {
     home.apply(&watch.text()).unwrap();
-    home.wait(120, &format!("stockwatch/{}", watch.name), &Until::ready());
+    home.await_ready(&watch.name);
     wait_for(60, "quotes committed", || {
         let committed = topics.committed(&watch.group(), &watch.topic(Topic::Raw));
         soon(!committed.is_empty(), committed)

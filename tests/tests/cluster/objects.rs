@@ -2,24 +2,7 @@
 //! where nothing changed.
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Broker, Cluster, Namespace, Release, Until, Watch, condition, soon, wait_for};
-
-/// The Deployment last: its pods use all the others.
-pub(crate) const KINDS: [&str; 7] =
-    ["configmap", "serviceaccount", "role", "rolebinding", "service", "poddisruptionbudget", "deployment"];
-
-/// Made-up quotes, once a second.
-pub(crate) fn apply(home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) {
-    let mut watch = Watch::new(name, Broker::shared_for_pods().bootstrap());
-    watch.move_to(home.name());
-    watch.source = json!({"simulated": {"interval": "1s", "seed": 1}});
-    change(&mut watch);
-    home.apply(&watch.text()).unwrap();
-}
-
-pub(crate) fn ready(home: &Namespace, name: &str) {
-    home.wait(120, &format!("stockwatch/{name}"), &Until::ready());
-}
+use stockwatch_tests::{Cluster, Namespace, OWNED, Release, Until, condition, soon, wait_for};
 
 /// What somebody said of an object: without what the API server and controllers say.
 fn wishes(home: &Namespace, kind: &str, name: &str) -> Result<Value, String> {
@@ -48,10 +31,10 @@ fn uid(home: &Namespace, object: &str) -> String {
 fn what_somebody_changes_or_deletes_comes_back_and_what_is_not_ours_stays() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "objects");
-    apply(&home, "tech", |_| {});
-    ready(&home, "tech");
+    home.simulate("tech", |_| {});
+    home.await_ready("tech");
     let workers = home.pods("stockwatch.dev/name=tech");
-    let ours = KINDS.map(|kind| wishes(&home, kind, "tech").unwrap());
+    let ours = OWNED.map(|kind| wishes(&home, kind, "tech").unwrap());
     let note = |more: Value| {
         let mut patch =
             json!({"metadata": {"labels": {"team": "mine"}, "annotations": {"example.com/note": "mine"}}});
@@ -74,17 +57,17 @@ fn what_somebody_changes_or_deletes_comes_back_and_what_is_not_ours_stays() {
         "poddisruptionbudget" => json!({"spec": {"maxUnavailable": "50%"}}),
         _ => json!({"spec": {"progressDeadlineSeconds": 999}}),
     };
-    for kind in KINDS {
+    for kind in OWNED {
         let object = format!("{kind}/tech-stockwatch");
         home.patch(&object, &note(theirs(kind)));
         let both = wishes(&home, kind, "tech").unwrap();
         home.patch(&object, &harm(kind));
         await_wishes(&home, kind, "tech", &both);
     }
-    ready(&home, "tech");
+    home.await_ready("tech");
     assert_eq!(home.pods("stockwatch.dev/name=tech"), workers, "no pod was replaced or restarted");
 
-    for (kind, ours) in KINDS.iter().zip(&ours) {
+    for (kind, ours) in OWNED.iter().zip(&ours) {
         let object = format!("{kind}/tech-stockwatch");
         let before = uid(&home, &object);
         home.kubectl(&["delete", &object]);
@@ -93,7 +76,7 @@ fn what_somebody_changes_or_deletes_comes_back_and_what_is_not_ours_stays() {
     }
     let edited =
         home.patch("stockwatch/tech", &json!({"spec": {"windows": [{"duration": "5m", "tolerance": "1%"}]}}));
-    ready(&home, "tech");
+    home.await_ready("tech");
     assert_eq!(home.get("stockwatch/tech")["status"]["appliedGeneration"], edited["metadata"]["generation"]);
 }
 
@@ -114,37 +97,37 @@ fn an_object_of_somebody_else_is_never_touched_and_waited_for() {
         home.kubectl(&[&["create"], &*create].concat());
     }
     home.kubectl(&["rollout", "status", "deployment", name]);
-    let objects = || KINDS.map(|kind| home.get(&format!("{kind}/{name}")));
+    let objects = || OWNED.map(|kind| home.get(&format!("{kind}/{name}")));
     let before = objects();
-    apply(&home, "taken", |_| {});
+    home.simulate("taken", |_| {});
     home.wait(30, "stockwatch/taken", &Until::because("Ready", "NameConflict"));
     let message = condition(&home.get("stockwatch/taken"), "Ready")["message"].clone();
     assert!(message.as_str().unwrap().contains(name), "it says which: {message}");
     home.kubectl(&["label", "stockwatch/taken", "look=again"]);
-    apply(&home, "free", |_| {});
-    ready(&home, "free");
+    home.simulate("free", |_| {});
+    home.await_ready("free");
     assert_eq!(objects(), before);
 
-    for kind in KINDS {
+    for kind in OWNED {
         home.kubectl(&["delete", kind, name]);
     }
-    ready(&home, "taken");
+    home.await_ready("taken");
 }
 
 #[test]
 fn one_that_is_deleted_and_created_again_at_once_gets_objects_and_workers_of_its_own() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "again");
-    apply(&home, "tech", |_| {});
-    ready(&home, "tech");
+    home.simulate("tech", |_| {});
+    home.await_ready("tech");
     let older = uid(&home, "stockwatch/tech");
     let workers = home.pods("stockwatch.dev/name=tech");
     home.kubectl(&["delete", "stockwatch/tech", "--wait=false"]);
-    apply(&home, "tech", |_| {});
+    home.simulate("tech", |_| {});
     let newer = uid(&home, "stockwatch/tech");
     assert_ne!(newer, older);
-    ready(&home, "tech");
-    for kind in KINDS {
+    home.await_ready("tech");
+    for kind in OWNED {
         let object = home.get(&format!("{kind}/tech-stockwatch"));
         assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], newer, "{kind}");
     }
@@ -160,10 +143,10 @@ fn one_that_is_deleted_and_created_again_at_once_gets_objects_and_workers_of_its
 fn one_that_is_paused_is_left_alone_but_its_worker_follows_edits() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "paused");
-    apply(&home, "tech", |_| {});
-    apply(&home, "other", |_| {});
-    ready(&home, "tech");
-    ready(&home, "other");
+    home.simulate("tech", |_| {});
+    home.simulate("other", |_| {});
+    home.await_ready("tech");
+    home.await_ready("other");
     home.kubectl(&["annotate", "stockwatch/tech", "stockwatch.dev/paused=true"]);
     home.wait(30, "stockwatch/tech", &Until::because("Ready", "Paused"));
     for name in ["tech", "other"] {
@@ -182,6 +165,6 @@ fn one_that_is_paused_is_left_alone_but_its_worker_follows_edits() {
 
     home.kubectl(&["annotate", "stockwatch/tech", "stockwatch.dev/paused-"]);
     home.wait(60, "stockwatch/tech", &Until::applied(edited));
-    ready(&home, "tech");
+    home.await_ready("tech");
     home.get("service/tech-stockwatch");
 }

@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use stockwatch_tests::{
-    Audit, Cluster, Namespace, Obstacle, Release, Request, Until, Watch, Webhook, condition, soon, wait_for,
+    Audit, Cluster, Namespace, OWNED, Obstacle, Release, Request, Until, Watch, Webhook, condition, soon,
+    wait_for,
 };
-
-use crate::objects::{KINDS, apply};
 
 /// For what is refused to be said: 5 s on a machine that has nothing else to do.
 const SAID: u64 = 20;
@@ -42,7 +41,7 @@ fn events(home: &Namespace) -> Vec<String> {
 /// The kinds of objects that the StockWatch `tech` has.
 fn objects(home: &Namespace) -> Vec<&'static str> {
     let is_there = |kind: &&str| home.try_get(&format!("{kind}/tech-stockwatch")).is_ok();
-    KINDS.into_iter().filter(is_there).collect()
+    OWNED.into_iter().filter(is_there).collect()
 }
 
 type Obstruct = for<'a> fn(&'a Namespace, &str) -> Obstacle<'a>;
@@ -58,7 +57,7 @@ struct Case {
 }
 
 fn case(object: &'static str, words: &'static str, missing: &[&str], obstruct: Obstruct) -> Case {
-    let others = KINDS.into_iter().filter(|kind| !missing.contains(kind)).collect();
+    let others = OWNED.into_iter().filter(|kind| !missing.contains(kind)).collect();
     let home = Namespace::create(Cluster::shared(), "refused");
     Case { home, object, words, others, obstruct }
 }
@@ -92,7 +91,7 @@ fn whatever_refuses_an_object_is_said_in_its_own_words_and_ends_by_itself() {
     ];
     let obstacles: Vec<Obstacle<'_>> = cases.iter().map(|case| (case.obstruct)(&case.home, &user)).collect();
     for Case { home, object, words, others, .. } in &cases {
-        apply(home, "tech", |_| {});
+        home.simulate("tech", |_| {});
         let message = await_refused(home, "stockwatch/tech");
         let begin = format!("the API server refuses {object} tech-stockwatch");
         assert!(message.starts_with(&begin) && message.contains(words), "{message}");
@@ -105,7 +104,7 @@ fn whatever_refuses_an_object_is_said_in_its_own_words_and_ends_by_itself() {
     for (obstacle, case) in obstacles.into_iter().zip(&cases) {
         obstacle.lift();
         await_ready(&case.home, "stockwatch/tech", Instant::now());
-        assert_eq!(objects(&case.home), KINDS);
+        assert_eq!(objects(&case.home), OWNED);
         assert_eq!(events(&case.home).len(), 1);
     }
 }
@@ -114,7 +113,7 @@ fn whatever_refuses_an_object_is_said_in_its_own_words_and_ends_by_itself() {
 fn a_refused_edit_is_not_ready_and_costs_nothing_but_its_retries() {
     let release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "refused");
-    apply(&home, "tech", |_| {});
+    home.simulate("tech", |_| {});
     home.wait(120, "stockwatch/tech", &Until::ready());
     let obstacle = Obstacle::policy(&home, &release.user(), "configmaps", "Invalid", "frozen");
     let edit = |tolerance: &str| {
@@ -157,7 +156,7 @@ fn a_refused_finalizer_is_said_and_everything_else_is_done() {
     let home = Namespace::create(Cluster::shared(), "refused");
     let delete = |watch: &mut Watch| _ = watch.kafka.insert("deletionPolicy".into(), json!("Delete"));
     let obstacle = Obstacle::policy(&home, &release.user(), "stockwatches", "Forbidden", "no finalizers");
-    apply(&home, "tech", delete);
+    home.simulate("tech", delete);
     let message = await_refused(&home, "stockwatch/tech");
     assert!(
         message.contains("the finalizer of StockWatch tech") && message.contains("no finalizers"),
@@ -187,7 +186,7 @@ fn a_refused_status_is_counted_and_written_once_it_may_be() {
     let user = release.user();
     let obstacle = Obstacle::policy(&home, &user, "stockwatches/status", "Forbidden", "no statuses");
     let mut audit = Audit::begin(Cluster::shared());
-    apply(&home, "tech", |_| {});
+    home.simulate("tech", |_| {});
     let tried = audit.await_of(&user, "the status is tried three times", |requests| {
         requests.iter().filter(|request| is_status(request, &home)).count() >= 3
     });

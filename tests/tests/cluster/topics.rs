@@ -26,15 +26,6 @@ pub(crate) fn await_applied(home: &Namespace, scene: &Scene<'_>) {
     home.wait(30, "stockwatch/tech", &Until::applied(scene.generation()));
 }
 
-/// One that makes its quotes up.
-fn simulated(home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) -> String {
-    let mut watch = Watch::new(name, Broker::shared_for_pods().bootstrap());
-    watch.move_to(home.name());
-    watch.source = json!({"simulated": {"interval": "1s", "seed": 1}});
-    change(&mut watch);
-    watch.text()
-}
-
 #[test]
 fn output_topics_grow_as_the_spec_says_while_the_worker_goes_on() {
     let _release = Release::shared();
@@ -78,15 +69,15 @@ fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker()
         share_topic(watch);
         share_group(watch);
     };
-    home.apply(&simulated(&home, "first", first)).unwrap();
+    home.simulate("first", first);
     home.wait(120, "stockwatch/first", &Until::ready());
-    home.apply(&simulated(&home, "second", share_topic)).unwrap();
-    home.apply(&simulated(&home, "third", share_group)).unwrap();
+    home.simulate("second", share_topic);
+    home.simulate("third", share_group);
     let reads = |watch: &mut Watch| {
         watch.source = json!({"external": {}});
         watch.topics.insert("rawInput", json!({"name": format!("{}.first.raw-input", home.name())}));
     };
-    home.apply(&simulated(&home, "reader", reads)).unwrap();
+    home.simulate("reader", reads);
     for (other, reason, name) in [("second", "TopicConflict", &topic), ("third", "GroupConflict", &group)] {
         let object = format!("stockwatch/{other}");
         home.wait(30, &object, &Until::because("Ready", reason));
@@ -116,8 +107,11 @@ fn of_two_that_want_one_topic_at_once_one_gets_it_and_the_other_follows() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "race");
     let topic = json!({"name": format!("{}.shared", home.name())});
-    let both = ["left", "right"]
-        .map(|name| simulated(&home, name, |watch| _ = watch.topics.insert("deviationAlarm", topic.clone())));
+    let both = ["left", "right"].map(|name| {
+        let mut watch = Watch::simulated(home.name(), name, Broker::shared_for_pods().bootstrap());
+        watch.topics.insert("deviationAlarm", topic.clone());
+        watch.text()
+    });
     home.apply(&both.join("---\n")).unwrap();
     let reasons = || {
         ["left", "right"].map(|name| {

@@ -2,9 +2,30 @@
 
 use std::path::PathBuf;
 
-use stockwatch_crds::{LoadError, Spec};
+use stockwatch_crds::{LoadError, Loaded, Spec};
 
-use super::LiveSpec;
+/// A StockWatch that was accepted: it parses and breaks no rule.
+#[derive(Debug, Clone)]
+pub struct LiveSpec {
+    /// `metadata.uid`; empty for a plain file that has none.
+    pub uid: String,
+    /// `metadata.generation`; `None` for a plain file, whose generation counts on from the recorded one.
+    pub generation: Option<u64>,
+    /// Counts the accepted loads of this process, from 1; a load equal to the one before does not count.
+    pub revision: u64,
+    /// The parsed spec.
+    pub spec: Spec,
+    /// Paths of fields that no known version has; they are ignored.
+    pub ignored: Vec<String>,
+}
+
+impl LiveSpec {
+    /// Returns the first spec of a process.
+    pub(super) fn first(loaded: Loaded) -> Self {
+        let Loaded { uid, generation, spec, ignored } = loaded;
+        Self { uid, generation, revision: 1, spec, ignored }
+    }
+}
 
 /// A document that is not refused.
 #[derive(Debug, Clone)]
@@ -13,6 +34,8 @@ pub enum Decision {
     Take(Box<LiveSpec>),
     /// It says what the one in use says.
     Same,
+    /// It is older than one that was decided on: copies of a StockWatch are written late.
+    Old,
 }
 
 /// Why a document is not used; each sentence says what to do.
@@ -66,22 +89,22 @@ pub fn first(document: &str) -> Result<LiveSpec, Refusal> {
     if document.trim().is_empty() {
         return Err(Refusal::Nothing);
     }
-    let loaded = stockwatch_crds::load(document)?;
-    Ok(LiveSpec {
-        uid: loaded.uid,
-        generation: loaded.generation,
-        revision: 1,
-        spec: loaded.spec,
-        ignored: loaded.ignored,
-    })
+    Ok(LiveSpec::first(stockwatch_crds::load(document)?))
 }
 
-/// Decides on a document while `current` is in use.
+/// Refuses the document of another StockWatch than the one that runs.
+pub(super) fn check_uid(found: &str, running: &str) -> Result<(), Refusal> {
+    if found == running {
+        return Ok(());
+    }
+    Err(Refusal::OtherUid { found: found.to_owned(), running: running.to_owned() })
+}
+
+/// Decides on the text of a plain file while `current` is in use. People write it, so whatever cannot be taken is
+/// refused.
 pub fn accept(current: &LiveSpec, document: &str) -> Result<Decision, Refusal> {
     let next = LiveSpec { revision: current.revision + 1, ..first(document)? };
-    if next.uid != current.uid {
-        return Err(Refusal::OtherUid { found: next.uid, running: current.uid.clone() });
-    }
+    check_uid(&next.uid, &current.uid)?;
     if let (Some(found), Some(running)) = (next.generation, current.generation)
         && found < running
     {
@@ -152,7 +175,7 @@ mod tests {
     fn taken(outcome: Result<Decision, Refusal>) -> LiveSpec {
         match outcome.unwrap() {
             Decision::Take(spec) => *spec,
-            Decision::Same => panic!("nothing new"),
+            other => panic!("{other:?}"),
         }
     }
 

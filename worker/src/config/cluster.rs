@@ -8,6 +8,7 @@
 mod api;
 mod copies;
 mod document;
+mod error;
 mod events;
 mod follow;
 mod judge;
@@ -19,15 +20,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-pub use api::{Api, ApiError};
+pub use api::Api;
 pub use copies::Copies;
 pub use document::Document;
-pub use events::{Event, EventError, Events};
+pub use error::{ApiError, EventError};
+pub use events::{Event, Events};
 pub use follow::{Following, follow};
-pub use judge::{Verdict, judge};
+pub use judge::judge;
 pub use start::{Start, StartError, start};
 
-use super::{Live, LiveSpec};
+use super::{Decision, Live, LiveSpec};
 
 /// The StockWatch of a worker, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,13 +84,13 @@ impl Judged {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let current: Arc<LiveSpec> = self.live.current();
         match judge(&current, *refused, document) {
-            Verdict::Take(next) => {
+            Ok(Decision::Take(next)) => {
                 self.live.take(*next);
                 self.taken.send_replace(document.clone());
             }
-            Verdict::Same => self.live.settle(),
-            Verdict::Old => {}
-            Verdict::Refuse(refusal) => {
+            Ok(Decision::Same) => self.live.settle(),
+            Ok(Decision::Old) => {}
+            Err(refusal) => {
                 if document.metadata.uid == current.uid {
                     *refused = Some(document.metadata.generation);
                 }

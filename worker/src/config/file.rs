@@ -120,7 +120,7 @@ enum Signal {
 enum Change {
     /// Its text is complete.
     Whole,
-    /// Its text may be incomplete.
+    /// It may be read while its writer is still writing.
     Touched,
 }
 

@@ -12,7 +12,7 @@ use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord};
 use stockwatch_crds::Topics;
 use tokio::sync::mpsc;
 
-use super::table::Event;
+use super::table::OutputRecord;
 use crate::kafka::{Connection, KafkaContext};
 
 /// Why nothing can be read.
@@ -35,7 +35,7 @@ impl Feed {
         connection: &Connection,
         topics: &Topics,
         partitions: i32,
-        events: mpsc::Sender<Event>,
+        events: mpsc::Sender<OutputRecord>,
     ) -> Result<Self, FeedError> {
         let mut config = connection.client();
         config
@@ -63,7 +63,7 @@ impl Feed {
             while !stopped.load(Ordering::Relaxed) {
                 let message = match consumer.poll(Duration::from_millis(100)) {
                     Some(Ok(message)) => message,
-                    // It is in the log, and librdkafka goes on by itself.
+                    // librdkafka logs the error and tries again by itself.
                     Some(Err(_)) | None => continue,
                 };
                 let kind = kinds.iter().find(|(topic, _)| topic == message.topic()).map(|(_, kind)| *kind);
@@ -91,12 +91,12 @@ enum Kind {
 }
 
 impl Kind {
-    /// `None` for what no worker writes.
-    fn parse(self, value: &[u8]) -> Option<Event> {
+    /// Reads a record; `None` if no worker writes such a one.
+    fn parse(self, value: &[u8]) -> Option<OutputRecord> {
         Some(match self {
-            Self::Quote => Event::Quote(DeduplicatedRecord::parse(value).ok()?),
-            Self::Average => Event::Average(AverageRecord::parse(value).ok()?),
-            Self::Alarm => Event::Alarm(AlarmRecord::parse(value).ok()?),
+            Self::Quote => OutputRecord::Quote(DeduplicatedRecord::parse(value).ok()?),
+            Self::Average => OutputRecord::Average(AverageRecord::parse(value).ok()?),
+            Self::Alarm => OutputRecord::Alarm(AlarmRecord::parse(value).ok()?),
         })
     }
 }

@@ -1,10 +1,10 @@
-//! The demo where there is no terminal: a line for whatever is new.
+//! The demo without a terminal: a line for each change.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::View;
 use super::table::alarm_line;
+use super::view::View;
 
 /// Between two printed tables.
 const TABLE_EVERY: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ impl Lines {
         if self.error != view.error {
             match &view.error {
                 Some(error) => line(&format!("REFUSED {error}")),
-                None => line(&"MENDED  the file says again what is computed with"),
+                None => line(&"MENDED  the file is valid again and in use"),
             }
             self.error.clone_from(&view.error);
         }

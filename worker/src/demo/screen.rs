@@ -6,10 +6,10 @@ use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, Wrap};
 
-use super::View;
 use super::table::{Cell, alarm_line};
+use super::view::View;
 
-/// The alarms' title and a few of them are always shown, however many tickers there are.
+/// Lines for alarms, their title included, that are always shown, however many tickers there are.
 const ALARM_LINES: u16 = 5;
 
 /// Draws everything anew; ratatui writes only what differs.

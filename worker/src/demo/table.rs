@@ -1,4 +1,4 @@
-//! What the demo shows of the records that it has read: events in, rows out.
+//! What the demo shows of the records that it has read: records in, rows out.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,7 +14,7 @@ const ALARMS: usize = 100;
 
 /// A record of the worker's output.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Event {
+pub(super) enum OutputRecord {
     /// A quote that was accepted.
     Quote(DeduplicatedRecord),
     /// An average.
@@ -39,7 +39,7 @@ pub(super) fn alarm_line(alarm: &AlarmRecord) -> String {
     )
 }
 
-/// Near enough for the few places on a screen.
+/// A decimal as a float, which is exact enough for the digits on a screen.
 fn shown(nanos: i64) -> f64 {
     nanos as f64 / NANO as f64
 }
@@ -85,7 +85,7 @@ struct Averages {
     alarm_time: Option<i64>,
 }
 
-/// The newest of everything.
+/// The newest quote and averages of each entity, and the newest alarms.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entities: HashMap<String, Entity>,
@@ -95,21 +95,21 @@ pub(super) struct Table {
 
 impl Table {
     /// Takes a record, in the order in which it was written.
-    pub(super) fn take(&mut self, event: Event) {
-        match event {
-            Event::Quote(quote) => {
+    pub(super) fn take(&mut self, record: OutputRecord) {
+        match record {
+            OutputRecord::Quote(quote) => {
                 if let Some(entity) = self.entity(&quote.entity) {
                     entity.price = Some(quote.price);
                 }
             }
-            Event::Average(record) => {
+            OutputRecord::Average(record) => {
                 if let Some(entity) = self.entity(&record.entity) {
                     let averages = entity.averages.entry(record.minutes).or_default();
                     averages.previous = averages.last.replace(record.average);
                     averages.time = record.time;
                 }
             }
-            Event::Alarm(alarm) => {
+            OutputRecord::Alarm(alarm) => {
                 if let Some(entity) = self.entity(&alarm.entity) {
                     entity.averages.entry(alarm.minutes).or_default().alarm_time = Some(alarm.time);
                 }
@@ -137,7 +137,7 @@ impl Table {
         self.alarm_count
     }
 
-    /// The spec's tickers in its order, then what a wildcard brought, by name.
+    /// Returns the rows: the spec's tickers in its order, then other entities under a wildcard, by name.
     pub(super) fn rows(&self, spec: &Spec) -> Vec<Row> {
         let mut names: Vec<&str> = spec.tickers.iter().map(|ticker| ticker.entity.as_str()).collect();
         if spec.wildcard {
@@ -188,7 +188,7 @@ impl Cell {
     }
 }
 
-/// What an entity has instead of the window's own tolerance.
+/// Returns an entity's own tolerance, which overrides the window's.
 fn tolerance<'a>(spec: &'a Spec, entity: &str, minutes: u32) -> Option<&'a Tolerance> {
     let ticker = spec.tickers.iter().find(|ticker| ticker.entity == entity);
     let overrides = ticker.map_or(&spec.wildcard_overrides, |ticker| &ticker.overrides);
@@ -216,16 +216,16 @@ pub(super) mod tests {
         )
     }
 
-    pub(in super::super) fn quote(entity: &str, price: f64) -> Event {
+    pub(in super::super) fn quote(entity: &str, price: f64) -> OutputRecord {
         let value = format!(
             r#"{{"entityname":"{entity}","currentstockprice":{price},"lastupdatedate":1,"isduplicate":false}}"#
         );
-        Event::Quote(DeduplicatedRecord::parse(value.as_bytes()).unwrap())
+        OutputRecord::Quote(DeduplicatedRecord::parse(value.as_bytes()).unwrap())
     }
 
-    pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> Event {
+    pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> OutputRecord {
         let (average, time) = (average * NANO, time * NANO);
-        Event::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
+        OutputRecord::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
     }
 
     fn alarm(entity: &str, time: i64) -> AlarmRecord {
@@ -277,7 +277,7 @@ pub(super) mod tests {
     fn a_cell_is_alarmed_until_its_next_average() {
         let mut table = Table::default();
         table.take(average("b", 1, 102, 2));
-        table.take(Event::Alarm(alarm("b", 2)));
+        table.take(OutputRecord::Alarm(alarm("b", 2)));
         assert!(table.rows(&two())[0].cells[0].alarmed);
         assert!(!table.rows(&two())[0].cells[1].alarmed);
         table.take(average("b", 1, 102, 3));
@@ -320,7 +320,7 @@ pub(super) mod tests {
         let mut table = Table::default();
         for n in 0..5000 {
             table.take(quote(&n.to_string(), 1.0));
-            table.take(Event::Alarm(alarm("a", 1)));
+            table.take(OutputRecord::Alarm(alarm("a", 1)));
         }
         assert_eq!(table.entities.len(), ENTITIES);
         assert_eq!((table.alarms().count(), table.alarm_count()), (ALARMS, 5000));

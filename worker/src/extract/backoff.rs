@@ -1,55 +1,49 @@
-//! How long to wait after a failure: one symbol's own wait, and the whole process's after "too many requests".
+//! How long to wait after a failure: one symbol after an error of its own, the whole process after "too many requests".
 
 use std::time::Duration;
 
+use stockwatch_crds::Backoff;
 use tokio::time::Instant;
 
-/// The first wait of one symbol; doubled with each further failure.
-const SYMBOL_FIRST: Duration = Duration::from_secs(5);
-/// One symbol waits no longer by itself, so that an outage's end is soon noticed.
-const SYMBOL_MOST: Duration = Duration::from_secs(120);
-/// The first pause of the process; doubled with each further refusal.
-const PROCESS_FIRST: Duration = Duration::from_secs(10);
-/// The process pauses no longer by itself.
-const PROCESS_MOST: Duration = Duration::from_secs(300);
-/// A server that asks for more is asked again all the same.
+/// One symbol's waits. The limit is short, so that the end of an outage is noticed soon.
+const SYMBOL: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(120));
+/// The pauses of the whole process.
+const PROCESS: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
+/// A longer wait that a server asks for is cut to this.
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
 
-/// The wait of one symbol after `failures` (at least 1) in a row.
+/// Returns the wait of one symbol after `failures` in a row, at least one.
 pub(super) fn of_symbol(failures: u32, retry_after: Option<Duration>) -> Duration {
-    at_least(retry_after, doubled(SYMBOL_FIRST, SYMBOL_MOST, failures.saturating_sub(1)))
+    at_least(retry_after, SYMBOL.after(failures, fastrand::f64()))
 }
+
+/// Refusals that count: so many answers later the pauses are the first ones again.
+const MOST_LEVEL: u32 = 8;
 
 /// The whole process's pauses: they grow with each refusal and shrink with each answer.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
+    /// Refusals less answers, from 0 to [`MOST_LEVEL`].
     level: u32,
     paused_at: Option<Instant>,
 }
 
 impl Throttle {
-    /// The end of the pause after a refused request that began at `began`.
+    /// Returns the end of the pause after a refused request that began at `began`.
     pub(super) fn refused(&mut self, began: Instant, now: Instant, retry_after: Option<Duration>) -> Instant {
-        // Requests that were on their way when the pause began are the same refusal.
+        // Requests that were under way when the pause began belong to the same refusal.
         if self.paused_at.is_some_and(|at| began <= at) {
             return now + at_least(retry_after, Duration::ZERO);
         }
         self.paused_at = Some(now);
-        let pause = doubled(PROCESS_FIRST, PROCESS_MOST, self.level);
-        self.level = self.level.saturating_add(1).min(8);
-        now + at_least(retry_after, pause)
+        self.level = (self.level + 1).min(MOST_LEVEL);
+        now + at_least(retry_after, PROCESS.after(self.level, fastrand::f64()))
     }
 
-    /// The source answered.
+    /// Notes that the source answered a request.
     pub(super) fn answered(&mut self) {
         self.level = self.level.saturating_sub(1);
     }
-}
-
-fn doubled(first: Duration, most: Duration, times: u32) -> Duration {
-    let grown = first.saturating_mul(1 << times.min(16)).min(most);
-    // Half of it at random: processes that failed together do not return together.
-    grown.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
@@ -86,7 +80,8 @@ mod tests {
             throttle.refused(began, now, None);
         }
         assert_eq!(throttle.level, 1);
-        throttle.refused(now + PROCESS_FIRST, now + PROCESS_FIRST, None);
+        let later = now + Duration::from_secs(10);
+        throttle.refused(later, later, None);
         assert_eq!(throttle.level, 2);
     }
 }

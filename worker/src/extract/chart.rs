@@ -1,4 +1,4 @@
-//! What a chart answer of Yahoo's says: its bytes in, a quote or the reason why there is none out.
+//! Reads an answer of Yahoo's chart endpoint: a quote, or the reason why there is none.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,14 +7,14 @@ use super::{FetchError, FetchedQuote};
 
 /// ISO codes have 3 letters.
 const MAX_CURRENCY_BYTES: usize = 16;
-/// What an answer says is repeated in a log line, so no more of it than this.
-const MAX_SAID_CHARS: usize = 200;
+/// Characters of an answer that an error message repeats.
+const MAX_SHOWN_CHARS: usize = 200;
 
 #[derive(Deserialize)]
 struct Answer<'a> {
     #[serde(borrow)]
     chart: Option<Chart<'a>>,
-    /// The key of errors that the chart endpoint does not raise itself.
+    /// Errors that other parts of Yahoo raise come under this key.
     #[serde(borrow)]
     finance: Option<Chart<'a>>,
 }
@@ -33,7 +33,7 @@ struct Entry<'a> {
     meta: Option<Meta<'a>>,
 }
 
-/// The text of each, so that no price passes through a float.
+/// Raw JSON texts, so that no price passes through a float.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Meta<'a> {
@@ -46,14 +46,14 @@ struct Meta<'a> {
 }
 
 #[derive(Deserialize)]
-struct Problem {
+struct ErrorBody {
     code: String,
 }
 
-/// The current quote in an answer's body.
+/// Returns the current quote in an answer's body.
 ///
 /// # Errors
-/// What the answer says is wrong, or that it is none.
+/// The error that the answer names, or why it cannot be read.
 pub fn read(body: &[u8]) -> Result<FetchedQuote, FetchError> {
     let answer: Answer<'_> =
         serde_json::from_slice(body).map_err(|error| FetchError::BadBody(short(&error.to_string())))?;
@@ -66,7 +66,7 @@ pub fn read(body: &[u8]) -> Result<FetchedQuote, FetchError> {
     let Some(entry) = chart.result.unwrap_or_default().into_iter().next() else {
         return Err(FetchError::NotFound);
     };
-    // Old closes may be there all the same: the last one is not the current price.
+    // Without this field there may still be past closes, which are not the current price.
     let Some(Meta { regular_market_price: Some(price), regular_market_time: time, currency }) = entry.meta
     else {
         return Err(FetchError::NoPrice);
@@ -78,7 +78,7 @@ pub fn read(body: &[u8]) -> Result<FetchedQuote, FetchError> {
 }
 
 fn problem(error: &RawValue) -> FetchError {
-    let code = match serde_json::from_str::<Problem>(error.get()) {
+    let code = match serde_json::from_str::<ErrorBody>(error.get()) {
         Ok(problem) => short(&problem.code),
         Err(_) => short(error.get()),
     };
@@ -92,8 +92,8 @@ fn problem(error: &RawValue) -> FetchError {
     }
 }
 
-fn short(said: &str) -> String {
-    said.chars().take(MAX_SAID_CHARS).collect()
+fn short(text: &str) -> String {
+    text.chars().take(MAX_SHOWN_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_what_is_wrong_with_an_answer_no_more_is_said_than_a_log_line_holds() {
+    fn an_error_repeats_no_more_of_an_answer_than_a_log_line_holds() {
         let long = "x".repeat(1_000_000);
         for body in [
             format!(r#"{{"chart":"{long}"}}"#),

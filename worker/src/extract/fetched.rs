@@ -1,4 +1,4 @@
-//! One quote as its source gave it, and why there is none.
+//! One quote as its source gave it, or why there is none.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use stockwatch_crds::Ticker;
 
 use crate::metrics::FetchOutcome;
 
-/// No price or time of a source has so many digits.
+/// A longer number is no price or time.
 const MAX_NUMBER_BYTES: usize = 40;
 
 /// A price at a time, both as the source wrote them: they never pass through a float.
@@ -20,14 +20,14 @@ pub struct FetchedQuote {
 }
 
 impl FetchedQuote {
-    /// From the texts of two JSON numbers, the price in `currency` and the time in seconds since 1970.
+    /// Returns a quote from the texts of two JSON numbers: the price in `currency`, the time in seconds since 1970.
     pub fn new(price: &str, time: &str, currency: Option<String>) -> Result<Self, FetchError> {
         let price = number(price).ok_or(FetchError::NoPrice)?;
         let time = number(time).ok_or_else(|| FetchError::BadBody("the quote's time is no number".into()))?;
         Ok(Self { price, time, currency })
     }
 
-    /// The raw record's value. The symbol is the one asked for: an answer may call it otherwise.
+    /// Returns the raw record's value. Its symbol is the one that was asked for: an answer may name another.
     ///
     /// # Errors
     /// None in practice: texts and numbers can always be written.
@@ -42,7 +42,7 @@ impl FetchedQuote {
     }
 }
 
-/// The text of a finite JSON number of sensible length.
+/// Returns the text if it is a finite JSON number of at most [`MAX_NUMBER_BYTES`].
 fn number(text: &str) -> Option<Box<RawValue>> {
     let is_finite = text.len() <= MAX_NUMBER_BYTES && text.parse::<f64>().is_ok_and(f64::is_finite);
     let number = RawValue::from_string(text.to_owned()).ok().filter(|_| is_finite)?;
@@ -75,7 +75,7 @@ pub enum FetchError {
     /// The source refused this request.
     #[error("the source refused the request: {0}")]
     Client(String),
-    /// No whole answer in time.
+    /// The answer was not complete in time.
     #[error("no whole answer in time")]
     Timeout,
     /// No connection.
@@ -90,7 +90,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// The label to count it by.
+    /// Returns the label that counts it.
     pub fn outcome(&self) -> FetchOutcome {
         match self {
             Self::NoPrice => FetchOutcome::NoPrice,
@@ -105,7 +105,7 @@ impl FetchError {
         }
     }
 
-    /// How long the source wants to be left alone, as it says.
+    /// Returns how long the source asks to be left alone, if it says so.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,

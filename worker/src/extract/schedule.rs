@@ -1,8 +1,8 @@
-//! Who is fetched when. Pure: the caller brings the time.
+//! When each symbol is fetched. Pure: the caller passes the time.
 //!
 //! Each symbol has a phase, a hash of its name between 0 and 1, and is due whenever Unix time is its phase of an
 //! interval past a multiple of the interval. So requests spread over the interval, a symbol keeps its place when it
-//! moves to another process, and a changed interval is only another grid: nothing begins anew, nothing bursts.
+//! moves to another process, and a changed interval only changes the grid: no burst of requests follows.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -13,23 +13,24 @@ use tokio::time::Instant;
 /// A newly owned symbol is first fetched within this time, if the rate allows.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
-/// When each symbol is due; at most one request of a symbol is under way.
+/// When each symbol is due; at most one request of a symbol is in flight.
 #[derive(Debug)]
 pub(super) struct Schedule {
     zero: Instant,
     /// Unix time at `zero`: the grid's anchor, read once, so that a jumping clock moves nothing.
     unix_at_zero: Duration,
+    /// The interval that is kept: the one asked for, or longer if that would exceed the rate.
     kept: Duration,
     least_gap: Duration,
-    /// `None` while a request is under way.
+    /// `None` while a request is in flight.
     due: HashMap<String, Option<Instant>>,
     queue: BTreeSet<(Instant, String)>,
-    /// No start before: the rate limit, or a pause.
+    /// No request starts before, because of the rate limit or a pause.
     ready: Instant,
 }
 
 impl Schedule {
-    /// An empty schedule at `now`, which is `unix` since 1970.
+    /// Returns an empty schedule at `now`, which is `unix` since 1970.
     pub(super) fn new(now: Instant, unix: Duration) -> Self {
         Self {
             zero: now,
@@ -42,9 +43,8 @@ impl Schedule {
         }
     }
 
-    /// From now on exactly `symbols`, each every `interval`, or as often as `least_gap` between two starts allows.
-    ///
-    /// Gives the interval kept.
+    /// Schedules exactly `symbols` from now on, each once an `interval`, or as often as `least_gap` between two starts
+    /// allows. Returns the interval that is kept.
     pub(super) fn set(
         &mut self,
         now: Instant,
@@ -72,12 +72,12 @@ impl Schedule {
         kept
     }
 
-    /// When the next request may start.
+    /// Returns when the next request may start.
     pub(super) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(due, _)| (*due).max(self.ready))
     }
 
-    /// A symbol whose request is to start now; it is out of the queue until [`Self::done`].
+    /// Returns a symbol whose request is to start now; it is in flight until [`Self::done`].
     pub(super) fn start(&mut self, now: Instant) -> Option<String> {
         if self.next()? > now {
             return None;
@@ -88,16 +88,16 @@ impl Schedule {
         Some(symbol)
     }
 
-    /// A request ended: due again at its next place on the grid that is not before `earliest`.
+    /// Notes that a request ended: the symbol is due at its next place on the grid that is not before `earliest`.
     pub(super) fn done(&mut self, now: Instant, symbol: &str, earliest: Instant) {
         if self.due.get(symbol) == Some(&None) {
-            // Half an interval away at least: a first or late fetch is not repeated at once.
+            // At least half an interval later, so that a first or late fetch is not repeated at once.
             let after = earliest.max(now + self.kept / 2);
             self.place(symbol, self.after(symbol, after));
         }
     }
 
-    /// Another source is asked: no pause holds, and symbols whose requests were given up take their next places.
+    /// Ends any pause, since another source is asked; symbols whose requests were dropped take their next places.
     pub(super) fn restart(&mut self, now: Instant) {
         self.ready = now;
         let waiting = |due: &Option<Instant>| due.is_none();
@@ -108,7 +108,7 @@ impl Schedule {
         }
     }
 
-    /// Nothing starts before `until`; what was due by then takes its next place after it, not all at once.
+    /// Starts no request before `until`. Symbols due by then take their next places after it, so that they do not burst.
     pub(super) fn pause(&mut self, until: Instant) {
         self.ready = self.ready.max(until);
         let overdue: Vec<String> = self
@@ -136,7 +136,7 @@ impl Schedule {
         self.queue.insert((due, symbol.to_owned()));
     }
 
-    /// The symbol's first place on the grid later than `time`.
+    /// Returns the symbol's first place on the grid after `time`.
     fn after(&self, symbol: &str, time: Instant) -> Instant {
         let interval = self.kept.as_nanos();
         let offset = fraction(phase(symbol), self.kept).as_nanos();
@@ -146,13 +146,13 @@ impl Schedule {
     }
 }
 
-/// A stable place of a symbol within the interval, as a fraction of 2³².
+/// Returns a stable place of a symbol within the interval, as a fraction of 2³².
 fn phase(symbol: &str) -> u32 {
     let hash = Sha256::digest(symbol.as_bytes());
     u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
-/// `phase`/2³² of `span`, less than it.
+/// Returns `phase`/2³² of `span`.
 fn fraction(phase: u32, span: Duration) -> Duration {
     let nanos = (span.as_nanos() * u128::from(phase)) >> 32;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))

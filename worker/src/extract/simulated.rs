@@ -1,5 +1,5 @@
-//! Prices that nobody traded: the same seed, entity and time always give the same price, so a ticker that moves to
-//! another process goes on where it was.
+//! Made-up prices: the same seed, entity and time always give the same price, so a ticker that moves to another process
+//! continues its walk.
 
 use std::time::Duration;
 
@@ -7,9 +7,10 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, FetchedQuote, Source};
+use super::source::{Source, unix_time};
+use super::{FetchError, FetchedQuote};
 
-/// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).
+/// Value noise: periods in milliseconds, and amplitudes in millionths of the price.
 const OCTAVES: [(i64, i64); 4] =
     [(30 * 60_000, 40_000), (3 * 60_000, 12_000), (20_000, 4_000), (2_000, 1_000)];
 
@@ -22,7 +23,7 @@ pub(super) struct Simulated {
 
 impl Simulated {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, unix_time: super::unix_time }
+        Self { seed, unix_time }
     }
 }
 
@@ -36,7 +37,7 @@ impl Source for Simulated {
     }
 }
 
-/// The price at a time: around a level between 20.00 and 520.00 that the entity always has.
+/// Returns the price at a time, in cents, around the entity's own level between 20.00 and 520.00.
 fn cents(seed: u64, entity: &str, millis: i64) -> i64 {
     let own = hash(seed, entity.as_bytes());
     let level = 2_000 + i64::from(own >> 16) % 50_000;
@@ -51,7 +52,7 @@ fn cents(seed: u64, entity: &str, millis: i64) -> i64 {
     (level * (1_000_000 + swing) / 1_000_000).max(1)
 }
 
-/// Between −size and size, evenly.
+/// Returns a value between −size and size, evenly distributed.
 fn swing(own: u32, period: i64, step: i64, size: i64) -> i64 {
     let mut key = period.to_be_bytes().to_vec();
     key.extend(step.to_be_bytes());

@@ -8,9 +8,10 @@ use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use stockwatch_crds::Ticker;
 
-use super::{FetchError, FetchedQuote, Source, chart};
+use super::source::Source;
+use super::{FetchError, FetchedQuote, chart};
 
-/// Without a browser's name every answer is 429.
+/// Yahoo answers 429 to clients that do not call themselves a browser.
 const USER_AGENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
 /// From the start of a request to the last byte of its answer.
@@ -20,10 +21,10 @@ const MAX_REDIRECTS: usize = 3;
 /// An answer of a day's minutes has about 40 KiB.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// What a symbol may not hold in a path: all but RFC 3986's unreserved characters, and the `=` of currencies.
+/// Escaped in a path: all but RFC 3986's unreserved characters and the `=` of currency pairs.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'=');
 
-/// The client and where it asks.
+/// An HTTP client and Yahoo's address.
 #[derive(Debug)]
 pub(super) struct Yahoo {
     client: Client,
@@ -31,7 +32,7 @@ pub(super) struct Yahoo {
 }
 
 impl Yahoo {
-    /// `base_url` is the scheme and host, and a path before `/v8` if there is one. The error is a sentence.
+    /// Returns a source at `base_url`: scheme, host, and the path before `/v8` if there is one. The error is a sentence.
     pub(super) fn new(base_url: &str) -> Result<Self, String> {
         let base = Url::parse(base_url).map_err(|error| error.to_string())?;
         if !matches!(base.scheme(), "http" | "https") {
@@ -81,7 +82,7 @@ fn server_error(status: StatusCode, headers: &HeaderMap) -> FetchError {
     FetchError::Server { status: status.to_string(), retry_after: retry_after(headers) }
 }
 
-/// Seconds or an HTTP date.
+/// Returns the header's time: seconds, or an HTTP date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -104,7 +105,7 @@ fn failure(error: &reqwest::Error) -> FetchError {
     }
 }
 
-/// The innermost cause is the one that says something.
+/// Returns the innermost cause: those around it do not name the reason.
 fn causes(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::Shared;
+use crate::shared::Shared;
 
 /// The longest wait; a longer one is cut to it.
 const MAX_WAIT: Duration = Duration::from_secs(30);

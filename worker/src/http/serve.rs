@@ -22,7 +22,7 @@ pub struct Limits {
     /// For a connection in all: a client that does not read its answer ends here.
     pub connection: Duration,
     /// For answers under way when the process stops.
-    pub farewell: Duration,
+    pub drain: Duration,
 }
 
 impl Default for Limits {
@@ -31,7 +31,7 @@ impl Default for Limits {
             connections: 256,
             head: Duration::from_secs(5),
             connection: Duration::from_secs(120),
-            farewell: Duration::from_millis(500),
+            drain: Duration::from_millis(500),
         }
     }
 }
@@ -77,7 +77,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits, mut stop:
         () = told_to(&mut stop) => {}
     }
     served.as_mut().graceful_shutdown();
-    let _ = timeout(limits.farewell, served).await;
+    let _ = timeout(limits.drain, served).await;
 }
 
 async fn told_to(stop: &mut watch::Receiver<bool>) {

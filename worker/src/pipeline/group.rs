@@ -1,7 +1,7 @@
-//! The group's consumer. A rebalance is a message to the loop, which answers by (un)assigning.
+//! The group's consumer. Its rebalance callback only queues an event; the loop answers by (un)assigning.
 //!
-//! rdkafka's own callback gives partitions away before the loop hears of it; this one only takes note.
-//! librdkafka waits for the answer, as the protocol allows.
+//! rdkafka's default callback revokes partitions before the loop can commit for them. librdkafka lets the application
+//! answer later, outside the callback.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,48 +17,51 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::{Connection, KafkaContext};
 
-/// Between two signs of life.
+/// `heartbeat.interval.ms`.
 const HEARTBEAT: Duration = Duration::from_millis(1_500);
-/// Without one for so long, a member is out.
+/// `session.timeout.ms`: a member without a heartbeat for this long leaves the group.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
-/// After such a silence at least, peers may take a process for dead. No sound transaction lasts so long.
+/// Peers may take a process that was silent for this long for dead. No working transaction lasts so long.
 pub(super) const TAKEN_FOR_DEAD: Duration = SESSION_TIMEOUT.saturating_sub(HEARTBEAT);
 
-/// What the group wants of this member.
+/// What a rebalance asks of this member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rebalance {
-    /// Take these partitions.
+    /// Take these partitions over.
     Assign(Vec<i32>),
     /// Finish with these partitions and give them away.
     Revoke(Vec<i32>),
-    /// They are somebody else's already.
+    /// These partitions belong to another member already: nothing can be committed for them.
     Lost(Vec<i32>),
 }
 
 /// The consumer's context.
 pub(super) struct GroupContext {
     kafka: KafkaContext,
+    /// Rebalances that the loop has not taken.
     events: Mutex<VecDeque<Rebalance>>,
+    /// The loop has ended: the callback answers by itself.
     closing: AtomicBool,
+    /// All connections were lost at once.
     cut_off: AtomicBool,
 }
 
 impl GroupContext {
-    /// The oldest event that the loop has not seen.
+    /// Takes the oldest event that the loop has not answered.
     pub(super) fn next(&self) -> Option<Rebalance> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Whether every connection was lost at once. Such a member is to be thrown away, even if brokers come back: asked
-    /// while it is stopping, a broker names no brokers at all, and librdkafka then forgets the last one for ever
+    /// Whether every connection was lost at once. Such a client must be replaced even if brokers come back: a broker that
+    /// is stopping answers metadata requests with an empty broker list, and librdkafka then forgets the last one for ever
     /// (<https://github.com/confluentinc/librdkafka/issues/5301>).
     pub(super) fn is_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::Relaxed)
     }
 }
 
-/// From now on the callback itself gives partitions away: the loop has ended. librdkafka would wait for ever for an
-/// answer to what the loop has not heard.
+/// Has the callback answer rebalances by itself from now on, since the loop has ended, and answers those that are queued:
+/// closing the consumer would wait for the answers for ever.
 pub(super) fn close(consumer: &BaseConsumer<GroupContext>, topic: &str) {
     let context = consumer.context();
     context.closing.store(true, Ordering::Relaxed);
@@ -66,20 +69,20 @@ pub(super) fn close(consumer: &BaseConsumer<GroupContext>, topic: &str) {
         let (Rebalance::Assign(partitions) | Rebalance::Revoke(partitions) | Rebalance::Lost(partitions)) =
             &event;
         match list(topic, partitions, None) {
-            Ok(list) => agree(consumer, &event, &list),
-            Err(error) => tracing::warn!(%error, "a rebalance is not answered"),
+            Ok(list) => answer_closing(consumer, &event, &list),
+            Err(error) => tracing::warn!(%error, "a rebalance is not answered while leaving the group"),
         }
     }
 }
 
-/// Takes no partitions, and gives away what it is to.
-fn agree(consumer: &BaseConsumer<GroupContext>, event: &Rebalance, list: &TopicPartitionList) {
+/// Answers a rebalance without the loop: takes no partitions, gives revoked ones away.
+fn answer_closing(consumer: &BaseConsumer<GroupContext>, event: &Rebalance, list: &TopicPartitionList) {
     let answered = match event {
         Rebalance::Assign(_) => consumer.incremental_assign(&TopicPartitionList::new()),
         _ => consumer.incremental_unassign(list),
     };
     if let Err(error) = answered {
-        tracing::warn!(%error, "could not give partitions away while leaving the group");
+        tracing::warn!(%error, "partitions are not given away while leaving the group");
     }
 }
 
@@ -105,13 +108,13 @@ impl ConsumerContext for GroupContext {
             _ => Rebalance::Revoke(partitions),
         };
         if self.closing.load(Ordering::Relaxed) {
-            return agree(consumer, &event, list);
+            return answer_closing(consumer, &event, list);
         }
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
 }
 
-/// A member of the group, subscribed to the raw topic.
+/// Returns a consumer in the group, subscribed to the raw topic.
 pub(super) fn join(
     connection: &Connection,
     context: &KafkaContext,
@@ -134,7 +137,7 @@ pub(super) fn join(
         .set("topic.metadata.refresh.interval.ms", "30000")
         .set("queued.min.messages", "100000")
         .set("queued.max.messages.kbytes", "2048")
-        // A full queue stops fetching for so long: a second by default, in which a small queue runs dry.
+        // Fetching stops for this long when the queue is full: by default a second, in which a small queue runs empty.
         .set("fetch.queue.backoff.ms", "2");
     let context = GroupContext {
         kafka: context.clone(),
@@ -147,13 +150,13 @@ pub(super) fn join(
     Ok(consumer)
 }
 
-/// Takes partitions without fetching: where to begin is known only when they are restored.
+/// Assigns partitions, paused: the offset to begin at is known only when they are restored.
 pub(super) fn assign_paused(
     consumer: &BaseConsumer<GroupContext>,
     topic: &str,
     partitions: &[i32],
 ) -> Result<(), KafkaError> {
-    // An absolute offset keeps librdkafka from asking for the committed one; `begin_at` replaces it.
+    // Without an absolute offset librdkafka would request the committed one; `begin_at` replaces it.
     let list = list(topic, partitions, Some(Offset::Offset(0)))?;
     consumer.incremental_assign(&list)?;
     if partitions.is_empty() { Ok(()) } else { consumer.pause(&list) }
@@ -168,15 +171,15 @@ pub(super) fn unassign(
     consumer.incremental_unassign(&list(topic, partitions, None)?)
 }
 
-/// Starts to fetch a paused partition at `offset`; `false` if librdkafka has not begun with it yet.
+/// Starts to fetch a paused partition at `offset`; `false` if librdkafka has not taken up the partition yet.
 pub(super) fn begin_at(
     consumer: &BaseConsumer<GroupContext>,
     topic: &str,
     partition: i32,
     offset: i64,
 ) -> Result<bool, KafkaError> {
-    const ANSWERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
-    match consumer.seek(topic, partition, Offset::Offset(offset), ANSWERS_WITHIN) {
+    const SEEK_LIMIT: Duration = Duration::from_secs(5);
+    match consumer.seek(topic, partition, Offset::Offset(offset), SEEK_LIMIT) {
         Ok(()) => consumer.resume(&list(topic, &[partition], None)?).map(|()| true),
         Err(KafkaError::Seek(reason)) => {
             tracing::debug!(partition, offset, reason, "the partition cannot be positioned yet");
@@ -188,20 +191,20 @@ pub(super) fn begin_at(
 
 /// Has resumed partitions fetched at once.
 ///
-/// While all partitions of a broker are paused, librdkafka's thread for it sleeps for up to a second, and
-/// resuming does not wake it; a request does, and nobody need wait for the answer.
+/// While all partitions of a broker are paused, librdkafka's thread for that broker sleeps for up to a second. Resuming
+/// does not wake it; a request does, whose answer is not waited for.
 pub(super) fn wake(
     consumer: &BaseConsumer<GroupContext>,
     topic: &str,
     partitions: impl Iterator<Item = i32>,
 ) {
-    const NOT_AWAITED: std::time::Duration = std::time::Duration::from_millis(1);
+    const NOT_AWAITED: Duration = Duration::from_millis(1);
     for partition in partitions {
         let _ = consumer.fetch_watermarks(topic, partition, NOT_AWAITED);
     }
 }
 
-/// Stops fetching, and drops what was fetched.
+/// Pauses partitions, and drops records of theirs that were fetched.
 pub(super) fn pause(
     consumer: &BaseConsumer<GroupContext>,
     topic: &str,

@@ -35,22 +35,23 @@ mod transaction;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use stockwatch_crds::Backoff;
+
 pub use self::error::Error;
 use self::error::SessionError;
 use self::settings::Past;
 pub use self::settings::Settings;
 use crate::topics::RawPartitions;
 
-/// Between attempts to connect.
-const RETRY: [Duration; 4] =
-    [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
+/// Between two sessions with brokers that fail.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(3));
 
 /// Computes until told to stop. Blocking: runs on a thread of its own.
 ///
 /// # Errors
 /// What only people can mend; everything else is retried, with the reason in [`crate::health::Health`].
 pub fn run(settings: Settings) -> Result<(), Error> {
-    let mut failures = 0;
+    let mut failures: u32 = 0;
     let past = Past::new(settings.create_topics);
     while !settings.stop.load(Ordering::Relaxed) {
         settings.health.beat();
@@ -73,9 +74,9 @@ pub fn run(settings: Settings) -> Result<(), Error> {
                 settings.health.set_causes(vec![error.to_string()]);
                 settings.owned.send_modify(|o| o.partitions.clear());
                 // A session that lasted had nothing to do with the failures before it.
-                failures = if began.elapsed() > Duration::from_secs(30) { 0 } else { failures };
-                let until = Instant::now() + RETRY[failures.min(RETRY.len() - 1)];
-                failures += 1;
+                failures =
+                    if began.elapsed() > Duration::from_secs(30) { 1 } else { failures.saturating_add(1) };
+                let until = Instant::now() + RETRY.after(failures, fastrand::f64());
                 while Instant::now() < until && !settings.stop.load(Ordering::Relaxed) {
                     settings.health.beat();
                     std::thread::sleep(Duration::from_millis(20));

@@ -1,4 +1,4 @@
-//! The topics as the brokers have them: how many partitions, how large a record.
+//! The topics as the brokers have them: their partitions, and how large a record may be.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -14,13 +14,13 @@ use stockwatch_crds::{Topic, Topics};
 use crate::kafka::{self, Connection, KafkaContext};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// Kafka's own default of `max.message.bytes`, taken where the setting may not be read.
+/// Kafka's default of `max.message.bytes`, assumed where the setting may not be read.
 const DEFAULT_MAX_BYTES: usize = 1_048_588;
-/// What a record and its batch take besides key, value and headers, generously.
+/// Upper bound of what a record and its batch take besides key, value and headers.
 const OVERHEAD: usize = 512;
-/// A larger record than this we never write, whatever the topic takes.
+/// The largest record that is written, whatever the topic takes.
 pub(super) const LARGEST_RECORD: usize = 16 * 1024 * 1024;
-/// A batch that topics take unless somebody made their limit smaller than Kafka's default.
+/// A batch that every topic with Kafka's default limit takes.
 pub(super) const USUAL_BATCH: usize = 1_000_000;
 
 /// Why the topics cannot be used.
@@ -35,19 +35,19 @@ pub(super) enum TopologyError {
     #[error("topic {topic} cannot be used: {code}")]
     Topic { topic: String, code: RDKafkaErrorCode },
     #[error(
-        "topics {raw} and {table} have {raw_partitions} and {table_partitions} partitions: they must have as many"
+        "topics {raw} and {table} have {raw_partitions} and {table_partitions} partitions: the counts must be equal"
     )]
     Unequal { raw: String, table: String, raw_partitions: i32, table_partitions: i32 },
     #[error("topic {table} takes records of {max} bytes: set its max.message.bytes to {least} or more")]
     TableTooSmall { table: String, max: usize, least: usize },
 }
 
-/// A topic that we write.
+/// A topic that the worker writes.
 #[derive(Debug, Clone)]
-pub(super) struct Output {
+pub(super) struct WrittenTopic {
     pub(super) name: String,
     pub(super) partitions: i32,
-    /// Key, value and headers of a record may be so large in sum.
+    /// Largest sum of key, value and headers of a record.
     pub(super) max_bytes: usize,
 }
 
@@ -55,15 +55,16 @@ pub(super) struct Output {
 #[derive(Debug)]
 pub(super) struct Topology {
     pub(super) raw_partitions: i32,
-    pub(super) deduplicated: Output,
-    pub(super) averages: Output,
-    pub(super) alarms: Output,
-    pub(super) dead_letter: Output,
-    pub(super) table: Output,
+    pub(super) deduplicated: WrittenTopic,
+    pub(super) averages: WrittenTopic,
+    pub(super) alarms: WrittenTopic,
+    pub(super) dead_letter: WrittenTopic,
+    pub(super) table: WrittenTopic,
 }
 
 impl Topology {
-    /// Asks the brokers; gives up within 5 s, or half a second once `stop` is set.
+    /// Returns the topics as the brokers have them; fails after 5 s without an answer, or half a second once `stop` is
+    /// set.
     pub(super) fn discover(
         connection: &Connection,
         context: &KafkaContext,
@@ -92,12 +93,12 @@ impl Topology {
             Ok(i32::try_from(count).unwrap_or(i32::MAX))
         };
         let raw_partitions = partitions(&topics.raw_input.name)?;
-        // The slower question is asked now, and its answer awaited at the end.
+        // Describing settings is slower: the request is sent now, and awaited at the end.
         let resources = written(topics).map(|t| ResourceSpecifier::Topic(&t.name));
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
         let settings = admin.describe_configs(&resources, &options);
-        let mut output = |name: &str| -> Result<Output, TopologyError> {
-            Ok(Output { name: name.to_owned(), partitions: partitions(name)?, max_bytes: 0 })
+        let mut output = |name: &str| -> Result<WrittenTopic, TopologyError> {
+            Ok(WrittenTopic { name: name.to_owned(), partitions: partitions(name)?, max_bytes: 0 })
         };
         let mut topology = Self {
             raw_partitions,
@@ -115,7 +116,7 @@ impl Topology {
             let max = limits.get(&output.name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD);
             output.max_bytes = max.saturating_sub(OVERHEAD);
         }
-        // Closing it waits up to 100 ms for its thread.
+        // Dropping the client blocks for up to 100 ms.
         thread::spawn(move || drop(admin));
         topology.check(topics)?;
         Ok(topology)
@@ -139,8 +140,8 @@ impl Topology {
         Ok(())
     }
 
-    /// Where records of a stream go.
-    pub(super) fn output(&self, topic: OutputTopic) -> &Output {
+    /// Returns the topic of an output.
+    pub(super) fn output(&self, topic: OutputTopic) -> &WrittenTopic {
         match topic {
             OutputTopic::Deduplicated => &self.deduplicated,
             OutputTopic::Averages => &self.averages,
@@ -148,24 +149,24 @@ impl Topology {
         }
     }
 
-    /// A batch that every topic takes.
+    /// Returns a size in bytes of a batch that every topic takes.
     pub(super) fn batch_bytes(&self) -> usize {
         self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, USUAL_BATCH)
     }
 
-    fn all_mut(&mut self) -> [&mut Output; 5] {
+    fn all_mut(&mut self) -> [&mut WrittenTopic; 5] {
         let Self { deduplicated, averages, alarms, dead_letter, table, .. } = self;
         [deduplicated, averages, alarms, dead_letter, table]
     }
 
-    /// All topics that are written.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Output> {
+    /// Returns all topics that are written.
+    pub(super) fn all(&self) -> impl Iterator<Item = &WrittenTopic> {
         [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter, &self.table].into_iter()
     }
 }
 
-impl Output {
-    /// The partition that belongs to a raw partition.
+impl WrittenTopic {
+    /// Returns the partition that records of a raw partition go to.
     pub(super) fn partition(&self, raw: i32) -> i32 {
         raw % self.partitions
     }
@@ -175,24 +176,24 @@ fn is_missing(code: RDKafkaErrorCode) -> bool {
     matches!(code, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)
 }
 
-/// The topics that others read.
+/// Returns the topics that others read.
 pub(super) fn outputs(topics: &Topics) -> [&Topic; 4] {
     [&topics.after_dedup_stream, &topics.averages_output, &topics.deviation_alarm, &topics.dead_letter]
 }
 
-/// All topics that are written.
+/// Returns all topics that are written.
 pub(super) fn written(topics: &Topics) -> [&Topic; 5] {
     let [stream, averages, alarms, dead_letter] = outputs(topics);
     [stream, averages, alarms, dead_letter, &topics.after_dedup_storage_table]
 }
 
-/// The setting of each topic that we write, where it may be read.
+/// Returns `max.message.bytes` of each written topic whose settings may be read.
 fn max_message_bytes(
     answers: KafkaResult<Vec<ConfigResourceResult>>,
     topics: &Topics,
 ) -> HashMap<String, usize> {
     let answers = answers.unwrap_or_else(|error| {
-        tracing::warn!(%error, "topic settings cannot be read: assuming Kafka's default of max.message.bytes");
+        tracing::warn!(%error, "the settings of topics cannot be read: assuming Kafka's default of max.message.bytes");
         Vec::new()
     });
     let limits = answers.into_iter().zip(written(topics)).filter_map(|(answer, topic)| {

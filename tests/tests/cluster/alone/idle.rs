@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 use stockwatch_tests::{
-    Alone, Audit, Broker, Cluster, Market, Namespace, Release, Request, Scene, Topic, Until, condition, soon,
-    wait_for,
+    Alone, Audit, Broker, Cluster, Market, Namespace, OWNED, Release, Request, Scene, Topic, Until,
+    condition, soon, wait_for,
 };
 
-use crate::objects::{KINDS, apply, ready};
 use crate::topics::{await_applied, topics};
 
 const PODS: &str = "stockwatch.dev/name=tech";
@@ -23,18 +22,18 @@ fn operators_that_are_restarted_write_nothing_but_their_lease() {
     let alone = Alone::new();
     let (cluster, release) = (Cluster::shared(), alone.shared());
     let home = Namespace::create(cluster, "idle");
-    apply(&home, "plain", |_| {});
-    apply(&home, "resting", |_| {});
+    home.simulate("plain", |_| {});
+    home.simulate("resting", |_| {});
     home.patch("stockwatch/resting", &json!({"spec": {"suspend": true}}));
-    ready(&home, "plain");
-    ready(&home, "resting");
+    home.await_ready("plain");
+    home.await_ready("resting");
     home.kubectl(&["create", "configmap", "taken-stockwatch"]);
-    apply(&home, "taken", |_| {});
-    apply(&home, "waiting", |watch| watch.source = json!({"external": {}}));
-    apply(&home, "loser", |watch| {
+    home.simulate("taken", |_| {});
+    home.simulate("waiting", |watch| watch.source = json!({"external": {}}));
+    home.simulate("loser", |watch| {
         _ = watch.kafka.insert("groupId".into(), json!(format!("{}.plain", home.name())))
     });
-    apply(&home, "wrong", |watch| watch.tickers[0].name = Some("b".into()));
+    home.simulate("wrong", |watch| watch.tickers[0].name = Some("b".into()));
     for (name, reason) in [
         ("taken", "NameConflict"),
         ("waiting", "TopicMissing"),
@@ -65,8 +64,8 @@ fn operators_that_are_restarted_write_nothing_but_their_lease() {
         soon(looked.iter().all(|count| *count >= 1.0) && release.metric("queue_depth", "") == 0.0, looked)
     });
     // It takes one after another: what is done for a new one is done after all that was to be done for the others.
-    apply(&home, "last", |_| {});
-    ready(&home, "last");
+    home.simulate("last", |_| {});
+    home.await_ready("last");
     let operator = format!("system:serviceaccount:{}:stockwatch", release.namespace());
     let requests = audit.of(&operator);
     assert!(
@@ -126,10 +125,10 @@ fn what_others_add_to_a_status_or_to_owned_objects_causes_no_writes() {
     let (cluster, release) = (Cluster::shared(), alone.shared());
     let home = Namespace::create(cluster, "foreign");
     let names = ["plain", "resting", "wrong"];
-    apply(&home, "plain", |_| {});
-    apply(&home, "resting", |_| {});
+    home.simulate("plain", |_| {});
+    home.simulate("resting", |_| {});
     home.patch("stockwatch/resting", &json!({"spec": {"suspend": true}}));
-    apply(&home, "wrong", |watch| watch.tickers[0].name = Some("b".into()));
+    home.simulate("wrong", |watch| watch.tickers[0].name = Some("b".into()));
     for name in ["plain", "resting"] {
         home.wait(120, &format!("stockwatch/{name}"), &Until::ready());
     }
@@ -151,7 +150,7 @@ fn what_others_add_to_a_status_or_to_owned_objects_causes_no_writes() {
         let patch = json!(patch).to_string();
         home.kubectl(&["patch", &object, "--subresource=status", "--type=json", "-p", &patch]);
     }
-    for kind in KINDS {
+    for kind in OWNED {
         let all = ["-l", "stockwatch.dev/name"];
         home.kubectl(&[&["label", kind, "team=theirs"], &all[..]].concat());
         home.kubectl(&[&["annotate", kind, "example.com/note=theirs"], &all[..]].concat());
@@ -162,7 +161,7 @@ fn what_others_add_to_a_status_or_to_owned_objects_causes_no_writes() {
     release.await_operators();
     look_again(&home, &release, &names, 4..7);
     // It takes one after another: what is done for a new one is done after all that was to be done for the others.
-    apply(&home, "last", |_| {});
+    home.simulate("last", |_| {});
     home.wait(120, "stockwatch/last", &Until::ready());
     let requests = audit.of(&release.user());
     let here = requests.iter().filter(|request| request.namespace == home.name());

@@ -3,8 +3,6 @@
 use serde_json::{Value, json};
 use stockwatch_tests::{Alone, Broker, Copied, Namespace, Release, Until, soon, wait_for};
 
-use crate::brokers::{retune, simulated};
-
 /// The chart's value with which a release looks after one namespace alone.
 fn only(home: &Namespace) -> String {
     format!("namespaces={{{}}}", home.name())
@@ -30,7 +28,7 @@ fn an_upgrade_brings_the_new_definition_and_leaves_stockwatches_and_workers_as_t
     let (system, home) = (Namespace::create(cluster, "system"), Namespace::create(cluster, "home"));
     let older = older_chart();
     let release = Release::install_chart(older.path(), cluster, system.name(), "stockwatch", &[&only(&home)]);
-    simulated(&home, "live", Broker::shared_for_pods().bootstrap());
+    home.simulate("live", |_| {});
     home.wait(120, "stockwatch/live", &Until::ready());
     let (pods, before) = (home.pods("stockwatch.dev/name=live"), home.get("stockwatch/live"));
     assert!(!home.kubectl(&["get", "sw", "-o", "wide"]).contains("BROKERS"));
@@ -56,11 +54,11 @@ fn a_release_of_another_name_and_namespace_takes_over_what_an_uninstalled_one_le
     let (first, second) = (Namespace::create(cluster, "first"), Namespace::create(cluster, "second"));
     let home = Namespace::create(cluster, "home");
     let release = Release::install(cluster, first.name(), "stockwatch", &[&only(&home)]);
-    simulated(&home, "live", Broker::shared_for_pods().bootstrap());
+    home.simulate("live", |_| {});
     home.wait(120, "stockwatch/live", &Until::ready());
     let pods = home.pods("stockwatch.dev/name=live");
     release.uninstall();
-    let applied = retune(&home, "live", "0.2%");
+    let applied = home.retune("live", "0.2%");
 
     let _release = Release::install(cluster, second.name(), "another", &[&only(&home)]);
     home.wait(60, "stockwatch/live", &applied);
@@ -92,7 +90,7 @@ fn another_default_image_rolls_at_most_ten_stockwatches_at_once_and_all_in_the_e
     let (system, home) = (Namespace::create(cluster, "system"), Namespace::create(cluster, "many"));
     let release = Release::install(cluster, system.name(), "stockwatch", &[&only(&home)]);
     let names: Vec<String> = (0..12).map(|i| format!("live-{i:02}")).collect();
-    names.iter().for_each(|name| simulated(&home, name, Broker::shared_for_pods().bootstrap()));
+    names.iter().for_each(|name| home.simulate(name, |_| {}));
     names.iter().for_each(|name| home.wait(180, &format!("stockwatch/{name}"), &Until::ready()));
     let before = home.pods("stockwatch.dev/name");
     assert_eq!(before.len(), 12);
@@ -100,7 +98,7 @@ fn another_default_image_rolls_at_most_ten_stockwatches_at_once_and_all_in_the_e
     release.upgrade(&[&only(&home), "worker.image.tag=not-there"]);
     let with_it = || images(&home, "").0.iter().filter(|tag| *tag == "not-there").count();
     wait_for(60, "ten with an image that is not there", || soon(with_it() == 10, with_it()));
-    let applied: Vec<Until> = names.iter().map(|name| retune(&home, name, "0.2%")).collect();
+    let applied: Vec<Until> = names.iter().map(|name| home.retune(name, "0.2%")).collect();
     for (name, applied) in names.iter().zip(&applied) {
         // The old workers go on, and every StockWatch was looked at once more.
         home.wait(60, &format!("stockwatch/{name}"), applied);

@@ -3,17 +3,15 @@
 //! Two requests of one resource, by the HTTP client that fetches quotes: a Kubernetes client beside it would take a
 //! fifth of the worker's memory.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, io};
+use std::{env, fs};
 
 use reqwest::{Certificate, Client, StatusCode, redirect};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::events::{EventError, Events};
-use super::{Document, Resource};
+use super::{ApiError, Document, EventError, Events, Resource};
 
 /// For a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -21,52 +19,6 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Of a refusal is read.
 const MAX_REFUSAL: usize = 64 * 1024;
-
-/// Why the API server did not answer the question.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// This is no pod.
-    #[error("{0} is not set: is this a pod?")]
-    NoPod(&'static str),
-    /// The pod's service account cannot be used.
-    #[error("the service account: {}: {source}", path.display())]
-    Account {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: io::Error,
-    },
-    /// The authority's certificates make no client.
-    #[error("the service account's authority cannot be used: {}", chain(.0))]
-    Authority(reqwest::Error),
-    /// It cannot be reached.
-    #[error("the API server cannot be reached: {}", chain(.0))]
-    Unreachable(reqwest::Error),
-    /// Nothing came in time.
-    #[error("the API server does not answer within {0:?}")]
-    Silent(Duration),
-    /// It says that there is no such StockWatch.
-    #[error("there is no such StockWatch")]
-    NotFound,
-    /// It refuses.
-    #[error("the API server refuses: {status}: {message}")]
-    Refused {
-        /// Why, as a number.
-        status: StatusCode,
-        /// Why.
-        message: String,
-    },
-    /// It tells something that cannot be understood.
-    #[error(transparent)]
-    Event(#[from] EventError),
-}
-
-impl From<reqwest::Error> for ApiError {
-    /// Without the address, which is the same each time but for its parameters.
-    fn from(error: reqwest::Error) -> Self {
-        Self::Unreachable(error.without_url())
-    }
-}
 
 /// What the API server says of a refusal.
 #[derive(Debug, Default, Deserialize)]
@@ -109,8 +61,8 @@ impl Api {
     /// The StockWatch as it is now.
     pub async fn get(&mut self, limit: Duration) -> Result<Document, ApiError> {
         let path = format!("/{}", self.resource.name);
-        let asked = timeout(limit, async { Ok(self.ask(&path).await?.bytes().await?) }).await;
-        let body = self.settle(asked.unwrap_or(Err(ApiError::Silent(limit))))?;
+        let asked = bounded(limit, async { Ok(self.ask(&path).await?.bytes().await?) }).await;
+        let body = self.settle(asked)?;
         Ok(serde_json::from_slice(&body).map_err(EventError::from)?)
     }
 
@@ -121,8 +73,8 @@ impl Api {
     pub async fn watch(&mut self, seconds: u32) -> Result<Events, ApiError> {
         let name = &self.resource.name;
         let query = format!("?watch=true&fieldSelector=metadata.name%3D{name}&timeoutSeconds={seconds}");
-        let asked = timeout(ANSWER_LIMIT, self.ask(&query)).await;
-        self.settle(asked.unwrap_or(Err(ApiError::Silent(ANSWER_LIMIT)))).map(Events::new)
+        let asked = bounded(ANSWER_LIMIT, self.ask(&query)).await;
+        self.settle(asked).map(Events::new)
     }
 
     /// Begins anew with the next request: with the authority's certificates of then.
@@ -190,16 +142,12 @@ impl Api {
     }
 }
 
-/// An error with all its causes.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        // Writing into a string cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
+/// Waits for an answer, for `limit` at most.
+async fn bounded<T>(
+    limit: Duration,
+    answer: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    timeout(limit, answer).await.unwrap_or(Err(ApiError::Silent(limit)))
 }
 
 #[cfg(test)]

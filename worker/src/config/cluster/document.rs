@@ -42,14 +42,7 @@ impl Document {
     pub fn load(&self) -> Result<LiveSpec, LoadError> {
         let Self { api_version, kind, metadata, spec } = self;
         let document = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec});
-        let loaded = stockwatch_crds::load_value(document)?;
-        Ok(LiveSpec {
-            uid: loaded.uid,
-            generation: loaded.generation,
-            revision: 1,
-            spec: loaded.spec,
-            ignored: loaded.ignored,
-        })
+        stockwatch_crds::load_value(document).map(LiveSpec::first)
     }
 }
 

@@ -3,24 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ApiError, Document};
-
-/// No object of an API server is so large.
-const MAX_LINE: usize = 16 << 20;
-
-/// Why an event cannot be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum EventError {
-    /// It is longer than any object.
-    #[error("an event of the watch has more than {MAX_LINE} bytes")]
-    TooLong,
-    /// It is no JSON, or not what an event is.
-    #[error("what the API server tells cannot be read: {0}")]
-    Syntax(#[from] serde_json::Error),
-    /// The server says that the watch cannot go on.
-    #[error("the API server ends the watch: {0}")]
-    Ended(String),
-}
+use super::error::MAX_LINE;
+use super::{ApiError, Document, EventError};
 
 /// What a watch tells.
 #[derive(Debug, PartialEq)]

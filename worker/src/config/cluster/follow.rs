@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stockwatch_crds::Backoff;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -18,10 +19,8 @@ const WATCH_SECONDS: u32 = 22;
 const GRACE: Duration = Duration::from_secs(5);
 /// A watch that ends sooner is no better than one that does not begin.
 const LEAST: Duration = Duration::from_secs(1);
-/// After a first failure; doubled with each further one.
-const LEAST_PAUSE: Duration = Duration::from_millis(100);
-/// However long the API server is away.
-const MOST_PAUSE: Duration = Duration::from_secs(3);
+/// Between two watches that fail, however long the API server is away.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(3));
 
 /// Follows until dropped.
 #[derive(Debug)]
@@ -104,7 +103,7 @@ async fn watch_for_ever(mut api: Api, judged: Arc<Judged>, metrics: Arc<Metrics>
             }
         }
         failures = failures.saturating_add(1);
-        sleep(pause(failures)).await;
+        sleep(RETRY.after(failures, fastrand::f64())).await;
     }
 }
 
@@ -134,13 +133,6 @@ async fn watch_once(
         }
     }
     Ok(())
-}
-
-/// The pause after so many failures in a row (at least one), with up to a half by chance: when an API server comes
-/// back, not everyone asks at once.
-fn pause(failures: u32) -> Duration {
-    let doubled = LEAST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(MOST_PAUSE).mul_f64(1.0 - 0.5 * fastrand::f64())
 }
 
 #[cfg(test)]
@@ -188,14 +180,5 @@ mod tests {
         };
         tokio::time::timeout(Duration::from_secs(20), copied).await.expect("never copied");
         drop(following);
-    }
-
-    #[test]
-    fn pauses_begin_short_and_stay_bounded() {
-        for (failures, most) in [(1, 100), (2, 200), (4, 800), (7, 3000), (1000, 3000)] {
-            let most = Duration::from_millis(most);
-            let pause = pause(failures);
-            assert!(pause <= most && pause >= most / 2, "{failures}: {pause:?}");
-        }
     }
 }

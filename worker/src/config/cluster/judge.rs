@@ -1,44 +1,27 @@
 //! What a document does to a running worker in a cluster: decided from it and the spec in use alone.
 
 use super::Document;
-use crate::config::{LiveSpec, Refusal};
-
-/// What becomes of a document.
-#[derive(Debug)]
-pub enum Verdict {
-    /// It is the new spec, but for `spec.kafka`, which is the one in use.
-    Take(Box<LiveSpec>),
-    /// It is the one in use.
-    Same,
-    /// It is older than what was decided on: a mounted copy comes late, and so may an API server's cache.
-    Old,
-    /// It cannot be used.
-    Refuse(Refusal),
-}
+use crate::config::accept::check_uid;
+use crate::config::{Decision, LiveSpec, Refusal};
 
 /// Decides on a document while `current` is in use and the generation `refused` was the last that could not be.
-pub fn judge(current: &LiveSpec, refused: Option<u64>, document: &Document) -> Verdict {
+///
+/// A generation stands for one content, so it decides before the document is read. Of a newer one everything is taken
+/// but `spec.kafka`: another connection or another topic is for another process, with which the operator replaces this
+/// one.
+pub fn judge(current: &LiveSpec, refused: Option<u64>, document: &Document) -> Result<Decision, Refusal> {
     let metadata = &document.metadata;
-    if metadata.uid != current.uid {
-        let (found, running) = (metadata.uid.clone(), current.uid.clone());
-        return Verdict::Refuse(Refusal::OtherUid { found, running });
-    }
+    check_uid(&metadata.uid, &current.uid)?;
     let (found, running) = (metadata.generation, current.generation.unwrap_or(0));
     if found < running || refused.is_some_and(|refused| found <= refused) {
-        return Verdict::Old;
+        return Ok(Decision::Old);
     }
     if found == running {
-        return Verdict::Same;
+        return Ok(Decision::Same);
     }
-    match document.load() {
-        Err(error) => Verdict::Refuse(error.into()),
-        Ok(mut next) => {
-            next.revision = current.revision + 1;
-            // Another connection or another topic is for another process: the operator replaces this one.
-            next.spec.kafka = current.spec.kafka.clone();
-            Verdict::Take(Box::new(next))
-        }
-    }
+    let mut next = LiveSpec { revision: current.revision + 1, ..document.load()? };
+    next.spec.kafka = current.spec.kafka.clone();
+    Ok(Decision::Take(Box::new(next)))
 }
 
 #[cfg(test)]
@@ -52,9 +35,9 @@ mod tests {
         document("a", 7, "1%").load().unwrap()
     }
 
-    fn taken(verdict: Verdict) -> LiveSpec {
-        match verdict {
-            Verdict::Take(spec) => *spec,
+    fn taken(outcome: Result<Decision, Refusal>) -> LiveSpec {
+        match outcome.unwrap() {
+            Decision::Take(spec) => *spec,
             other => panic!("{other:?}"),
         }
     }
@@ -68,28 +51,28 @@ mod tests {
 
     #[test]
     fn a_generation_never_goes_back() {
-        assert!(matches!(judge(&running(), None, &document("a", 6, "2%")), Verdict::Old));
-        assert!(matches!(judge(&running(), None, &document("a", 7, "1%")), Verdict::Same));
+        assert!(matches!(judge(&running(), None, &document("a", 6, "2%")), Ok(Decision::Old)));
+        assert!(matches!(judge(&running(), None, &document("a", 7, "1%")), Ok(Decision::Same)));
     }
 
     #[test]
     fn another_uid_is_refused_whatever_its_generation() {
         for generation in [1, 7, 99] {
-            let verdict = judge(&running(), None, &document("b", generation, "2%"));
-            assert!(matches!(verdict, Verdict::Refuse(Refusal::OtherUid { .. })), "{verdict:?}");
+            let refusal = judge(&running(), None, &document("b", generation, "2%")).unwrap_err();
+            assert!(matches!(refusal, Refusal::OtherUid { .. }), "{refusal}");
         }
     }
 
     #[test]
     fn a_bad_document_is_refused_with_its_problems() {
-        let Verdict::Refuse(refusal) = judge(&running(), None, &document("a", 8, "lots")) else { panic!() };
+        let refusal = judge(&running(), None, &document("a", 8, "lots")).unwrap_err();
         assert!(refusal.to_string().contains("spec.windows[0].tolerance"), "{refusal}");
     }
 
     #[test]
     fn a_refused_generation_is_judged_once_and_the_copies_of_the_good_one_do_not_hide_it() {
-        assert!(matches!(judge(&running(), Some(8), &document("a", 8, "lots")), Verdict::Old));
-        assert!(matches!(judge(&running(), Some(8), &document("a", 7, "1%")), Verdict::Old));
+        assert!(matches!(judge(&running(), Some(8), &document("a", 8, "lots")), Ok(Decision::Old)));
+        assert!(matches!(judge(&running(), Some(8), &document("a", 7, "1%")), Ok(Decision::Old)));
         assert_eq!(taken(judge(&running(), Some(8), &document("a", 9, "3%"))).generation, Some(9));
     }
 

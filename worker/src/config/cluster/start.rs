@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::{Api, ApiError, Copies, Document};
+use crate::config::accept::check_uid;
 use crate::config::{LiveSpec, Refusal};
 
 /// For the API server to answer, in all.
@@ -63,11 +64,10 @@ pub async fn start(api: &mut Api, uid: &str, copies: &Copies) -> Result<Start, S
 /// The API server's document, or the first good one of the copies, which come newest first.
 fn choose(answer: Result<Document, ApiError>, copies: Vec<Document>, uid: &str) -> Result<Start, StartError> {
     let (asked, failure) = match answer {
-        Ok(document) if document.metadata.uid != uid => {
-            let (found, running) = (document.metadata.uid, uid.to_owned());
-            return Err(StartError::Gone(Refusal::OtherUid { found, running }));
+        Ok(document) => {
+            check_uid(&document.metadata.uid, uid).map_err(StartError::Gone)?;
+            (Some(document), None)
         }
-        Ok(document) => (Some(document), None),
         Err(ApiError::NotFound) => return Err(StartError::Deleted),
         Err(error) => (None, Some(error)),
     };

@@ -1,5 +1,8 @@
 //! Conditions and their reasons.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as ApiCondition;
+use stockwatch_crds::StockWatchStatus;
+
 use crate::topics;
 
 /// A condition of a StockWatch.
@@ -35,6 +38,11 @@ impl Condition {
     }
 }
 
+/// What a status says of a condition.
+pub fn said(status: &StockWatchStatus, condition: Condition) -> Option<&ApiCondition> {
+    status.conditions.iter().find(|said| said.type_ == condition.as_str())
+}
+
 /// Whether a condition holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
@@ -42,7 +50,7 @@ pub enum Holds {
     True,
     /// It does not, and somebody has to do something.
     False,
-    /// It is under way, or cannot be known.
+    /// It is still in progress, or cannot be observed.
     Unknown,
 }
 
@@ -105,7 +113,7 @@ pub enum Reason {
     /// The topics are as wanted.
     TopicsAsWanted,
     /// What the Kafka administration found.
-    Kafka(topics::Reason),
+    Kafka(topics::KafkaReason),
 
     /// As many workers as wanted are ready.
     WorkersReady,
@@ -177,7 +185,7 @@ impl Reason {
 
 /// What is said of one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Statement {
     /// Whether it holds.
     pub holds: Holds,
     /// Why: a [`Reason`], or what an earlier operator wrote.
@@ -186,7 +194,7 @@ pub struct Verdict {
     pub message: String,
 }
 
-impl Verdict {
+impl Statement {
     /// It holds.
     pub fn yes(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(Holds::True, reason, message)
@@ -197,7 +205,7 @@ impl Verdict {
         Self::new(Holds::False, reason, message)
     }
 
-    /// It is under way, or cannot be known.
+    /// It is still in progress, or cannot be observed.
     pub fn unknown(reason: Reason, message: impl Into<String>) -> Self {
         Self::new(Holds::Unknown, reason, message)
     }

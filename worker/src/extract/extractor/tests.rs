@@ -16,7 +16,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 type Answer = dyn Fn(&str) -> (Duration, Result<FetchedQuote, FetchError>) + Send + Sync;
 
-/// A source that writes down who asked when.
+/// A source that records when each ticker was asked for.
 struct Fake {
     calls: Mutex<Vec<(Instant, String)>>,
     answer: Box<Answer>,
@@ -104,7 +104,7 @@ fn owned(count: i32, partitions: impl IntoIterator<Item = i32>) -> OwnedPartitio
     OwnedPartitions { partition_count: count, partitions: partitions.into_iter().collect() }
 }
 
-/// An extractor that runs beside the test.
+/// An extractor running in a task.
 struct Running {
     spec: watch::Sender<Arc<LiveSpec>>,
     owned: watch::Sender<OwnedPartitions>,

@@ -1,4 +1,4 @@
-//! What happens to a cluster, by seed.
+//! Random edits and faults in a cluster, in an order that a seed decides.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 use stockwatch_tests::{Broker, Cluster, Container, Namespace, Release, Scene, outage};
 
-/// Something that happens.
+/// An edit or a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Retuned,
@@ -23,7 +23,7 @@ enum Event {
     ApiServerKilled,
 }
 
-/// How often each happens, of a hundred times.
+/// How often each happens, in percent.
 const CHANCES: [(Event, u32); 11] = [
     (Event::Retuned, 34),
     (Event::Reshaped, 12),
@@ -38,8 +38,8 @@ const CHANCES: [(Event, u32); 11] = [
     (Event::ApiServerKilled, 3),
 ];
 
-/// Everything that something can happen to.
-pub(super) struct Fates<'a> {
+/// Everything that events can hit.
+pub(super) struct Chaos<'a> {
     cluster: &'static Cluster,
     broker: &'a Broker,
     release: &'a Release,
@@ -50,8 +50,8 @@ pub(super) struct Fates<'a> {
     begun: Instant,
 }
 
-impl<'a> Fates<'a> {
-    /// Nothing has happened yet.
+impl<'a> Chaos<'a> {
+    /// Returns it before the first event.
     pub(super) fn new(
         cluster: &'static Cluster,
         broker: &'a Broker,
@@ -64,8 +64,9 @@ impl<'a> Fates<'a> {
         Self { cluster, broker, release, home, scenes, random, happened, begun }
     }
 
-    /// Something happens; what ends `operators` does only where it may. Without API server a leader ends as well.
-    pub(super) fn strike(&mut self, operators: bool) {
+    /// Causes a random event. Those that end operators only if `operators` is set: without an API server a leader ends,
+    /// too.
+    pub(super) fn cause_one(&mut self, operators: bool) {
         let all: u32 = CHANCES.iter().map(|(_, chance)| chance).sum();
         let mut drawn = self.random.u32(0..all);
         let event = CHANCES.iter().find_map(|(event, chance)| match drawn.checked_sub(*chance) {
@@ -79,16 +80,16 @@ impl<'a> Fates<'a> {
         let ends_operators =
             matches!(event, Event::OperatorKilled | Event::OperatorPodKilled | Event::ApiServerKilled);
         if operators || !ends_operators {
-            self.happen(event);
+            self.cause(event);
         }
     }
 
-    /// For how many seconds nothing happens.
+    /// Returns the seconds until the next event.
     pub(super) fn pause(&mut self) -> u64 {
         self.random.u64(1..=6)
     }
 
-    /// What has happened so far.
+    /// Returns how often each event has happened.
     pub(super) fn happened(&self) -> String {
         let each: Vec<String> =
             self.happened.iter().map(|(event, times)| format!("{event:?} {times}")).collect();
@@ -100,12 +101,12 @@ impl<'a> Fates<'a> {
         self.scenes.iter().for_each(|scene| scene.await_applied(self.home));
     }
 
-    /// Nothing happens any more.
+    /// Returns the scenes, after the last event.
     pub(super) fn end(self) -> Vec<Scene<'a>> {
         self.scenes
     }
 
-    fn happen(&mut self, event: Event) {
+    fn cause(&mut self, event: Event) {
         *self.happened.entry(event).or_default() += 1;
         eprintln!("{:>6.1} s  {event:?}", self.begun.elapsed().as_secs_f64());
         let (home, release) = (self.home, self.release);
@@ -146,7 +147,7 @@ impl<'a> Fates<'a> {
         strike(self.broker);
         for event in [Event::Retuned, Event::WorkerKilled] {
             outage(self.random.u64(1..=8));
-            self.happen(event);
+            self.cause(event);
         }
         mend(self.broker);
     }

@@ -1,4 +1,4 @@
-//! What is asked and what is answered, between those who ask and the actors: one lock, never held over a call.
+//! All requests and their newest answers, between the reconciles and the actors: one lock, never held over a call.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,55 +10,56 @@ use tokio::time::Instant;
 use super::breaker::pause;
 use super::claims::Claims;
 use super::connection::Connection;
-use super::deletion::{Doomed, End};
-use super::observed::{Deleted, Observed, Problem, Reason};
-use super::plan::{Plan, Topics, plan};
-use super::round::{Again, Outcome};
+use super::deletion::{DeletionOutcome, DeletionRequest};
+use super::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
+use super::plan::{FoundTopics, Plan, plan};
+use super::round::{Outcome, Retry};
 use super::wanted::{ObjectKey, Wanted};
 
 /// How often everything of a cluster is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
-/// Least time from any look at a cluster to one at topics that may be gone, which those of all StockWatches share.
-const DOUBT_AFTER: Duration = Duration::from_secs(10);
-/// A group's last member may have gone without a word: for so long that is no failure.
+/// Least time from any look at a cluster to one for topics that may be gone; that one serves all StockWatches.
+const RECHECK_AFTER: Duration = Duration::from_secs(10);
+/// A member that died stays in its group until its session times out: for this long a group in use is no failure.
 const GROUP_EMPTIES: Duration = Duration::from_secs(45);
-/// Between two tries while something only needs time.
+/// Between two attempts at something that only needs time.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Everything asked for and everything known.
+/// The requests of all StockWatches, by the connection that they go over.
 #[derive(Debug, Default)]
-pub(super) struct Board {
+pub(super) struct ClusterRegistry {
     clusters: HashMap<Connection, Cluster>,
-    homes: HashMap<ObjectKey, Connection>,
+    /// The connection that each StockWatch uses.
+    connections: HashMap<ObjectKey, Connection>,
     claims: Claims,
 }
 
-/// What is asked of one connection.
+/// The requests over one connection.
 #[derive(Debug)]
 struct Cluster {
     notify: Arc<Notify>,
     entries: HashMap<ObjectKey, Entry>,
     deletions: HashMap<ObjectKey, Deletion>,
-    /// It does not answer.
-    down: Option<Problem>,
+    /// Why it cannot be asked, if the last round failed.
+    down: Option<KafkaProblem>,
     look_at: Instant,
     /// The earliest time to look at topics that may be gone.
-    doubt_at: Instant,
+    recheck_at: Instant,
 }
 
 #[derive(Debug)]
 struct Entry {
     wanted: Arc<Wanted>,
     observed: Observed,
-    /// When it is worked on next, apart from the look at everything.
+    /// When it is worked on next, apart from the regular look at everything.
     due: Option<Instant>,
     tries: u32,
 }
 
 #[derive(Debug)]
 struct Deletion {
-    doomed: Arc<Doomed>,
-    deleted: Deleted,
+    request: Arc<DeletionRequest>,
+    deleted: DeletionState,
     since: Instant,
     due: Option<Instant>,
     tries: u32,
@@ -68,27 +69,27 @@ struct Deletion {
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) wanted: Vec<Arc<Wanted>>,
-    pub(super) doomed: Vec<Arc<Doomed>>,
+    pub(super) deletions: Vec<Arc<DeletionRequest>>,
 }
 
 /// When there is something to do for a connection.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Then.
+pub(super) enum NextWork {
+    /// At this time.
     At(Instant),
-    /// Never: nobody asks for anything any more, and its actor is forgotten.
+    /// Never: there are no requests left, and its actor ends.
     Gone,
 }
 
-impl Board {
-    /// The answer so far. An actor is to be started for a connection that has none: with the notifier, if given.
+impl ClusterRegistry {
+    /// Returns the answer so far. With a notifier, the caller starts an actor for the connection, which has none.
     pub(super) fn observe(
         &mut self,
         connection: &Connection,
         wanted: Wanted,
     ) -> (Observed, Option<Arc<Notify>>) {
         let who = wanted.who.clone();
-        let start = self.settle(connection, &who);
+        let start = self.connect(connection, &who);
         if let Some(cluster_id) = wanted.cluster_id.clone() {
             self.claim(&cluster_id, &wanted);
         }
@@ -110,48 +111,52 @@ impl Board {
         (observed, start)
     }
 
-    /// The state of a deletion; like [`Self::observe`].
+    /// Returns the state of a deletion, and a notifier as [`Self::observe`] does.
     pub(super) fn delete(
         &mut self,
         connection: &Connection,
-        doomed: Doomed,
-    ) -> (Deleted, Option<Arc<Notify>>) {
-        let who = doomed.who.clone();
-        let start = self.settle(connection, &who);
-        let Some(cluster) = self.clusters.get_mut(connection) else { return (Deleted::Pending, start) };
-        // What goes must not be created again.
+        request: DeletionRequest,
+    ) -> (DeletionState, Option<Arc<Notify>>) {
+        let who = request.who.clone();
+        let start = self.connect(connection, &who);
+        let Some(cluster) = self.clusters.get_mut(connection) else { return (DeletionState::Pending, start) };
+        // Topics that are being deleted must not be created again.
         cluster.entries.remove(&who);
-        if let Some(deletion) = cluster.deletions.get(&who).filter(|deletion| *deletion.doomed == doomed) {
+        if let Some(deletion) = cluster.deletions.get(&who).filter(|deletion| *deletion.request == request) {
             return (deletion.deleted.clone(), start);
         }
-        let deleted = cluster.down.clone().map_or(Deleted::Pending, Deleted::Failed);
-        let (doomed, now) = (Arc::new(doomed), Instant::now());
-        let deletion = Deletion { doomed, deleted: deleted.clone(), since: now, due: Some(now), tries: 0 };
+        let deleted = cluster.down.clone().map_or(DeletionState::Pending, DeletionState::Failed);
+        let (request, now) = (Arc::new(request), Instant::now());
+        let deletion = Deletion { request, deleted: deleted.clone(), since: now, due: Some(now), tries: 0 };
         cluster.deletions.insert(who, deletion);
         cluster.notify.notify_one();
         (deleted, start)
     }
 
-    /// Forgets a StockWatch and what it claims.
+    /// Forgets a StockWatch and the names that it claims.
     pub(super) fn forget(&mut self, who: &ObjectKey) {
         self.leave(who);
         let affected = self.claims.release(who);
-        self.reconsider(&affected);
+        self.make_due(&affected);
     }
 
     /// Has the topics of a StockWatch looked at soon: they may be gone.
-    pub(super) fn doubt(&mut self, who: &ObjectKey) {
-        let Some(cluster) = self.homes.get(who).and_then(|home| self.clusters.get_mut(home)) else { return };
+    pub(super) fn recheck(&mut self, who: &ObjectKey) {
+        let Some(cluster) =
+            self.connections.get(who).and_then(|connection| self.clusters.get_mut(connection))
+        else {
+            return;
+        };
         let Some(entry) = cluster.entries.get_mut(who) else { return };
-        let at = cluster.doubt_at.max(Instant::now());
+        let at = cluster.recheck_at.max(Instant::now());
         entry.due = Some(entry.due.map_or(at, |due| due.min(at)));
         cluster.notify.notify_one();
     }
 
-    /// Notes what a StockWatch has in a cluster; those that it may be in conflict with are looked at again.
+    /// Registers the names that a StockWatch wants of a cluster; others whose conflicts may change are looked at again.
     pub(super) fn claim(&mut self, cluster_id: &str, wanted: &Wanted) {
-        let affected = self.claims.take(cluster_id, wanted);
-        self.reconsider(&affected);
+        let affected = self.claims.replace(cluster_id, wanted);
+        self.make_due(&affected);
     }
 
     /// Forgets everything: the actors end.
@@ -159,14 +164,14 @@ impl Board {
         for (_, cluster) in self.clusters.drain() {
             cluster.notify.notify_one();
         }
-        self.homes.clear();
+        self.connections.clear();
     }
 
-    /// Makes this connection the one of a StockWatch; gives the notifier of a connection that is new.
-    fn settle(&mut self, connection: &Connection, who: &ObjectKey) -> Option<Arc<Notify>> {
-        if self.homes.get(who) != Some(connection) {
+    /// Moves a StockWatch to a connection; returns the notifier of one that is new.
+    fn connect(&mut self, connection: &Connection, who: &ObjectKey) -> Option<Arc<Notify>> {
+        if self.connections.get(who) != Some(connection) {
             self.leave(who);
-            self.homes.insert(who.clone(), connection.clone());
+            self.connections.insert(who.clone(), connection.clone());
         }
         if self.clusters.contains_key(connection) {
             return None;
@@ -178,24 +183,26 @@ impl Board {
             deletions: HashMap::new(),
             down: None,
             look_at: Instant::now() + LOOK_EVERY,
-            doubt_at: Instant::now(),
+            recheck_at: Instant::now(),
         };
         self.clusters.insert(connection.clone(), cluster);
         Some(notify)
     }
 
     fn leave(&mut self, who: &ObjectKey) {
-        let Some(home) = self.homes.remove(who) else { return };
-        if let Some(cluster) = self.clusters.get_mut(&home) {
+        let Some(connection) = self.connections.remove(who) else { return };
+        if let Some(cluster) = self.clusters.get_mut(&connection) {
             cluster.entries.remove(who);
             cluster.deletions.remove(who);
             cluster.notify.notify_one();
         }
     }
 
-    fn reconsider<'a>(&mut self, affected: impl IntoIterator<Item = &'a ObjectKey>) {
+    fn make_due<'a>(&mut self, affected: impl IntoIterator<Item = &'a ObjectKey>) {
         for who in affected {
-            let Some(cluster) = self.homes.get(who).and_then(|home| self.clusters.get_mut(home)) else {
+            let Some(cluster) =
+                self.connections.get(who).and_then(|connection| self.clusters.get_mut(connection))
+            else {
                 continue;
             };
             if let Some(entry) = cluster.entries.get_mut(who) {
@@ -206,23 +213,23 @@ impl Board {
     }
 
     /// When there is something to do for a connection.
-    pub(super) fn next(&mut self, connection: &Connection) -> Next {
-        let Some(cluster) = self.clusters.get(connection) else { return Next::Gone };
+    pub(super) fn next(&mut self, connection: &Connection) -> NextWork {
+        let Some(cluster) = self.clusters.get(connection) else { return NextWork::Gone };
         if cluster.entries.is_empty() && cluster.deletions.is_empty() {
             self.clusters.remove(connection);
-            return Next::Gone;
+            return NextWork::Gone;
         }
         let entries = cluster.entries.values().filter_map(|entry| entry.due);
         let deletions = cluster.deletions.values().filter_map(|deletion| deletion.due);
         let look = (!cluster.entries.is_empty()).then_some(cluster.look_at);
         match entries.chain(deletions).chain(look).min() {
-            Some(at) => Next::At(at),
+            Some(at) => NextWork::At(at),
             // Only deletions that are done are left, until they are forgotten.
-            None => Next::At(Instant::now() + LOOK_EVERY),
+            None => NextWork::At(Instant::now() + LOOK_EVERY),
         }
     }
 
-    /// What is due; where everything is to be looked at again, all of it.
+    /// Takes the work that is due: all requests when the regular look is due.
     pub(super) fn take(&mut self, connection: &Connection) -> Work {
         let Some(cluster) = self.clusters.get_mut(connection) else { return Work::default() };
         let now = Instant::now();
@@ -230,7 +237,7 @@ impl Board {
         if all {
             cluster.look_at = now + LOOK_EVERY;
         }
-        cluster.doubt_at = now + DOUBT_AFTER;
+        cluster.recheck_at = now + RECHECK_AFTER;
         let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         let mut work = Work::default();
         for entry in cluster.entries.values_mut().filter(|entry| all || is_due(entry.due)) {
@@ -239,18 +246,18 @@ impl Board {
         }
         for deletion in cluster.deletions.values_mut().filter(|deletion| is_due(deletion.due)) {
             deletion.due = None;
-            work.doomed.push(Arc::clone(&deletion.doomed));
+            work.deletions.push(Arc::clone(&deletion.request));
         }
         work
     }
 
-    /// What is to be done, now that the cluster and its topics are known. Who asks for something else meanwhile is left
-    /// out and due again, who asks for nothing any more is left out.
+    /// Plans the work, given the cluster's id and its topics. A StockWatch whose request has changed meanwhile is left
+    /// out and due again; one without a request any more is left out.
     pub(super) fn plan(
         &mut self,
         connection: &Connection,
         cluster_id: &str,
-        found: &Topics,
+        found: &FoundTopics,
         wanted: &[Arc<Wanted>],
     ) -> Vec<Plan> {
         let Some(cluster) = self.clusters.get_mut(connection) else { return Vec::new() };
@@ -265,7 +272,7 @@ impl Board {
         };
         let wanted: Vec<Arc<Wanted>> = wanted.iter().filter(&mut is_current).map(Arc::clone).collect();
         for wanted in &wanted {
-            // Where the status names another cluster, nothing is wanted of this one.
+            // A StockWatch whose status names another cluster claims nothing in this one.
             if wanted.cluster_id.as_deref().is_none_or(|known| known == cluster_id) {
                 self.claim(cluster_id, wanted);
             }
@@ -277,31 +284,31 @@ impl Board {
         wanted.into_iter().map(planned).collect()
     }
 
-    /// Publishes what a round says; gives those whose answer changed.
+    /// Stores the results of a round; returns the StockWatches whose answer changed.
     pub(super) fn publish(
         &mut self,
         connection: &Connection,
         outcomes: Vec<Outcome>,
-        ends: Vec<End>,
+        ends: Vec<DeletionOutcome>,
     ) -> HashSet<ObjectKey> {
         let mut changed = HashSet::new();
         let Some(cluster) = self.clusters.get_mut(connection) else { return changed };
         cluster.down = None;
         let now = Instant::now();
-        for Outcome { wanted, observed, again } in outcomes {
+        for Outcome { wanted, observed, retry } in outcomes {
             let Some(entry) = cluster.entries.get_mut(&wanted.who) else { continue };
             if entry.wanted != wanted {
-                // The status took over an answer meanwhile: this one is no answer to what is asked now.
+                // The request changed meanwhile, as its status took over an answer: this is not the answer to it.
                 entry.due.get_or_insert(now);
                 continue;
             }
-            let wait = match again {
-                Again::No => {
+            let wait = match retry {
+                Retry::No => {
                     entry.tries = 0;
                     None
                 }
-                Again::Soon => Some(SOON),
-                Again::Later => {
+                Retry::Soon => Some(SOON),
+                Retry::Later => {
                     entry.tries += 1;
                     Some(pause(entry.tries))
                 }
@@ -314,34 +321,35 @@ impl Board {
                 changed.insert(wanted.who.clone());
             }
         }
-        for End { doomed, deleted } in ends {
-            let Some(deletion) = cluster.deletions.get_mut(&doomed.who) else { continue };
-            if deletion.doomed != doomed {
+        for DeletionOutcome { request, deleted } in ends {
+            let Some(deletion) = cluster.deletions.get_mut(&request.who) else { continue };
+            if deletion.request != request {
                 continue;
             }
             let deleted = match deleted {
-                Deleted::Failed(problem)
-                    if problem.reason == Reason::GroupInUse && deletion.since.elapsed() < GROUP_EMPTIES =>
+                DeletionState::Failed(problem)
+                    if problem.reason == KafkaReason::GroupInUse
+                        && deletion.since.elapsed() < GROUP_EMPTIES =>
                 {
-                    Deleted::Pending
+                    DeletionState::Pending
                 }
                 deleted => deleted,
             };
             deletion.tries += 1;
             deletion.due = match deleted {
-                Deleted::Done => None,
-                Deleted::Pending => Some(now + SOON),
-                Deleted::Failed(_) => Some(now + pause(deletion.tries)),
+                DeletionState::Done => None,
+                DeletionState::Pending => Some(now + SOON),
+                DeletionState::Failed(_) => Some(now + pause(deletion.tries)),
             };
             if deletion.deleted != deleted {
                 deletion.deleted = deleted;
-                changed.insert(doomed.who.clone());
+                changed.insert(request.who.clone());
             }
         }
         changed
     }
 
-    /// What was taken is due again: it was not answered.
+    /// Makes work that was taken due again, since it was not done.
     pub(super) fn give_back(&mut self, connection: &Connection, work: &Work) {
         let Some(cluster) = self.clusters.get_mut(connection) else { return };
         let now = Some(Instant::now());
@@ -350,19 +358,19 @@ impl Board {
                 entry.due = now;
             }
         }
-        for doomed in &work.doomed {
-            if let Some(deletion) = cluster.deletions.get_mut(&doomed.who) {
+        for request in &work.deletions {
+            if let Some(deletion) = cluster.deletions.get_mut(&request.who) {
                 deletion.due = now;
             }
         }
     }
 
-    /// The cluster cannot be asked, for the so many'th time in a row; gives those whose answer changed. What is
-    /// known is not given up for a single failure.
+    /// Notes that the cluster could not be asked, `failures` times in a row; returns the StockWatches whose answer
+    /// changed. A known answer outlives a single failure.
     pub(super) fn fail(
         &mut self,
         connection: &Connection,
-        problem: &Problem,
+        problem: &KafkaProblem,
         failures: u32,
     ) -> HashSet<ObjectKey> {
         let mut changed = HashSet::new();
@@ -377,9 +385,9 @@ impl Board {
                 changed.insert(who.clone());
             }
         }
-        let failed = Deleted::Failed(problem.clone());
+        let failed = DeletionState::Failed(problem.clone());
         for (who, deletion) in &mut cluster.deletions {
-            if deletion.deleted != Deleted::Done && deletion.deleted != failed {
+            if deletion.deleted != DeletionState::Done && deletion.deleted != failed {
                 deletion.deleted = failed.clone();
                 changed.insert(who.clone());
             }

@@ -1,4 +1,4 @@
-//! The extractor's loop: follows spec and ownership, starts what is due, hands on what comes.
+//! The extractor's loop: follows spec and ownership, starts the requests that are due, and publishes their quotes.
 
 use std::collections::{HashMap, HashSet};
 use std::future::pending;
@@ -15,19 +15,22 @@ use tokio::time::{Instant, sleep_until};
 use super::backoff::{self, Throttle};
 use super::publish::{Publisher, Record};
 use super::schedule::Schedule;
-use super::{FetchError, FetchedQuote, LEAST_GAP, Source};
+use super::source::Source;
+use super::{FetchError, FetchedQuote};
 use crate::config::SpecReceiver;
 use crate::metrics::{FetchOutcome, Metrics};
 use crate::ownership::OwnedPartitions;
 
-/// Requests under way at once: a source that takes 3 s for each answer still gets 10 a second.
+/// Between the starts of two requests to a real source: at most 10 a second for each process.
+const LEAST_GAP: Duration = Duration::from_millis(100);
+/// Requests in flight at a time: enough for 10 a second of a source that takes 3 s to answer.
 const MAX_IN_FLIGHT: usize = 32;
 
 /// Makes the source that a spec names.
 pub(super) type MakeSource =
     Box<dyn Fn(&SourceSpec) -> Result<Option<Arc<dyn Source>>, String> + Send + Sync>;
 
-/// A ticker of this process and its record's key and partition.
+/// A ticker that this process fetches, with the key and the partition of its records.
 #[derive(Debug)]
 struct Job {
     ticker: Ticker,
@@ -35,10 +38,12 @@ struct Job {
     partition: i32,
 }
 
-/// How a ticker's last fetches went.
+/// A ticker whose last fetches failed.
 #[derive(Debug, Default)]
 struct Failing {
+    /// Failures in a row.
     times: u32,
+    /// The outcome that was logged last.
     outcome: Option<FetchOutcome>,
 }
 
@@ -61,6 +66,7 @@ pub(super) struct Extractor<S> {
     jobs: HashMap<String, Arc<Job>>,
     failing: HashMap<String, Failing>,
     schedule: Schedule,
+    /// The interval that is kept, longer than the spec's if the tickers exceed the rate.
     kept: Duration,
     throttle: Throttle,
     in_flight: FuturesUnordered<BoxFuture<'static, Fetched>>,
@@ -93,7 +99,7 @@ impl<S: Publisher> Extractor<S> {
         }
     }
 
-    /// Until `stop` is true or nobody holds it, or nobody says any more what is owned; gives the sink back.
+    /// Runs until `stop` is true or the sender of `stop` or of the ownership is gone; returns the sink.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> S {
         self.follow();
         loop {
@@ -121,7 +127,7 @@ impl<S: Publisher> Extractor<S> {
         self.sink
     }
 
-    /// Takes the current spec and ownership.
+    /// Applies the current spec and ownership.
     fn follow(&mut self) {
         let live = Arc::clone(&self.spec.borrow_and_update());
         let owned = self.owned.borrow_and_update().clone();
@@ -157,7 +163,7 @@ impl<S: Publisher> Extractor<S> {
         if self.source.as_ref().is_some_and(|(made_from, _)| same_source(made_from, wanted)) {
             return;
         }
-        // Answers of another source must not be taken for this one's.
+        // Answers of the previous source must not count as answers of this one.
         self.in_flight.clear();
         self.schedule.restart(Instant::now());
         self.throttle = Throttle::default();
@@ -169,7 +175,7 @@ impl<S: Publisher> Extractor<S> {
         self.source = Some((wanted.clone(), source));
     }
 
-    /// Starts what is due, as far as there is room.
+    /// Starts the requests that are due, within the limit of requests in flight.
     fn start(&mut self) {
         let now = Instant::now();
         let Some((_, Some(source))) = &self.source else { return };
@@ -212,7 +218,7 @@ impl<S: Publisher> Extractor<S> {
             }
         };
         self.schedule.done(now, symbol, earliest);
-        // Its ticker was revoked, removed or renamed meanwhile: someone else's now.
+        // The ticker was revoked, removed or renamed meanwhile: the quote is dropped.
         let Some(current) = self.jobs.get(symbol).filter(|now| now.ticker.entity == job.ticker.entity) else {
             return;
         };
@@ -231,7 +237,7 @@ impl<S: Publisher> Extractor<S> {
         self.note(symbol, outcome, result.err());
     }
 
-    /// One log line when a ticker begins to fail, fails otherwise, or works again.
+    /// Logs when a ticker begins to fail, fails in another way, or works again: one line each.
     fn note(&mut self, symbol: &str, outcome: FetchOutcome, error: Option<FetchError>) {
         let Some(error) = error else {
             if let Some(failing) = self.failing.remove(symbol) {
@@ -247,7 +253,7 @@ impl<S: Publisher> Extractor<S> {
     }
 }
 
-/// Another interval is no other source: connections stay.
+/// Whether two specs name the same source: another interval keeps its connections.
 fn same_source(one: &SourceSpec, other: &SourceSpec) -> bool {
     match (one, other) {
         (SourceSpec::Yahoo { base_url: one, .. }, SourceSpec::Yahoo { base_url: other, .. }) => one == other,
@@ -256,7 +262,7 @@ fn same_source(one: &SourceSpec, other: &SourceSpec) -> bool {
     }
 }
 
-/// The ticker's job under its symbol, if this process owns its partition.
+/// Returns the ticker's job with its symbol if this process owns its partition.
 fn job(ticker: &Ticker, owned: &OwnedPartitions) -> Option<(String, Arc<Job>)> {
     if owned.partition_count < 1 {
         return None;
@@ -267,7 +273,7 @@ fn job(ticker: &Ticker, owned: &OwnedPartitions) -> Option<(String, Arc<Job>)> {
     owned.partitions.contains(&partition).then(|| (ticker.symbol.clone(), Arc::new(job)))
 }
 
-/// The next accepted spec; never, once no more can come: the last one holds.
+/// Waits for the next accepted spec; for ever if no more can come.
 async fn changed(spec: &mut SpecReceiver) {
     if spec.changed().await.is_err() {
         pending().await
