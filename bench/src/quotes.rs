@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use stockwatch_core::NANO;
+use stockwatch_core::wire::AverageRecord;
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
 
 /// The event time of the first quote, in seconds.
-const FIRST_SECOND: u64 = 1_700_000_000;
+pub(crate) const FIRST_SECOND: u64 = 1_700_000_000;
 const FLUSH: Duration = Duration::from_secs(60);
 
 /// A bulk of quotes: one for each ticker and step, each ticker a random walk in cents from a fixed seed.
@@ -121,12 +123,10 @@ impl Feed {
         thread.join().map_err(|_| Error::from("the feed broke down"))?
     }
 
-    /// The number, counted from 0, of the quote that an average or alarm followed from.
-    pub(crate) fn number(output: &serde_json::Value) -> Option<u64> {
-        let ticker: u64 = output.get("entityname")?.as_str()?.strip_prefix('F')?.parse().ok()?;
-        let second = output.get("lastupdatedate")?;
-        let second =
-            second.as_u64().or_else(|| second.as_f64().map(|s| format!("{s:.0}").parse().unwrap_or(0)))?;
+    /// Returns the number, counted from 0, of the quote that an average follows from; `None` if it is not the feed's.
+    pub(crate) fn number(average: &AverageRecord) -> Option<u64> {
+        let ticker: u64 = average.entity.strip_prefix('F')?.parse().ok()?;
+        let second = u64::try_from(average.time / NANO).ok()?;
         Some((second.checked_sub(FIRST_SECOND)? / 60) * Self::TICKERS + ticker)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::Message;
+use stockwatch_core::wire::AverageRecord;
 
 use crate::error::Result;
 use crate::http;
@@ -45,8 +46,8 @@ fn kill_one(bench: &Bench, name: &str) -> Result<f64> {
     let mut all = |after: u64| {
         answered.clear();
         reader.find("output of every partition", LIMIT, |record| {
-            let value = serde_json::from_slice(record.payload()?).ok()?;
-            (Feed::number(&value)? >= after).then(|| answered.insert(record.partition()));
+            let average = AverageRecord::parse(record.payload()?).ok()?;
+            (Feed::number(&average)? >= after).then(|| answered.insert(record.partition()));
             (answered.len() == bench.cluster.partitions as usize).then(Instant::now)
         })
     };

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::Message;
+use stockwatch_core::NANO;
+use stockwatch_core::wire::AverageRecord;
 
 use crate::error::Result;
 use crate::job::Job;
 use crate::program::Program;
-use crate::quotes::Bulk;
+use crate::quotes::{Bulk, FIRST_SECOND};
 use crate::reader::Reader;
 use crate::report::{Column, Report, STREAMS, WORKER};
 use crate::systems::{Bench, TOLERANCE};
@@ -64,20 +66,21 @@ fn measure(
     let reader = Reader::from_now(cluster, &[&job.averages()])?;
     let mut program = start(&job)?;
     quotes(PROBES, STEPS + 1..STEPS + 2).write(cluster, &job.raw)?;
-    let probe = format!(":{}", 1_700_000_000 + 60 * (STEPS + 1));
+    let probe = i64::try_from(FIRST_SECOND + 60 * (STEPS + 1))? * NANO;
     let (mut first, mut counts, mut partitions) = (None, BTreeSet::new(), BTreeSet::new());
     let all = reader.find("output of every partition", LIMIT, |record| {
-        let text = String::from_utf8_lossy(record.payload()?);
         first.get_or_insert_with(Instant::now);
-        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
-        // Kafka Streams' averages say neither time nor count; its tickers are told from the burst's by number.
-        let ticker: u64 = value.get("entityname")?.as_str()?.strip_prefix('T')?.parse().ok()?;
-        let timed = value.get("lastupdatedate").is_none() || text.contains(&probe);
-        if ticker < PROBES && timed {
+        let value = record.payload()?;
+        // Averages of Kafka Streams have neither time nor count; the ticker alone tells them from those of the burst.
+        let average = AverageRecord::parse(value).ok();
+        let entity = match &average {
+            Some(average) => average.entity.clone(),
+            None => streams_entity(value)?,
+        };
+        let ticker: u64 = entity.strip_prefix('T')?.parse().ok()?;
+        if ticker < PROBES && average.as_ref().is_none_or(|average| average.time == probe) {
             partitions.insert(record.partition());
-            if value.get("windowtime")?.as_u64() == Some(15) {
-                counts.extend(value.get("count").and_then(serde_json::Value::as_u64));
-            }
+            counts.extend(average.filter(|average| average.minutes == 15).map(|average| average.count));
         }
         (partitions.len() == bench.cluster.partitions as usize).then(Instant::now)
     });
@@ -91,4 +94,10 @@ fn measure(
         return Err(format!("restored windows hold {counts:?} quotes and not {STEPS}").into());
     }
     Ok(first)
+}
+
+/// The entity of an average that Kafka Streams wrote.
+fn streams_entity(value: &[u8]) -> Option<String> {
+    let average: serde_json::Value = serde_json::from_slice(value).ok()?;
+    Some(average.get("entityname")?.as_str()?.to_owned())
 }

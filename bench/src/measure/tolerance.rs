@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::Message;
+use stockwatch_core::wire::{AlarmRecord, AverageRecord};
 
 use crate::error::Result;
 use crate::http;
@@ -37,8 +38,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         let written = Instant::now();
         bench.write_spec(&job, &tolerance)?;
         let decided = alarms.find("alarm with the new tolerance", LIMIT, |record| {
-            let alarm: serde_json::Value = serde_json::from_slice(record.payload()?).ok()?;
-            (alarm.get("tolerance")?.as_str()? == tolerance).then(Instant::now)
+            let alarm = AlarmRecord::parse(record.payload()?).ok()?;
+            (alarm.tolerance == tolerance).then(Instant::now)
         })?;
         millis.push((decided - written).as_secs_f64() * 1e3);
     }
@@ -58,16 +59,17 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
 /// How many of the averages of `sent` quotes are missing, and how many there are twice.
 fn judged(bench: &Bench, job: &Job, sent: u64) -> Result<(f64, f64)> {
     let averages = Reader::from_start(&bench.cluster, &[&job.averages()])?;
-    let mut seen: HashMap<(u64, u64), u32> = HashMap::new();
-    let _ = averages.find("all averages", LIMIT, |record| {
-        let average: serde_json::Value = serde_json::from_slice(record.payload()?).ok()?;
-        *seen.entry((Feed::number(&average)?, average.get("windowtime")?.as_u64()?)).or_default() += 1;
-        (seen.len() as u64 == sent * 3).then_some(())
-    });
-    // A second one would follow the first: look a little further.
+    let mut seen: HashMap<(u64, u32), u32> = HashMap::new();
+    let mut count = |value: &[u8]| {
+        let average = AverageRecord::parse(value).ok()?;
+        *seen.entry((Feed::number(&average)?, average.minutes)).or_default() += 1;
+        Some(seen.len() as u64)
+    };
+    let _ =
+        averages.find("all averages", LIMIT, |record| (count(record.payload()?)? == sent * 3).then_some(()));
+    // A repeated average would come after the first one.
     let _ = averages.find("more", Duration::from_secs(2), |record| {
-        let average: serde_json::Value = serde_json::from_slice(record.payload()?).ok()?;
-        *seen.entry((Feed::number(&average)?, average.get("windowtime")?.as_u64()?)).or_default() += 1;
+        count(record.payload()?);
         None::<()>
     });
     let twice = seen.values().filter(|times| **times > 1).count();
