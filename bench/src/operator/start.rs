@@ -52,7 +52,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     let each = |n: usize| n as f64 / count as f64;
     report
         .note(format!("operator: applied by the client after {applied:.1} s, all Ready after {ready:.1} s"));
-    report.note(format!("operator's writes until then: {}", requests::listed(&counts)));
+    report.note(format!("operator's writes until then: {counts}"));
     report.at_most(&format!("{count} StockWatches applied to Ready, s"), ready, SECONDS);
     report.plain("the same by plain clients, s", bare.all);
     report.plain("their topics shown by the broker, s", bare.shown);
@@ -61,9 +61,9 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     report.plain("its calls to Kafka until then", calls);
     report.at_most("the operator's peak memory, MB", leader.peak_memory()?, MEGABYTES);
     let most = (OWNED + STATUSES) as f64;
-    report.at_most("writes for each StockWatch", each(requests::sum(&counts)), most);
+    report.at_most("writes for each StockWatch", each(counts.writes()), most);
     report.plain("reads for each StockWatch, everyone's", reads / count as f64);
-    report.at_most("events", requests::of_resource(&counts, "events") as f64, 0.0);
+    report.at_most("events", counts.of_resource("events") as f64, 0.0);
     Ok(())
 }
 
