@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod job;
 mod measure;
+mod meter;
 mod operator;
 mod process;
 mod program;
@@ -18,6 +19,7 @@ mod reader;
 mod report;
 mod shape;
 mod soak;
+mod speed;
 mod systems;
 
 use std::path::{Path, PathBuf};
@@ -85,7 +87,7 @@ enum Measurement {
     All,
     /// CPU for each quote, quotes a second, peak memory.
     CatchUp,
-    /// Alarm latency.
+    /// Alarm latency, in turn with librdkafka alone.
     Latency,
     /// Start to the first output.
     Start,
@@ -144,7 +146,7 @@ fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
     let kept = place.keep.clone().unwrap_or_else(|| dir.path().to_owned());
     std::fs::create_dir_all(&kept)?;
     let bench = Bench { cluster, dir: kept, worker, classes };
-    let mut report = Report::default();
+    let mut report = Report::begin()?;
     let result = chosen(measurement, &bench, &mut report, !place.without_worker);
     let held = report.print();
     result.map(|()| held)
