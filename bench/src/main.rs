@@ -9,6 +9,7 @@ mod cluster;
 mod error;
 mod http;
 mod job;
+mod limit;
 mod measure;
 mod meter;
 mod operator;
@@ -30,7 +31,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
-use crate::measure::{catch_up, edits, failover, idle, latency, outage, restore, start, tolerance, windows};
+use crate::measure::{
+    catch_up, edits, failover, idle, latency, lengthen, outage, quota, restore, restore_large, slow_feed,
+    start, tolerance, windows,
+};
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
 
@@ -101,6 +105,14 @@ enum Measurement {
     Failover,
     /// Changed tolerance to the first alarm by it.
     Tolerance,
+    /// A restart with 2 × 100,000 entities in 512 MiB.
+    RestoreLarge,
+    /// Alarm latency while a window is lengthened to a day.
+    Lengthen,
+    /// Bytes of checkpoints with a quote a minute of each ticker.
+    SlowFeed,
+    /// A backlog on a broker with a quota.
+    Quota,
     /// Workers without a broker, which comes and goes; not among everything.
     Outage,
     /// Edits of a StockWatch in a cluster; not among everything.
@@ -165,6 +177,10 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
                 windows::run(bench, report)?;
                 failover::run(bench, report)?;
                 tolerance::run(bench, report)?;
+                restore_large::run(bench, report)?;
+                lengthen::run(bench, report)?;
+                slow_feed::run(bench, report)?;
+                quota::run(bench, report)?;
             }
             Ok(())
         }
@@ -176,6 +192,10 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Windows => windows::run(bench, report),
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
+        Measurement::RestoreLarge => restore_large::run(bench, report),
+        Measurement::Lengthen => lengthen::run(bench, report),
+        Measurement::SlowFeed => slow_feed::run(bench, report),
+        Measurement::Quota => quota::run(bench, report),
         Measurement::Outage
         | Measurement::Edits(_)
         | Measurement::Operator(_)

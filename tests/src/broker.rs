@@ -227,6 +227,16 @@ impl Broker {
         self.tool("org.apache.kafka.tools.AclCommand", &[&[change, "--force"], &acl[..]].concat());
     }
 
+    /// Brokers take so many bytes a second from workers, each; `None`: as many as they can.
+    pub fn set_quota(&self, bytes_a_second: Option<u32>) {
+        let change = match bytes_a_second {
+            Some(rate) => ["--add-config".into(), format!("producer_byte_rate={rate}")],
+            None => ["--delete-config".into(), "producer_byte_rate".into()],
+        };
+        let of = ["--alter", "--entity-type", "clients", "--entity-name", "stockwatch-worker"];
+        self.tool("kafka.admin.ConfigCommand", &[&of[..], &[&change[0], &change[1]]].concat());
+    }
+
     fn tool(&self, class: &str, arguments: &[&str]) {
         let status = script(self.dir.path(), &self.set, self.port)
             .args(["tool", class, "--bootstrap-server", &self.bootstrap])
