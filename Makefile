@@ -67,8 +67,8 @@ build: need-rust packages ## The programs and the tests
 	$(CARGO) build $(BUILD) --all-targets
 	$(CARGO) build $(BUILD) $(END_TO_END)
 
-bench: build need-java ## The worker against Kafka Streams and against librdkafka alone, on one broker
-	target/release/stockwatch-bench all
+bench: build need-java ## The worker against Kafka Streams and librdkafka alone, on one broker; WHAT=latency measures that alone
+	target/release/stockwatch-bench $${WHAT:-all}
 
 bench-outage: build need-java ## What workers cost while their broker is killed, stopped or frozen, and what stays open of it
 	target/release/stockwatch-bench outage

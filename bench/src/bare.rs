@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -59,6 +59,9 @@ pub(crate) mod settings {
         ("queue.buffering.max.messages", "200000"),
         ("enable.metrics.push", "false"),
     ];
+    /// What the producers have besides for latency: the best that we know.
+    pub(crate) const LATENCY: &[(&str, &str)] =
+        &[("linger.ms", "0"), ("max.in.flight.requests.per.connection", "5")];
 }
 
 const CALL: Duration = Duration::from_secs(10);
@@ -95,6 +98,27 @@ impl FromStr for Output {
     }
 }
 
+/// What the floor is the floor of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// CPU for each quote: the worker's own settings.
+    Cpu,
+    /// Latency of what is exactly once.
+    Latency,
+    /// Latency without transactions.
+    Plain,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Latency => "latency",
+            Self::Plain => "plain",
+        })
+    }
+}
+
 /// What to consume and produce.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -110,27 +134,29 @@ pub(crate) struct Arguments {
     /// Records to produce, as TOPIC,RATE,VALUE_LENGTH,WINDOWED; may be repeated.
     #[arg(long)]
     output: Vec<Output>,
-    /// Produce at once, without transactions.
+    /// What it is the floor of.
     #[arg(long)]
-    plain: bool,
+    mode: Mode,
 }
 
 /// Runs until it is killed.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let config = |settings: &[(&str, &str)]| {
+    let config = |settings: &[&[(&str, &str)]]| {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &arguments.bootstrap);
-        settings.iter().for_each(|(name, value)| _ = config.set(*name, *value));
+        settings.iter().copied().flatten().for_each(|(name, value)| _ = config.set(*name, *value));
         config
     };
-    let consumer: BaseConsumer = config(settings::CONSUMER).set("group.id", &arguments.group).create()?;
+    let latency: &[_] = if arguments.mode == Mode::Cpu { &[] } else { settings::LATENCY };
+    let producer = config(&[settings::PRODUCER, latency]);
+    let consumer: BaseConsumer = config(&[settings::CONSUMER]).set("group.id", &arguments.group).create()?;
     consumer.subscribe(&[&arguments.raw])?;
     let mut floor = Floor {
         outputs: arguments.output.iter().cloned().map(|o| (o, 0.0, 0)).collect(),
         ..Floor::default()
     };
-    if arguments.plain {
-        let producer: BaseProducer = config(settings::PRODUCER).set("linger.ms", "0").create()?;
+    if arguments.mode == Mode::Plain {
+        let producer: BaseProducer = producer.create()?;
         loop {
             if let Some(message) = consumer.poll(Duration::from_millis(100)) {
                 floor.answer(&producer, &message?)?;
@@ -141,7 +167,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut producers = Vec::new();
     for turn in 0..2 {
         let id = format!("{}.{turn}", arguments.group);
-        let producer: BaseProducer = config(settings::PRODUCER).set("transactional.id", id).create()?;
+        let producer: BaseProducer = producer.clone().set("transactional.id", id).create()?;
         producer.init_transactions(CALL)?;
         producers.push(producer);
     }

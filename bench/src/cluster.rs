@@ -47,11 +47,17 @@ impl Cluster {
 
     /// Creates topics; one that exists already is an error, since figures would mix.
     pub(crate) fn create(&self, topics: &[&str]) -> Result<()> {
+        self.create_with(topics, &[])
+    }
+
+    /// The same with settings.
+    pub(crate) fn create_with(&self, topics: &[&str], settings: &[(&str, &str)]) -> Result<()> {
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
-        let topics: Vec<NewTopic<'_>> = topics
-            .iter()
-            .map(|name| NewTopic::new(name, self.partitions, TopicReplication::Fixed(1)))
-            .collect();
+        let new = |name| {
+            let new = NewTopic::new(name, self.partitions, TopicReplication::Fixed(1));
+            settings.iter().fold(new, |new, (key, value)| new.set(key, value))
+        };
+        let topics: Vec<NewTopic<'_>> = topics.iter().copied().map(new).collect();
         let options = AdminOptions::new().operation_timeout(Some(CALL)).request_timeout(Some(CALL));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         for result in runtime.block_on(admin.create_topics(&topics, &options))? {
@@ -66,6 +72,15 @@ impl Cluster {
         (0..self.partitions).map(|p| Ok(consumer.fetch_watermarks(topic, p, CALL)?.1)).collect()
     }
 
+    /// The way of `group` through `topic`.
+    pub(crate) fn progress(&self, group: &str, topic: &str) -> Result<Progress> {
+        let total = self.ends(topic)?.iter().sum();
+        let consumer = self.client().set("group.id", group).create()?;
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_range(topic, 0, self.partitions - 1);
+        Ok(Progress { consumer, partitions, total })
+    }
+
     /// Waits until `group` has committed up to the present end of `topic`.
     pub(crate) fn catch_up(
         &self,
@@ -74,22 +89,14 @@ impl Cluster {
         topic: &str,
         limit: Duration,
     ) -> Result<CaughtUp> {
-        let total: i64 = self.ends(topic)?.iter().sum();
-        let consumer: BaseConsumer = self.client().set("group.id", group).create()?;
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(topic, 0, self.partitions - 1);
+        let progress = self.progress(group, topic)?;
+        let total = progress.total;
         let started = Instant::now();
         let mut first: Option<(Instant, i64)> = None;
         loop {
             program.check()?;
-            // A new group has no coordinator at first.
-            let committed = consumer.committed_offsets(asked.clone(), CALL).unwrap_or_default();
+            let done = progress.committed();
             let now = Instant::now();
-            let done: i64 = committed
-                .elements()
-                .iter()
-                .map(|e| if let Offset::Offset(o) = e.offset() { o } else { 0 })
-                .sum();
             if done > 0 && first.is_none() {
                 first = Some((now, done));
             }
@@ -104,5 +111,23 @@ impl Cluster {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+/// How far a group has come in a topic.
+pub(crate) struct Progress {
+    consumer: BaseConsumer,
+    partitions: TopicPartitionList,
+    /// Records in the topic when this was made.
+    pub(crate) total: i64,
+}
+
+impl Progress {
+    /// How many of them the group has committed.
+    pub(crate) fn committed(&self) -> i64 {
+        // The coordinator of a new group is not there at once.
+        let committed = self.consumer.committed_offsets(self.partitions.clone(), CALL).unwrap_or_default();
+        let offset = |offset| if let Offset::Offset(offset) = offset { offset } else { 0 };
+        committed.elements().iter().map(|element| offset(element.offset())).sum()
     }
 }

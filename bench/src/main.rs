@@ -9,7 +9,9 @@ mod cluster;
 mod error;
 mod http;
 mod job;
+mod limit;
 mod measure;
+mod meter;
 mod operator;
 mod process;
 mod program;
@@ -18,6 +20,7 @@ mod reader;
 mod report;
 mod shape;
 mod soak;
+mod speed;
 mod systems;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +31,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
-use crate::measure::{catch_up, edits, failover, idle, largest, latency, outage, restore, start, tolerance, windows};
+use crate::measure::{
+    catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore, restore_large, slow_feed,
+    start, tolerance, windows,
+};
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
 
@@ -85,7 +91,7 @@ enum Measurement {
     All,
     /// CPU for each quote, quotes a second, peak memory.
     CatchUp,
-    /// Alarm latency.
+    /// Alarm latency, in turn with librdkafka alone.
     Latency,
     /// Start to the first output.
     Start,
@@ -101,6 +107,14 @@ enum Measurement {
     Tolerance,
     /// A thousand edits of the largest StockWatch; not part of "all".
     Largest,
+    /// A restart with 2 × 100,000 entities in 512 MiB.
+    RestoreLarge,
+    /// Alarm latency while a window is lengthened to a day.
+    Lengthen,
+    /// Bytes of checkpoints with a quote a minute of each ticker.
+    SlowFeed,
+    /// A backlog on a broker with a quota.
+    Quota,
     /// Workers whose broker goes away and comes back; not part of "all".
     Outage,
     /// Edits of a StockWatch in a cluster; not part of "all".
@@ -146,7 +160,7 @@ fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
     let kept = place.keep.clone().unwrap_or_else(|| dir.path().to_owned());
     std::fs::create_dir_all(&kept)?;
     let bench = Bench { cluster, dir: kept, worker, classes };
-    let mut report = Report::default();
+    let mut report = Report::begin()?;
     let result = chosen(measurement, &bench, &mut report, !place.without_worker);
     let held = report.print();
     result.map(|()| held)
@@ -165,6 +179,10 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
                 windows::run(bench, report)?;
                 failover::run(bench, report)?;
                 tolerance::run(bench, report)?;
+                restore_large::run(bench, report)?;
+                lengthen::run(bench, report)?;
+                slow_feed::run(bench, report)?;
+                quota::run(bench, report)?;
             }
             Ok(())
         }
@@ -177,6 +195,10 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Failover => failover::run(bench, report),
         Measurement::Tolerance => tolerance::run(bench, report),
         Measurement::Largest => largest::run(bench, report),
+        Measurement::RestoreLarge => restore_large::run(bench, report),
+        Measurement::Lengthen => lengthen::run(bench, report),
+        Measurement::SlowFeed => slow_feed::run(bench, report),
+        Measurement::Quota => quota::run(bench, report),
         Measurement::Outage
         | Measurement::Edits(_)
         | Measurement::Operator(_)

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::Result;
 use crate::process::Process;
@@ -48,18 +48,7 @@ impl Program {
         Err(format!("the program ended with {status}:\n{tail}").into())
     }
 
-    /// Waits until it ends by itself and gives what it printed.
-    pub(crate) fn output(mut self, limit: Duration) -> Result<String> {
-        while self.child.try_wait()?.is_none() {
-            if self.started.elapsed() > limit {
-                return Err(format!("a program took more than {limit:?}, see {}", self.log.display()).into());
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        Ok(fs::read_to_string(&self.log)?)
-    }
-
-    /// Returns its entry in `/proc`.
+    /// What the kernel's books say of it.
     pub(crate) fn process(&self) -> Process {
         Process(self.child.id())
     }

@@ -9,6 +9,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::cluster::Cluster;
 use crate::error::Result;
 
+const POLL: Duration = Duration::from_millis(20);
+/// No record for so long: there are no more.
+const STILL: Duration = Duration::from_secs(2);
+
 /// A `read_committed` reader of all partitions of some topics, without a group.
 pub(crate) struct Reader {
     consumer: BaseConsumer,
@@ -43,7 +47,31 @@ impl Reader {
         Ok(Self { consumer })
     }
 
-    /// Passes each record to `find` until it returns a value; fails after `limit`.
+    /// Shows each record that comes within `span`.
+    pub(crate) fn watch(&self, span: Duration, mut see: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
+        let until = Instant::now() + span;
+        while Instant::now() < until {
+            if let Some(message) = self.consumer.poll(POLL) {
+                see(&message?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of keys and values of all records that come until none does for a while.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        let (mut bytes, mut last) = (0, Instant::now());
+        while last.elapsed() < STILL {
+            if let Some(message) = self.consumer.poll(POLL) {
+                let message = message?;
+                bytes += message.key_len() + message.payload_len();
+                last = Instant::now();
+            }
+        }
+        Ok(bytes as u64)
+    }
+
+    /// Shows each record to `find` until it answers; an error after `limit`.
     pub(crate) fn find<T>(
         &self,
         what: &str,
@@ -52,7 +80,7 @@ impl Reader {
     ) -> Result<T> {
         let started = Instant::now();
         while started.elapsed() < limit {
-            if let Some(message) = self.consumer.poll(Duration::from_millis(20))
+            if let Some(message) = self.consumer.poll(POLL)
                 && let Some(found) = find(&message?)
             {
                 return Ok(found);

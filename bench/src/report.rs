@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::Result;
+use crate::speed::Speed;
+
 /// The programs, in the table's order.
-pub(crate) const ROWS: [&str; 4] = [WORKER, STREAMS, BARE, PLAIN];
+pub(crate) const ROWS: [&str; 5] = [WORKER, STREAMS, BARE, FAST, PLAIN];
 /// The worker.
 pub(crate) const WORKER: &str = "stockwatch";
 /// The peer.
@@ -11,6 +14,8 @@ pub(crate) const STREAMS: &str = "kafka streams";
 /// The floor.
 pub(crate) const BARE: &str = "bare";
 /// The floor of latency.
+pub(crate) const FAST: &str = "bare, for latency";
+/// The same without exactly once.
 pub(crate) const PLAIN: &str = "bare, no transactions";
 
 /// A column: what is measured, and in which unit.
@@ -69,14 +74,22 @@ impl Bar {
 }
 
 /// What was measured so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    speed: Speed,
     figures: BTreeMap<(&'static str, Column), f64>,
     bars: Vec<Bar>,
     notes: Vec<String>,
 }
 
 impl Report {
+    /// Returns an empty report, once it is known how fast the machine is.
+    pub(crate) fn begin() -> Result<Self> {
+        let speed = Speed::measure()?;
+        eprintln!("{speed}");
+        Ok(Self { speed, figures: BTreeMap::new(), bars: Vec::new(), notes: Vec::new() })
+    }
+
     /// Adds one program's figure.
     pub(crate) fn figure(&mut self, row: &'static str, column: Column, figure: f64) {
         self.figures.insert((row, column), figure);
@@ -93,7 +106,12 @@ impl Report {
         self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::AtMost(limit) });
     }
 
-    /// Adds a figure without a bar.
+    /// `figure` must be at least `limit`.
+    pub(crate) fn at_least(&mut self, name: &str, figure: f64, limit: f64) {
+        self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::AtLeast(limit) });
+    }
+
+    /// A figure among the bars of which nothing is claimed.
     pub(crate) fn plain(&mut self, name: &str, figure: f64) {
         self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::None });
     }
@@ -119,6 +137,7 @@ impl Report {
 
     /// Prints it all; true if every bar holds.
     pub(crate) fn print(&self) -> bool {
+        println!("{}", self.speed);
         if !self.figures.is_empty() {
             self.print_table();
         }

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use crate::bare::Output;
+use crate::bare::{Mode, Output};
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::job::Job;
@@ -46,34 +46,41 @@ impl Bench {
         self.dir.join(format!("{}.yaml", job.name))
     }
 
-    /// Writes the spec of a job with that tolerance; a reader sees the old file or the new one, never half of it.
+    /// Writes the spec of a job with the usual windows and that tolerance.
     pub(crate) fn write_spec(&self, job: &Job, tolerance: &str) -> Result<()> {
-        let window = |minutes| format!("    - {{duration: {minutes}m, tolerance: \"{tolerance}\"}}\n");
-        let windows: String = [5, 10, 15].map(window).concat();
-        self.write_generation(job, None, "    - {symbol: \"*\"}\n", &windows)
+        self.write_windows(job, &[5, 10, 15], tolerance)
     }
 
-    /// The same with any tickers and windows, each a line of a list in YAML, as a generation of its own.
+    /// Writes the spec of a job with windows of these minutes.
+    pub(crate) fn write_windows(&self, job: &Job, minutes: &[u32], tolerance: &str) -> Result<()> {
+        self.write_generation(job, None, "    - {symbol: \"*\"}\n", minutes, tolerance)
+    }
+
+    /// The same with any tickers, each a line of a list in YAML, as a generation of its own; a reader sees the old file or
+    /// the new one, never half of it.
     pub(crate) fn write_generation(
         &self,
         job: &Job,
         generation: Option<u64>,
         tickers: &str,
-        windows: &str,
+        minutes: &[u32],
+        tolerance: &str,
     ) -> Result<()> {
         let Cluster { bootstrap, partitions } = &self.cluster;
         let Job { name, raw } = job;
         let (stream, table, averages, alarms) = (job.stream(), job.table(), job.averages(), job.alarms());
         let topic = |name: &str| format!("{{name: {name}, partitions: {partitions}}}");
         let generation = generation.map_or(String::new(), |number| format!(", generation: {number}"));
+        let window = |minutes: &u32| format!(r#"{{duration: {minutes}m, tolerance: "{tolerance}"}}"#);
+        let windows = minutes.iter().map(window).collect::<Vec<_>>().join(", ");
         let text = format!(
             r#"apiVersion: stockwatch.dev/v1alpha1
 kind: StockWatch
 metadata: {{name: bench, namespace: bench{generation}}}
 spec:
   tickers:
-{tickers}  windows:
-{windows}  source: {{external: {{}}}}
+{tickers}  windows: [{windows}]
+  source: {{external: {{}}}}
   kafka:
     bootstrapServers: {bootstrap}
     groupId: {name}
@@ -151,31 +158,14 @@ spec:
     }
 
     /// librdkafka alone.
-    pub(crate) fn start_bare(&self, job: &Job, outputs: &[Output], plain: bool) -> Result<Program> {
+    pub(crate) fn start_bare(&self, job: &Job, outputs: &[Output], mode: Mode) -> Result<Program> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args([
-            "bare",
-            "--bootstrap",
-            &self.cluster.bootstrap,
-            "--group",
-            &job.name,
-            "--raw",
-            &job.raw,
-        ]);
+        command.args(["bare", "--mode", &mode.to_string(), "--bootstrap", &self.cluster.bootstrap]);
+        command.args(["--group", &job.name, "--raw", &job.raw]);
         for output in outputs {
             command.args(["--output", &output.to_string()]);
         }
-        command.args(plain.then_some("--plain"));
         Program::start(&command, &self.log(&job.name))
-    }
-
-    /// The meter of alarm latency at `rate` quotes a second, which prints one line.
-    pub(crate) fn latency_meter(&self, job: &Job, rate: u64, seconds: u64, warm_up: u64) -> Result<String> {
-        let mut command = self.java(&["-Xmx256m"]);
-        command.args(["peer.Latency", &self.cluster.bootstrap, &job.raw, &job.alarms()]);
-        command.args([rate, seconds, warm_up].map(|n| n.to_string()));
-        let meter = Program::start(&command, &self.log(&format!("{}-meter", job.name)))?;
-        meter.output(Duration::from_secs(seconds + warm_up + 60))
     }
 
     fn java(&self, options: &[&str]) -> Command {

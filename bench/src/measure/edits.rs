@@ -19,6 +19,9 @@ use crate::http;
 use crate::report::{Report, percentile};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// How much later than a bare watch the worker may judge by an edit, and the status say so: p99, in milliseconds.
+const JUDGED_LATER: f64 = 50.0;
+const SAID_LATER: f64 = 1000.0;
 
 /// Which StockWatch is edited.
 #[derive(Debug, Args)]
@@ -34,7 +37,7 @@ pub(crate) struct Arguments {
 /// Measures a worker and an operator that run; true if every bar holds.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut report = Report::default();
+    let mut report = Report::begin()?;
     runtime.block_on(measure(arguments, &mut report))?;
     Ok(report.print())
 }
@@ -80,8 +83,10 @@ async fn measure(arguments: &Arguments, report: &mut Report) -> Result<()> {
         let (p50, p99) = (percentile(millis, 50), percentile(millis, 99));
         report.note(format!("{} edits, {what}: p50 {p50:.1} ms, p99 {p99:.1} ms", arguments.edits));
     }
-    report.at_most("edit to the worker judging by it, p99 ms", percentile(&mut judged, 99), 100.0);
-    report.at_most("edit to status.appliedGeneration, p99 ms", percentile(&mut said, 99), 1000.0);
+    let shown = percentile(&mut shown, 99);
+    let judged = percentile(&mut judged, 99);
+    report.at_most("edit to the worker judging by it, p99 ms", judged, shown + JUDGED_LATER);
+    report.at_most("edit to status.appliedGeneration, p99 ms", percentile(&mut said, 99), shown + SAID_LATER);
     Ok(())
 }
 

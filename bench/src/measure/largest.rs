@@ -18,7 +18,7 @@ use crate::job::Job;
 use crate::program::Program;
 use crate::reader::Reader;
 use crate::report::Report;
-use crate::systems::Bench;
+use crate::systems::{Bench, TOLERANCE};
 
 const EDITS: u64 = 1000;
 const TICKERS: usize = 1000;
@@ -87,11 +87,7 @@ fn write(bench: &Bench, job: &Job, edit: u64) -> Result<()> {
         let name = if ticker + 1 == TICKERS { format!("x{edit}") } else { name(ticker) };
         writeln!(tickers, "    - {{symbol: \"{symbol}\", name: \"{name}\"}}")?;
     }
-    let long = 10 + edit % 50;
-    let windows = format!(
-        "    - {{duration: 5m, tolerance: \"1%\"}}\n    - {{duration: {long}m, tolerance: \"1%\"}}\n"
-    );
-    bench.write_generation(job, Some(edit + 1), &tickers, &windows)
+    bench.write_generation(job, Some(edit + 1), &tickers, &[5, 10 + (edit % 50) as u32], TOLERANCE)
 }
 
 /// The bytes of the table's largest record, and of all that were written.

@@ -35,6 +35,7 @@ const WAYS: [Way; 3] = [
 
 /// Measures the worker, with a broker that it starts; true if every bar holds.
 pub(crate) fn run(worker: PathBuf) -> Result<bool> {
+    let mut report = Report::begin()?;
     let broker = Broker::start();
     let dir = tempfile::Builder::new().prefix("stockwatch-bench-").tempdir()?;
     let cluster = Cluster::at(broker.bootstrap());
@@ -47,7 +48,6 @@ pub(crate) fn run(worker: PathBuf) -> Result<bool> {
     settle(&mut workers)?;
     let open = total(&workers, |worker| worker.process().open_files())?;
     let at_work = cpu(&mut workers)?;
-    let mut report = Report::default();
     report.note(format!("{WORKERS} workers at work: {:.1} ms of CPU a second each", milliseconds(at_work)));
     for (name, strike, mend) in WAYS {
         strike(&broker);

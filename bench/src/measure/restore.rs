@@ -56,7 +56,7 @@ fn measure(
 ) -> Result<f64> {
     let cluster = &bench.cluster;
     let job = Job::with_raw(cluster, &format!("restore.{}", row.replace([' ', ','], "-")))?;
-    let quotes = |tickers, steps| Bulk { tickers, steps, step_millis: 60_000, duplicates_percent: 0 };
+    let quotes = |tickers, steps| Bulk { tickers: 0..tickers, steps, ..Bulk::default() };
     quotes(ENTITIES, 0..STEPS).write(cluster, &job.raw)?;
     let mut program = start(&job)?;
     cluster.catch_up(&mut program, &group(&job), &job.raw, LIMIT)?;

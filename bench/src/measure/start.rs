@@ -53,8 +53,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()
 /// The seconds to the first output.
 fn start(bench: &Bench, name: &str, start: impl FnOnce(&Job) -> Result<Program>) -> Result<f64> {
     let job = Job::with_raw(&bench.cluster, name)?;
-    Bulk { tickers: 10, steps: 0..10, step_millis: 60_000, duplicates_percent: 0 }
-        .write(&bench.cluster, &job.raw)?;
+    Bulk { tickers: 0..10, steps: 0..10, ..Bulk::default() }.write(&bench.cluster, &job.raw)?;
     let reader = Reader::from_start(&bench.cluster, &[&job.averages()])?;
     // On a thread, so that nothing else delays the moment when it is seen.
     let seen = std::thread::spawn(move || reader.find("average", LIMIT, |_| Some(Instant::now())));

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::error::Result;
 use crate::operator::crowd;
 use crate::operator::follower::{Follower, States};
-use crate::operator::requests::{self, Writes};
+use crate::operator::requests::Writes;
 use crate::operator::stage::Stage;
 use crate::operator::start::is_ready;
 use crate::report::Report;
@@ -66,18 +66,19 @@ pub(super) async fn run(
     let title = window.title();
     if !matches!(window, Window::Restarted | Window::Foreign) {
         let transition = writes.settle(LIMIT).await?;
-        report.note(format!("{title}: written before: {}", requests::listed(&transition)));
+        report.note(format!("{title}: written before: {transition}"));
     }
     let leader = stage.leader().await?;
     let cpu = leader.cpu_seconds()?;
     sleep(length).await;
     let cpu = leader.cpu_seconds()? - cpu;
     let counts = writes.taken();
-    if requests::sum(&counts) > 0 {
-        report.note(format!("{title}: written: {}", requests::listed(&counts)));
+    if counts.writes() + counts.refusals() > 0 {
+        report.note(format!("{title}: written: {counts}"));
     }
     let minutes = length.as_secs_f64() / 60.0;
-    report.at_most(&format!("{minutes:.1} min {title}: writes"), requests::sum(&counts) as f64, 0.0);
+    report.at_most(&format!("{minutes:.1} min {title}: writes"), counts.writes() as f64, 0.0);
+    report.plain(&format!("{minutes:.1} min {title}: refused requests"), counts.refusals() as f64);
     report.plain(&format!("{minutes:.1} min {title}: the operator's CPU, s"), cpu);
     if window == Window::Restarted {
         report.plain("the operator's peak memory after a restart, MB", leader.peak_memory()?);

@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
 /// Measures; returns whether every bar holds. What it starts ends with it, however it ends.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut report = Report::default();
+    let mut report = Report::begin()?;
     let load = fs::read_to_string("/proc/loadavg")?;
     report.note(format!("load of the machine before: {}", load.trim()));
     let result = {

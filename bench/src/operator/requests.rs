@@ -1,6 +1,7 @@
-//! Who asked what of the API server: writes by its audit log, reads by its own counters.
+//! Who asked what of the API server: writes and refused ones by its audit log, reads by its own counters.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use stockwatch_tests::{Audit, Cluster, Request};
@@ -20,8 +21,45 @@ pub(super) struct Writes {
     user: String,
 }
 
-/// How many of each.
-pub(super) type Counts = BTreeMap<String, usize>;
+/// How many there are of each verb and resource.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    written: BTreeMap<String, usize>,
+    refused: BTreeMap<String, usize>,
+}
+
+impl Counts {
+    fn add(&mut self, request: &Request) {
+        let counts = if request.succeeded() { &mut self.written } else { &mut self.refused };
+        *counts.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
+    }
+
+    /// How many writes there are.
+    pub(super) fn writes(&self) -> usize {
+        self.written.values().sum()
+    }
+
+    /// How many requests the API server refused, of which nothing was written.
+    pub(super) fn refusals(&self) -> usize {
+        self.refused.values().sum()
+    }
+
+    /// The writes of a resource.
+    pub(super) fn of_resource(&self, resource: &str) -> usize {
+        let of = |what: &str| what.ends_with(&format!(" {resource}"));
+        self.written.iter().filter(|(what, _)| of(what)).map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listed = |counts: &BTreeMap<String, usize>| {
+            let each: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+            if each.is_empty() { "none".to_owned() } else { each.join(", ") }
+        };
+        write!(f, "{}; refused: {}", listed(&self.written), listed(&self.refused))
+    }
+}
 
 impl Writes {
     /// From now on.
@@ -29,13 +67,11 @@ impl Writes {
         Self { audit: Audit::begin(stage.cluster), user: stage.user() }
     }
 
-    /// The operator's since the last look, by verb and resource.
+    /// The operator's since the last look.
     pub(super) fn taken(&mut self) -> Counts {
-        let mut counts = Counts::new();
+        let mut counts = Counts::default();
         let all = self.of_all();
-        all.iter()
-            .filter(|request| request.user == self.user)
-            .for_each(|request| count(&mut counts, request));
+        all.iter().filter(|request| request.user == self.user).for_each(|request| counts.add(request));
         counts
     }
 
@@ -52,15 +88,15 @@ impl Writes {
 
     async fn still(&mut self, limit: Duration, whose: impl Fn(&Request) -> bool) -> Result<Counts> {
         let (begun, mut last) = (Instant::now(), Instant::now());
-        let mut counts = Counts::new();
+        let mut counts = Counts::default();
         while last.elapsed() < STILL {
             if begun.elapsed() > limit {
-                return Err(format!("there are still writes after {limit:?}: {counts:?}").into());
+                return Err(format!("there are still writes after {limit:?}: {counts}").into());
             }
             sleep(STEP).await;
             for request in self.of_all().into_iter().filter(&whose) {
                 last = Instant::now();
-                count(&mut counts, &request);
+                counts.add(&request);
             }
         }
         Ok(counts)
@@ -72,26 +108,6 @@ impl Writes {
         all.filter(|request| request.resource != "leases" && request.resource != "serviceaccounts/token")
             .collect()
     }
-}
-
-fn count(counts: &mut Counts, request: &Request) {
-    *counts.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
-}
-
-/// How many there are.
-pub(super) fn sum(counts: &Counts) -> usize {
-    counts.values().sum()
-}
-
-/// Those of a resource.
-pub(super) fn of_resource(counts: &Counts, resource: &str) -> usize {
-    counts.iter().filter(|(what, _)| what.ends_with(&format!(" {resource}"))).map(|(_, count)| count).sum()
-}
-
-/// For a line of text.
-pub(super) fn listed(counts: &Counts) -> String {
-    let each: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
-    if each.is_empty() { "none".into() } else { each.join(", ") }
 }
 
 /// How often everyone together has read single objects of the kinds that a StockWatch has.

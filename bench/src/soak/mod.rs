@@ -39,12 +39,12 @@ pub(crate) struct Arguments {
 
 /// Runs it all; returns whether every bar holds. What it starts ends with it, however it ends.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let mut report = Report::begin()?;
     let cluster = Cluster::shared();
     let broker = Broker::start_wide(cluster);
     let system = Namespace::create(cluster, "system");
     let release = Release::install(cluster, system.name(), "stockwatch", &[]);
     let home = Namespace::create(cluster, "soak");
-    let mut report = Report::default();
     report.note(format!(
         "{} StockWatches, {} quotes/s each, {} minutes, seed {}",
         arguments.stockwatches, arguments.rate, arguments.minutes, arguments.seed
