@@ -1,54 +1,72 @@
-//! How long to wait after a failure: one symbol's own wait, and the whole process's after "too many requests".
+//! How long to wait after a failure: one request's own wait, and the source's pause after a refusal.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The first wait of one symbol; doubled with each further failure.
-const SYMBOL_FIRST: Duration = Duration::from_secs(5);
-/// One symbol waits no longer by itself, so that an outage's end is soon noticed.
-const SYMBOL_MOST: Duration = Duration::from_secs(120);
-/// The first pause of the process; doubled with each further refusal.
-const PROCESS_FIRST: Duration = Duration::from_secs(10);
-/// The process pauses no longer by itself.
-const PROCESS_MOST: Duration = Duration::from_secs(300);
-/// A server that asks for more is asked again all the same.
-const RETRY_AFTER_MOST: Duration = Duration::from_secs(600);
+use super::FetchError;
 
-/// The wait of one symbol after `failures` (at least 1) in a row.
-pub(super) fn of_symbol(failures: u32, retry_after: Option<Duration>) -> Duration {
-    at_least(retry_after, doubled(SYMBOL_FIRST, SYMBOL_MOST, failures.saturating_sub(1)))
+/// The first and the longest wait after what may pass soon, such as an outage.
+const SOON: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
+/// The first and the longest wait after what rarely passes soon: a refusal, or a symbol that nobody knows.
+const LATE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(1800));
+/// A longer wait that a server asks for is cut to this.
+const RETRY_AFTER_MOST: Duration = Duration::from_secs(3600);
+
+/// Returns the wait of a request that failed alone, for the `failures`th time in a row.
+pub(super) fn of_request(error: &FetchError, failures: u32) -> Duration {
+    let is_lasting = error.is_refusal() || matches!(error, FetchError::NotFound | FetchError::Client(_));
+    at_least(error.retry_after(), doubled(if is_lasting { LATE } else { SOON }, failures))
 }
 
-/// The whole process's pauses: they grow with each refusal and shrink with each answer.
+/// Returns how long a symbol stays out of larger batches when it has left them for the `times`th time.
+pub(super) fn of_batch(times: u32) -> Duration {
+    doubled(LATE, times)
+}
+
+/// The pause of a whole source that refuses: doubled by each further refusal, forgotten with the first answer.
 #[derive(Debug, Default)]
-pub(super) struct Throttle {
-    level: u32,
-    paused_at: Option<Instant>,
+pub(super) struct Pause {
+    refusals: u32,
+    end: Option<Instant>,
 }
 
-impl Throttle {
-    /// The end of the pause after a refused request that began at `began`.
-    pub(super) fn refused(&mut self, began: Instant, now: Instant, retry_after: Option<Duration>) -> Instant {
-        // Requests that were on their way when the pause began are the same refusal.
-        if self.paused_at.is_some_and(|at| began <= at) {
-            return now + at_least(retry_after, Duration::ZERO);
+impl Pause {
+    /// Returns how many pauses there were since the last answer: after 0, each request is a trial.
+    pub(super) fn refusals(&self) -> u32 {
+        self.refusals
+    }
+
+    /// Returns when the last pause ends or ended.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.end
+    }
+
+    /// Begins a pause and returns its length; `None` if the refused request was sent before the pause that is running.
+    pub(super) fn refused(&mut self, now: Instant, retry_after: Option<Duration>) -> Option<Duration> {
+        if let Some(end) = self.end.filter(|end| now < *end) {
+            self.end = Some(end.max(now + at_least(retry_after, Duration::ZERO)));
+            return None;
         }
-        self.paused_at = Some(now);
-        let pause = doubled(PROCESS_FIRST, PROCESS_MOST, self.level);
-        self.level = self.level.saturating_add(1).min(8);
-        now + at_least(retry_after, pause)
+        self.refusals = self.refusals.saturating_add(1);
+        let pause = at_least(retry_after, doubled(LATE, self.refusals));
+        self.end = Some(now + pause);
+        Some(pause)
     }
 
-    /// The source answered.
-    pub(super) fn answered(&mut self) {
-        self.level = self.level.saturating_sub(1);
+    /// Takes note of an answer; true if it ends the pauses. One to a request from before the pause says nothing.
+    pub(super) fn answered(&mut self, now: Instant) -> bool {
+        let ends = self.refusals > 0 && self.end.is_none_or(|end| end <= now);
+        if ends {
+            self.refusals = 0;
+        }
+        ends
     }
 }
 
-fn doubled(first: Duration, most: Duration, times: u32) -> Duration {
-    let grown = first.saturating_mul(1 << times.min(16)).min(most);
-    // Half of it at random: processes that failed together do not return together.
+fn doubled((first, most): (Duration, Duration), times: u32) -> Duration {
+    let grown = first.saturating_mul(1 << times.saturating_sub(1).min(16)).min(most);
+    // Up to half of it off at random: processes that failed together do not return together.
     grown.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
@@ -61,32 +79,44 @@ fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
 mod tests {
     use super::*;
 
+    fn between(wait: Duration, most: u64) -> bool {
+        let most = Duration::from_secs(most);
+        most / 2 <= wait && wait <= most
+    }
+
     #[test]
-    fn a_symbols_wait_doubles_up_to_a_limit() {
-        for (failures, most) in [(1, 5), (2, 10), (3, 20), (6, 120), (1000, 120)] {
-            let most = Duration::from_secs(most);
-            let wait = of_symbol(failures, None);
-            assert!(most / 2 <= wait && wait <= most, "{failures}: {wait:?}");
+    fn a_wait_doubles_up_to_a_limit_that_depends_on_what_failed() {
+        for (failures, soon, late) in
+            [(1, 5, 60), (2, 10, 120), (3, 20, 240), (6, 120, 1800), (1000, 120, 1800)]
+        {
+            assert!(between(of_request(&FetchError::Timeout, failures), soon), "{failures}");
+            assert!(between(of_request(&FetchError::NotFound, failures), late), "{failures}");
         }
     }
 
     #[test]
     fn retry_after_is_honoured_but_bounded() {
-        assert_eq!(of_symbol(1, Some(Duration::from_secs(77))), Duration::from_secs(77));
-        assert_eq!(of_symbol(1, Some(Duration::from_secs(1 << 40))), RETRY_AFTER_MOST);
+        let limited = |seconds| FetchError::RateLimited { retry_after: Some(Duration::from_secs(seconds)) };
+        assert_eq!(of_request(&limited(77), 1), Duration::from_secs(77));
+        assert_eq!(of_request(&limited(1 << 40), 1), RETRY_AFTER_MOST);
+        assert!(between(of_request(&limited(1), 1), 60), "no sooner than by itself");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn requests_refused_together_count_once() {
-        let mut throttle = Throttle::default();
-        let began = Instant::now();
-        let now = began + Duration::from_secs(1);
-        throttle.refused(began, now, None);
-        for _ in 0..50 {
-            throttle.refused(began, now, None);
-        }
-        assert_eq!(throttle.level, 1);
-        throttle.refused(now + PROCESS_FIRST, now + PROCESS_FIRST, None);
-        assert_eq!(throttle.level, 2);
+    #[test]
+    fn requests_refused_together_are_one_refusal_and_only_an_answer_to_a_trial_ends_the_pauses() {
+        let (mut pause, now) = (Pause::default(), Instant::now());
+        assert!(between(pause.refused(now, None).unwrap(), 60));
+        let second = Duration::from_secs(1);
+        assert_eq!(pause.refused(now + second, None), None);
+        assert!(!pause.answered(now + second), "the request was sent before the pause");
+        let hour = Duration::from_secs(3600);
+        assert_eq!(pause.refused(now + second, Some(hour)), None);
+        assert_eq!(pause.end(), Some(now + second + hour), "but what it asks for is heard");
+        let later = now + second + hour;
+        assert!(between(pause.refused(later, None).unwrap(), 120));
+        let trial = pause.end().unwrap();
+        assert!(pause.answered(trial));
+        assert!(!pause.answered(trial), "just once");
+        assert!(between(pause.refused(trial, None).unwrap(), 60), "it begins anew");
     }
 }

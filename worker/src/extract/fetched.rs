@@ -58,9 +58,17 @@ pub enum FetchError {
     /// The source does not know the symbol.
     #[error("the source does not know the symbol; check spec.tickers")]
     NotFound,
-    /// Too many requests.
+    /// Too many requests, as the source sees it: every other one would be refused too.
     #[error("the source refuses: too many requests")]
     RateLimited {
+        /// How long the source wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The source refuses whoever asks, not what is asked for.
+    #[error("the source refuses this client: {said}")]
+    Refused {
+        /// Its status, code or kind of answer.
+        said: String,
         /// How long the source wants to be left alone.
         retry_after: Option<Duration>,
     },
@@ -72,7 +80,7 @@ pub enum FetchError {
         /// How long the source wants to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The source refused this request.
+    /// The source refuses what this request asks for.
     #[error("the source refused the request: {0}")]
     Client(String),
     /// No whole answer in time.
@@ -96,6 +104,7 @@ impl FetchError {
             Self::NoPrice => FetchOutcome::NoPrice,
             Self::NotFound => FetchOutcome::NotFound,
             Self::RateLimited { .. } => FetchOutcome::RateLimited,
+            Self::Refused { .. } => FetchOutcome::Refused,
             Self::Server { .. } => FetchOutcome::ServerError,
             Self::Client(_) => FetchOutcome::ClientError,
             Self::Timeout => FetchOutcome::Timeout,
@@ -105,10 +114,17 @@ impl FetchError {
         }
     }
 
+    /// True if the source refuses all requests, whatever they ask for.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Refused { .. })
+    }
+
     /// How long the source wants to be left alone, as it says.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after }
+            | Self::Refused { retry_after, .. }
+            | Self::Server { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

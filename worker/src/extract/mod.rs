@@ -3,36 +3,30 @@
 //! A process fetches just the tickers whose raw partition it owns, so that each is fetched once. Spec, interval,
 //! source and ownership change while it runs.
 
+pub mod answer;
 mod backoff;
-pub mod chart;
 mod fetched;
+mod poll;
 mod publish;
 mod run;
 mod schedule;
 mod simulated;
+mod source;
 mod yahoo;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures::future::BoxFuture;
-use stockwatch_crds::Ticker;
-use tokio::sync::watch;
+use futures::future::FutureExt;
+use stockwatch_crds::Source as SourceSpec;
+use tokio::sync::{mpsc, watch};
 
 pub use self::fetched::{FetchError, FetchedQuote};
+use self::poll::poll;
+use self::source::{Batch, Orders, Source};
 use crate::config::SpecReceiver;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::ownership::OwnedPartitions;
-
-/// Between the starts of two requests to a real source: at most 10 a second for each process.
-const LEAST_GAP: Duration = Duration::from_millis(100);
-
-/// Asks for quotes.
-pub trait Source: Send + Sync {
-    /// The current quote of a ticker; it must end in bounded time.
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>>;
-}
 
 /// What the extractor needs of the process.
 #[derive(Debug)]
@@ -54,26 +48,26 @@ pub struct Deps {
 /// It never fails: what goes wrong is logged, counted and tried again.
 pub async fn run(deps: Deps) {
     let sink = publish::Producer::new(deps.connection, Arc::clone(&deps.metrics));
-    let make_source = Box::new(source_of);
-    let extractor = run::Extractor::new(deps.spec, deps.owned, deps.metrics, sink, make_source, unix_time());
+    let extractor = run::Extractor::new(deps.spec, deps.owned, deps.metrics, sink, Box::new(start));
     let sink = extractor.run(deps.stop).await;
     sink.close().await;
 }
 
-/// Since 1970, by the system's clock.
-fn unix_time() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// The source that a spec names; `None` asks nobody. The error is a sentence.
-fn source_of(spec: &stockwatch_crds::Source) -> Result<Option<Arc<dyn Source>>, String> {
-    use stockwatch_crds::Source as Spec;
+/// Starts the source that a spec names; `None` asks nobody. The error is a sentence.
+fn start(
+    spec: &SourceSpec,
+    orders: watch::Receiver<Orders>,
+    batches: mpsc::Sender<Batch>,
+) -> Result<Option<Source>, String> {
     Ok(match spec {
-        Spec::External => None,
-        Spec::Simulated { seed, .. } => Some(Arc::new(simulated::Simulated::new(*seed))),
-        Spec::Yahoo { base_url, .. } => Some(Arc::new(
-            yahoo::Yahoo::new(base_url)
-                .map_err(|error| format!("spec.source.yahoo.baseUrl {base_url:?}: {error}"))?,
-        )),
+        SourceSpec::External => None,
+        SourceSpec::Simulated { seed, .. } => {
+            Some(poll(simulated::Simulated::new(*seed), orders, batches).boxed())
+        }
+        SourceSpec::Yahoo { base_url, user_agent, .. } => {
+            let yahoo = yahoo::Yahoo::new(base_url, user_agent)
+                .map_err(|error| format!("spec.source.yahoo.baseUrl {base_url:?}: {error}"))?;
+            Some(poll(yahoo, orders, batches).boxed())
+        }
     })
 }

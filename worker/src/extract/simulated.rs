@@ -1,13 +1,14 @@
 //! Prices that nobody traded: the same seed, entity and time always give the same price, so a ticker that moves to
 //! another process goes on where it was.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::Ticker;
+use stockwatch_crds::{Source as SourceSpec, Ticker};
 
-use super::{FetchError, FetchedQuote, Source};
+use super::FetchedQuote;
+use super::source::{Answer, Ask, Orders, Pace, Quote, Request};
 
 /// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).
 const OCTAVES: [(i64, i64); 4] =
@@ -22,18 +23,37 @@ pub(super) struct Simulated {
 
 impl Simulated {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, unix_time: super::unix_time }
+        Self { seed, unix_time }
     }
-}
 
-impl Source for Simulated {
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>> {
+    fn quote(&self, ticker: &Ticker) -> Quote {
         let millis = i64::try_from((self.unix_time)().as_millis()).unwrap_or(i64::MAX);
         let cents = cents(self.seed, &ticker.entity, millis);
         let price = format!("{}.{:02}", cents / 100, cents % 100);
         let time = format!("{}.{:03}", millis / 1000, millis % 1000);
-        ready(FetchedQuote::new(&price, &time, Some("USD".into()))).boxed()
+        FetchedQuote::new(&price, &time, Some("USD".into()))
     }
+}
+
+impl Ask for Simulated {
+    fn pace(&self, orders: &Orders) -> Option<Pace> {
+        pace(orders)
+    }
+
+    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+        ready(Ok(request.tickers.iter().map(|ticker| self.quote(ticker)).collect())).boxed()
+    }
+}
+
+/// One by one, so that quotes spread over the interval.
+pub(super) fn pace(orders: &Orders) -> Option<Pace> {
+    let SourceSpec::Simulated { interval, .. } = orders.spec else { return None };
+    Some(Pace { interval, gap: Duration::ZERO, batch: 1, at_once: 1 })
+}
+
+/// Since 1970, by the system's clock.
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The price at a time: around a level between 20.00 and 520.00 that the entity always has.
@@ -91,11 +111,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_quote_has_cents_and_milliseconds() {
+    #[test]
+    fn a_quote_has_cents_and_milliseconds() {
         let source = Simulated { seed: 1, unix_time: || Duration::from_millis(1_700_000_000_007) };
         let ticker = Ticker { symbol: "META".into(), entity: "meta".into(), overrides: vec![] };
-        let quote = source.quote(&ticker).await.unwrap();
+        let quote = source.quote(&ticker).unwrap();
         assert_eq!(quote.time.get(), "1700000000.007");
         assert_eq!(quote.price.get().split_once('.').unwrap().1.len(), 2);
     }
