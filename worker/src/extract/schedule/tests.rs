@@ -245,7 +245,7 @@ fn an_outage_does_not_take_batches_apart() {
         |at, request| if outage.contains(&at) { Err(FetchError::Timeout) } else { well(request) },
     );
     assert!(world.most_within(MINUTE) <= 60);
-    assert_eq!(world.least_coverage(1000, &[], 25 * MINUTE, 28 * MINUTE).ceil(), 1.0, "all came back");
+    assert!(world.least_coverage(1000, &[], 25 * MINUTE, 28 * MINUTE) > 0.0, "all came back");
 }
 
 #[test]
