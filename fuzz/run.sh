@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 : "${RUNS:=10000000}" "${SECONDS_EACH:=0}" "${CARGO:=cargo}"
 # Target, longest input in bytes, dictionary.
 targets="yahoo_body 1024 json
+yahoo_spark 1024 json
 commit_metadata 512 json
 storage_table 3072 json
 stockwatch_file 2048 yaml

@@ -29,8 +29,8 @@ pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_wind
 pub use kafka::{Kafka, Sasl, SecretKey, Tls};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use problem::{Invalid, InvalidReason, Problem};
-pub use source::{DEFAULT_YAHOO_URL, Source};
+pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
 pub use topics::{Topic, Topics};
-pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus};
+pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode};

@@ -19,6 +19,7 @@ pub(crate) const OVERRIDE_BYTES: usize = 30;
 pub(crate) const MAX_SEED: i64 = 9_007_199_254_740_991;
 /// Characters of a source's base URL.
 pub(crate) const MAX_URL: usize = 1024;
+pub(crate) const MAX_USER_AGENT: usize = 256;
 
 /// Characters of the list of brokers.
 pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::{
-    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, load,
+    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -39,8 +39,13 @@ fn what_is_left_out_is_filled_in() {
         spec.windows.iter().map(|w| (w.minutes, w.tolerance.text.as_str(), w.tolerance.bound)).collect();
     let tolerance = Bound::Relative(100_000_000);
     assert_eq!(windows, [(5, "0.1%", tolerance), (10, "0.1%", tolerance), (15, "0.1%", tolerance)]);
-    let base_url = "https://query1.finance.yahoo.com".to_owned();
-    assert_eq!(spec.source, Source::Yahoo { interval: Duration::from_secs(60), base_url });
+    let yahoo = Source::Yahoo {
+        mode: YahooMode::Spark,
+        interval: Duration::from_secs(60),
+        base_url: "https://query1.finance.yahoo.com".into(),
+        user_agent: format!("Mozilla/5.0 (compatible; StockWatch/{})", env!("CARGO_PKG_VERSION")),
+    };
+    assert_eq!(spec.source, yahoo);
     assert_eq!(spec.kafka.group_id, "default.tech");
     assert_eq!(spec.kafka.deletion_policy, DeletionPolicy::Retain);
     let names: Vec<_> = spec.kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
@@ -284,7 +289,7 @@ fn largest() -> Value {
         "metadata": {"name": "n".repeat(40), "namespace": "s".repeat(63)},
         "spec": {
             "tickers": tickers, "windows": windows,
-            "source": {"yahoo": {"interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016))}},
+            "source": {"yahoo": {"interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256)}},
             "kafka": {
                 "bootstrapServers": format!("{}:9092", "b".repeat(1019)),
                 "tls": {"caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)}, "clientSecret": {"name": "c".repeat(253)}},

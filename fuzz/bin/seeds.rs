@@ -11,6 +11,7 @@ fn main() -> std::io::Result<()> {
     storage_table()?;
     commit_metadata()?;
     yahoo_body()?;
+    yahoo_spark()?;
     stockwatch_file()
 }
 
@@ -166,6 +167,28 @@ fn yahoo_body() -> std::io::Result<()> {
         ("page", "<!DOCTYPE html><html>Will be right back...</html>"),
     ] {
         write("yahoo_body", name, body)?;
+    }
+    Ok(())
+}
+
+fn yahoo_spark() -> std::io::Result<()> {
+    let usual = r#"{"spark":{"result":[{"symbol":"META","response":[{"meta":{"currency":"USD","symbol":"META","instrumentType":"EQUITY","regularMarketTime":1700000000,"regularMarketPrice":512.340000000000001,"currentTradingPeriod":{"regular":{"start":1699990000,"end":1700020000}}},"timestamp":[1700000000],"indicators":{"quote":[{"close":[512.3]}]}}]},{"symbol":"EUR=X","response":[{"meta":{"regularMarketPrice":0.9,"regularMarketTime":1e9}}]}],"error":null}}"#;
+    for (name, body) in [
+        ("usual", usual),
+        (
+            "unknown",
+            r#"{"spark":{"result":null,"error":{"code":"Not Found","description":"No data found for spark symbols"}}}"#,
+        ),
+        (
+            "too_many",
+            r#"{"spark":{"result":null,"error":{"code":"Bad Request","description":"Number of symbols needs to be less than or equal to 20"}}}"#,
+        ),
+        (
+            "odd",
+            r#"{"spark":{"result":[{"symbol":"META","response":[]},7,{"response":[{"meta":{"symbol":"GM.MX"}}]}]}}"#,
+        ),
+    ] {
+        write("yahoo_spark", name, body)?;
     }
     Ok(())
 }

@@ -1,12 +1,18 @@
-//! A server that answers as Yahoo's chart endpoint does, in every shape that it is known for.
+//! A server that answers as Yahoo's chart and spark endpoints do, in every shape that they are known for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::cluster::Cluster;
+
+/// Yahoo's limit; more symbols and the whole request is refused.
+const SPARK_SYMBOLS: usize = 20;
 
 /// One answer, byte for byte.
 #[derive(Debug, Clone)]
@@ -15,6 +21,10 @@ pub enum Answer {
     Whole(u16, &'static str, String),
     /// Status 200 with a body that ends before its announced length.
     CutOff(String),
+    /// A body of spaces that never ends.
+    Endless,
+    /// A byte now and then: the connection is alive, but the answer does not get there.
+    Slow,
     /// The connection stays open and silent.
     Silence,
     /// The connection is closed without an answer.
@@ -25,6 +35,23 @@ impl Answer {
     /// A body of JSON with status 200.
     pub fn json(body: impl Into<String>) -> Self {
         Self::Whole(200, "Content-Type: application/json", body.into())
+    }
+
+    /// The chart's result as JSON, or nothing if the symbol is not known; `None` of what is neither.
+    fn result(&self) -> Option<Option<&str>> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(borrow)]
+            chart: Chart<'a>,
+        }
+        #[derive(Deserialize)]
+        struct Chart<'a> {
+            #[serde(borrow)]
+            result: Option<Vec<&'a RawValue>>,
+        }
+        let Self::Whole(200 | 404, _, body) = self else { return None };
+        let body: Body<'_> = serde_json::from_str(body).ok()?;
+        Some(body.chart.result.and_then(|result| result.first().map(|first| first.get())))
     }
 }
 
@@ -43,10 +70,19 @@ pub fn chart(symbol: &str, currency: &str, price: &str, time: u64) -> Answer {
     ))
 }
 
+#[derive(Debug)]
+struct Request {
+    symbols: Vec<String>,
+    is_spark: bool,
+    agent: String,
+    at: Instant,
+}
+
 #[derive(Debug, Default)]
 struct State {
     answers: BTreeMap<String, VecDeque<Answer>>,
-    requests: Vec<(String, String, Instant)>,
+    sparks: VecDeque<Answer>,
+    requests: Vec<Request>,
 }
 
 /// The server; its thread ends with the test's process.
@@ -86,28 +122,60 @@ impl FakeYahoo {
     }
 
     /// Answers for a symbol, one after another; the last one again and again.
+    ///
+    /// They are charts: of a spark each is the symbol's part, or all of it if it is no chart.
     pub fn script(&self, symbol: &str, answers: impl IntoIterator<Item = Answer>) {
         self.state.lock().unwrap().answers.insert(symbol.into(), answers.into_iter().collect());
     }
 
+    /// Answers for the next sparks, whatever they ask for.
+    pub fn script_sparks(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.state.lock().unwrap().sparks.extend(answers);
+    }
+
     /// How often a symbol was asked for.
     pub fn asked(&self, symbol: &str) -> usize {
-        self.state.lock().unwrap().requests.iter().filter(|request| request.0 == symbol).count()
+        self.count(|request| request.symbols.iter().any(|asked| asked == symbol))
+    }
+
+    /// How often a symbol was asked for by a chart.
+    pub fn charts(&self, symbol: &str) -> usize {
+        self.count(|request| !request.is_spark && request.symbols == [symbol])
+    }
+
+    /// How many symbols the sparks asked for.
+    pub fn sparks(&self) -> BTreeSet<usize> {
+        let state = self.state.lock().unwrap();
+        let sparks = state.requests.iter().filter(|request| request.is_spark);
+        sparks.map(|request| request.symbols.len()).collect()
+    }
+
+    fn count(&self, is_counted: impl Fn(&Request) -> bool) -> usize {
+        self.state.lock().unwrap().requests.iter().filter(|request| is_counted(request)).count()
     }
 
     /// The most requests that came within one second.
     pub fn most_in_a_second(&self) -> usize {
-        let state = self.state.lock().unwrap();
-        let times: Vec<Instant> = state.requests.iter().map(|request| request.2).collect();
+        let times = self.times();
         let within = |(i, first): (usize, &Instant)| {
             times[i..].iter().take_while(|time| time.duration_since(*first) < Duration::from_secs(1)).count()
         };
         times.iter().enumerate().map(within).max().unwrap_or(0)
     }
 
+    /// The longest time between two requests.
+    pub fn longest_silence(&self) -> Duration {
+        let times = self.times();
+        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
+    fn times(&self) -> Vec<Instant> {
+        self.state.lock().unwrap().requests.iter().map(|request| request.at).collect()
+    }
+
     /// The User-Agent headers seen.
-    pub fn user_agents(&self) -> Vec<String> {
-        self.state.lock().unwrap().requests.iter().map(|request| request.1.clone()).collect()
+    pub fn user_agents(&self) -> BTreeSet<String> {
+        self.state.lock().unwrap().requests.iter().map(|request| request.agent.clone()).collect()
     }
 
     fn serve(&self, mut connection: TcpStream) -> Option<()> {
@@ -119,9 +187,16 @@ impl FakeYahoo {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("user-agent").then(|| value.trim().to_owned())
         });
-        let path = first.split(' ').nth(1)?.split('?').next()?;
-        let symbol = path.rsplit('/').next()?.replace("%3D", "=").replace("%5E", "^");
-        match self.answer(&symbol, agent.unwrap_or_default()) {
+        let (path, query) = first.split(' ').nth(1)?.split_once('?')?;
+        let is_spark = path.ends_with("/v7/finance/spark");
+        let symbols = match query.split('&').find_map(|part| part.strip_prefix("symbols=")) {
+            Some(symbols) if is_spark => symbols,
+            _ => path.rsplit('/').next()?,
+        };
+        let symbols =
+            symbols.split(',').map(|symbol| symbol.replace("%3D", "=").replace("%5E", "^")).collect();
+        let head = "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\nConnection: close\r\n\r\n";
+        match self.answer(Request { symbols, is_spark, agent: agent.unwrap_or_default(), at: Instant::now() }) {
             Answer::Whole(status, headers, body) => {
                 let headers = if headers.is_empty() { String::new() } else { format!("{headers}\r\n") };
                 let length = body.len();
@@ -130,8 +205,19 @@ impl FakeYahoo {
                     "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
                 )
             }
-            Answer::CutOff(body) => {
-                write!(connection, "HTTP/1.1 200 OK\r\nContent-Length: 99999\r\nConnection: close\r\n\r\n{body}")
+            Answer::CutOff(body) => write!(connection, "{head}{body}"),
+            Answer::Endless => {
+                let spaces = " ".repeat(1 << 16);
+                write!(connection, "{head}").ok()?;
+                while connection.write_all(spaces.as_bytes()).is_ok() {}
+                Ok(())
+            }
+            Answer::Slow => {
+                write!(connection, "{head}").ok()?;
+                while connection.write_all(b" ").is_ok() {
+                    std::thread::park_timeout(Duration::from_millis(200));
+                }
+                Ok(())
             }
             Answer::Silence => loop {
                 std::thread::park();
@@ -141,19 +227,53 @@ impl FakeYahoo {
         .ok()
     }
 
-    fn answer(&self, symbol: &str, agent: String) -> Answer {
+    fn answer(&self, request: Request) -> Answer {
         let mut state = self.state.lock().unwrap();
-        state.requests.push((symbol.to_owned(), agent, Instant::now()));
-        let not_found = || Answer::Whole(404, "Content-Type: application/json", NOT_FOUND.into());
-        match state.answers.get_mut(symbol) {
-            None => not_found(),
-            Some(answers) if answers.len() > 1 => answers.pop_front().unwrap_or_else(not_found),
-            Some(answers) => answers.front().cloned().unwrap_or_else(not_found),
+        let (symbols, is_spark) = (request.symbols.clone(), request.is_spark);
+        state.requests.push(request);
+        if !is_spark {
+            return state.next(&symbols[0]).unwrap_or_else(|| not_found("chart"));
         }
+        if symbols.len() > SPARK_SYMBOLS {
+            let said = r#"{"spark":{"result":null,"error":{"code":"Bad Request","description":"Number of symbols needs to be less than or equal to 20"}}}"#;
+            return Answer::Whole(400, "Content-Type: application/json", said.into());
+        }
+        if let Some(answer) = state.sparks.pop_front() {
+            return answer;
+        }
+        let is_no_chart = |symbol: &&String| {
+            let next = state.answers.get(*symbol).and_then(VecDeque::front);
+            next.is_some_and(|answer| answer.result().is_none())
+        };
+        if let Some(answer) = symbols.iter().find(is_no_chart).cloned().and_then(|symbol| state.next(&symbol))
+        {
+            return answer;
+        }
+        let known: Vec<String> = symbols
+            .iter()
+            .filter_map(|symbol| {
+                let answer = state.next(symbol)?;
+                let result = answer.result()??;
+                Some(format!(r#"{{"symbol":"{symbol}","response":[{result}]}}"#))
+            })
+            .collect();
+        if known.is_empty() {
+            return not_found("spark");
+        }
+        Answer::json(format!(r#"{{"spark":{{"result":[{}],"error":null}}}}"#, known.join(",")))
     }
 }
 
-const NOT_FOUND: &str = concat!(
-    r#"{"chart":{"result":null,"error":{"code":"Not Found","#,
-    r#""description":"No data found, symbol may be delisted"}}}"#
-);
+impl State {
+    fn next(&mut self, symbol: &str) -> Option<Answer> {
+        let answers = self.answers.get_mut(symbol)?;
+        if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() }
+    }
+}
+
+fn not_found(endpoint: &str) -> Answer {
+    let body = format!(
+        r#"{{"{endpoint}":{{"result":null,"error":{{"code":"Not Found","description":"No data found, symbol may be delisted"}}}}}}"#
+    );
+    Answer::Whole(404, "Content-Type: application/json", body)
+}

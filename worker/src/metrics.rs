@@ -24,9 +24,11 @@ pub enum FetchOutcome {
     NoPrice,
     /// The source does not know the symbol.
     NotFound,
-    /// 429: too many requests.
+    /// 429 and its like: too many requests.
     RateLimited,
-    /// Another 5xx.
+    /// 401, 403, a page for consent or a redirect to another host: the source refuses this client.
+    Refused,
+    /// A 5xx.
     ServerError,
     /// Another 4xx.
     ClientError,
@@ -44,11 +46,12 @@ pub enum FetchOutcome {
 
 impl FetchOutcome {
     /// Every value, in the order of the declaration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::NoPrice,
         Self::NotFound,
         Self::RateLimited,
+        Self::Refused,
         Self::ServerError,
         Self::ClientError,
         Self::Timeout,
@@ -65,6 +68,7 @@ impl FetchOutcome {
             Self::NoPrice => "no_price",
             Self::NotFound => "not_found",
             Self::RateLimited => "rate_limited",
+            Self::Refused => "refused",
             Self::ServerError => "server_error",
             Self::ClientError => "client_error",
             Self::Timeout => "timeout",

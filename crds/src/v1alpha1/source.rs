@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_SEED, MAX_URL};
+use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
 
 /// Where quotes come from: exactly one member.
 ///
@@ -29,10 +29,25 @@ pub struct SourceSpec {
     pub simulated: Option<SimulatedSpec>,
 }
 
-/// Yahoo's chart endpoint.
+/// How Yahoo is asked: spark for up to twenty symbols at once, chart for one after the other. Absent: spark.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum YahooMode {
+    /// For up to twenty symbols at once, and by chart for those that an answer leaves out.
+    #[default]
+    Spark,
+    /// For one symbol after the other.
+    Chart,
+}
+
+/// Yahoo's spark or chart endpoint.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct YahooSpec {
+    /// How Yahoo is asked. Absent: spark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<YahooMode>,
+
     /// Each symbol is asked for once in this time, such as 60s or 5m; 1s to 1440m. Absent: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 10))]
@@ -49,6 +64,13 @@ pub struct YahooSpec {
         .message("a base URL is http:// or https://, a host and perhaps a port and a path, \
             without user, query and fragment"))]
     pub base_url: Option<String>,
+
+    /// The User-Agent of each request. Absent: Mozilla/5.0 (compatible; StockWatch/VERSION).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_USER_AGENT))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]([ -~]*[!-~])?$')")
+        .message("a User-Agent is visible ASCII characters and spaces between them"))]
+    pub user_agent: Option<String>,
 }
 
 /// Someone else writes the raw topic; there is nothing to say about it.

@@ -55,7 +55,7 @@ fn the_largest_stockwatch_is_applied_and_edited_by_client_and_by_server() {
     let name = "n".repeat(40);
     let mut spec = json!({
         "tickers": tickers(), "windows": windows(), "suspend": true,
-        "source": {"yahoo": {"interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016))}},
+        "source": {"yahoo": {"interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256)}},
         "kafka": {
             "bootstrapServers": format!("{}:9092", "b".repeat(1019)), "topics": topics(),
             "groupId": "g".repeat(249),

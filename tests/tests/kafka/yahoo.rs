@@ -2,15 +2,25 @@
 
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::time::Duration;
 use stockwatch_tests::{Answer, Broker, FakeYahoo, Record, Scene, Ticker, Topic, chart, soon, wait_for};
 
 const T: u64 = 1_700_000_000;
 
-/// A scene of symbols that are asked for at the given interval.
+/// A scene of symbols that are asked for at the given interval, by sparks.
 fn scene(name: &str, yahoo: &FakeYahoo, interval: &str, symbols: &[&str]) -> Scene<'static> {
+    scene_of("spark", name, yahoo, interval, symbols)
+}
+
+fn scene_of(mode: &str, name: &str, yahoo: &FakeYahoo, interval: &str, symbols: &[&str]) -> Scene<'static> {
     Scene::new(Broker::shared(), name, |watch| {
         watch.tickers = symbols.iter().map(|symbol| Ticker::of(symbol)).collect();
-        watch.source = json!({"yahoo": {"interval": interval, "baseUrl": yahoo.url()}});
+        let mut settings = json!({"interval": interval, "baseUrl": yahoo.url()});
+        // Sparks are the default.
+        if mode != "spark" {
+            settings["mode"] = json!(mode);
+        }
+        watch.source = json!({"yahoo": settings});
     })
 }
 
@@ -29,7 +39,6 @@ fn whole(body: &str) -> Answer {
 
 /// Every shape that gives no quote, with the outcome that it is counted as.
 fn without_quotes() -> Vec<(&'static str, &'static str, Vec<Answer>)> {
-    let html = "<html><body>Your privacy choices</body></html>";
     vec![
         ("NOPRICE", "no_price", vec![whole(
             r#"{"chart":{"result":[{"meta":{"currency":"USD","symbol":"NOPRICE","regularMarketTime":1072994400},"timestamp":[1700000000],"indicators":{"quote":[{"close":[17.5]}]}}],"error":null}}"#,
@@ -37,14 +46,15 @@ fn without_quotes() -> Vec<(&'static str, &'static str, Vec<Answer>)> {
         ("UNKNOWN", "not_found", vec![Answer::Whole(404, "", r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found, symbol may be delisted"}}}"#.into())]),
         ("UNKNOWN2", "not_found", vec![whole(r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"x"}}}"#)]),
         ("EMPTY", "not_found", vec![whole(r#"{"chart":{"result":[],"error":null}}"#)]),
-        ("CONSENT", "bad_body", vec![Answer::Whole(200, "Content-Type: text/html", html.into())]),
         ("CUTOFF", "bad_body", vec![Answer::CutOff(r#"{"chart":{"result":[{"meta":{"regularMarketPri"#.into())]),
         ("CUTBODY", "bad_body", vec![whole(r#"{"chart":{"result":[{"meta":{"regularMarketPri"#)]),
         ("HUGE", "too_large", vec![whole(&" ".repeat(20_000_000))]),
+        ("ENDLESS", "too_large", vec![Answer::Endless]),
         ("INTERNAL", "server_error", vec![Answer::Whole(503, "", "upstream connect error".into())]),
-        ("DENIED", "client_error", vec![Answer::Whole(401, "", r#"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#.into())]),
+        ("ODD", "client_error", vec![Answer::Whole(422, "", r#"{"chart":{"result":null,"error":{"code":"Unprocessable Entity","description":"x"}}}"#.into())]),
         ("HANGUP", "connect", vec![Answer::Close]),
         ("SILENT", "timeout", vec![Answer::Silence]),
+        ("SLOW", "timeout", vec![Answer::Slow]),
     ]
 }
 
@@ -58,7 +68,7 @@ fn one_bad_symbol_never_stops_the_rest_and_every_outcome_is_counted() {
     for (symbol, _, answers) in &shapes {
         yahoo.script(symbol, answers.clone());
     }
-    let scene = scene("shapes", &yahoo, "2s", &symbols);
+    let scene = scene_of("chart", "shapes", &yahoo, "2s", &symbols);
     let worker = scene.worker("w");
     for (symbol, outcome, _) in &shapes {
         let label = format!("outcome=\"{outcome}\"");
@@ -77,36 +87,131 @@ fn one_bad_symbol_never_stops_the_rest_and_every_outcome_is_counted() {
         .collect();
     assert_eq!(entities, ["GOOD".to_owned()].into(), "nothing but good quotes is produced");
     assert!(scene.read(Topic::DeadLetter).iter().all(Vec::is_empty));
-    let browser = |agent: &String| agent.starts_with("Mozilla/5.0");
-    assert!(yahoo.user_agents().iter().all(browser), "{:?}", yahoo.user_agents().first());
+    let agents: Vec<String> = yahoo.user_agents().into_iter().collect();
+    assert!(
+        matches!(&agents[..], [agent] if agent.starts_with("Mozilla/5.0 (compatible; StockWatch/")),
+        "{agents:?}"
+    );
 }
 
 #[test]
-fn too_many_requests_in_any_form_pause_the_source_and_no_more() {
+fn sparks_and_charts_give_the_same_records() {
     let yahoo = FakeYahoo::start();
-    let refused = |headers, body: &str| Answer::Whole(429, headers, body.into());
-    yahoo.script("GOOD", rising("GOOD"));
-    yahoo.script(
-        "TEXT",
-        [refused("Content-Type: text/plain", "Too Many Requests\r\n"), chart("TEXT", "USD", "1", T)],
+    let symbols: Vec<String> = (0..45).map(|i| format!("B{i}")).collect();
+    let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let quote = |(i, name): (u64, &&str)| {
+        // One answer: how often it is asked for makes no difference.
+        yahoo.script(name, [chart(name, "GBp", &format!("{}.{i:03}00", 1000 + i), T + i)]);
+    };
+    (0..).zip(&names).for_each(quote);
+    let first_records = |mode: &str| {
+        let scene = scene_of(mode, mode, &yahoo, "5s", &names);
+        let worker = scene.worker("w");
+        let records = names.iter().map(|name| {
+            wait_for(60, name, || raw_of(&scene, name).first().map(Record::text).ok_or("no quote".to_owned()))
+        });
+        let records: Vec<String> = records.collect();
+        worker.terminate();
+        records
+    };
+    let by_sparks = first_records("spark");
+    assert!(names.iter().all(|name| yahoo.charts(name) == 0), "sparks know them all");
+    assert!(yahoo.sparks().iter().all(|count| *count <= 20), "{:?}", yahoo.sparks());
+    assert_eq!(by_sparks, first_records("chart"));
+    assert!(names.iter().all(|name| yahoo.charts(name) > 0));
+    assert_eq!(
+        by_sparks[7],
+        format!(
+            r#"{{"entityname":"B7","currentstockprice":1007.00700,"lastupdatedate":{},"symbol":"B7","currency":"GBp"}}"#,
+            T + 7
+        )
     );
-    let html = refused("Content-Type: text/html\r\nRetry-After: 1", "<html>Too many</html>");
-    yahoo.script("HTML", [html, chart("HTML", "USD", "1", T)]);
-    let scene = scene("refused", &yahoo, "2s", &["GOOD", "TEXT", "HTML"]);
+}
+
+#[test]
+fn a_symbol_that_is_unknown_or_refused_does_not_blind_the_others_of_its_batch() {
+    let yahoo = FakeYahoo::start();
+    let mut names: Vec<String> = (0..18).map(|i| format!("K{i}")).collect();
+    names.iter().for_each(|name| yahoo.script(name, rising(name)));
+    names.extend(["UNKNOWN".to_owned(), "ODD".to_owned()]);
+    let symbols: Vec<&str> = names.iter().map(String::as_str).collect();
+    yahoo.script("ODD", [Answer::Whole(400, "", "Bad Request".into())]);
+    let scene = scene("batch", &yahoo, "1s", &symbols);
     let worker = scene.worker("w");
-    worker.await_metric("fetches", "outcome=\"rate_limited\"", 2.0);
-    for symbol in ["GOOD", "TEXT", "HTML"] {
+    worker.await_metric("fetches", "outcome=\"not_found\"", 1.0);
+    worker.await_metric("fetches", "outcome=\"client_error\"", 1.0);
+    for symbol in &symbols[..18] {
+        wait_for(60, symbol, || soon(raw_of(&scene, symbol).len() >= 3, "too few quotes"));
+    }
+    for symbol in ["UNKNOWN", "ODD"] {
+        let alone = yahoo.charts(symbol);
+        assert!((1..=4).contains(&alone), "{symbol} is asked for alone, but seldom: {alone}");
+    }
+}
+
+#[test]
+fn sparks_that_cannot_be_used_are_asked_again() {
+    let yahoo = FakeYahoo::start();
+    yahoo.script("ONE", rising("ONE"));
+    yahoo.script("TWO", rising("TWO"));
+    let error = r#"{"spark":{"result":null,"error":{"code":"Internal Server Error","description":"x"}}}"#;
+    yahoo
+        .script_sparks([Answer::CutOff(r#"{"spark":{"result":[{"symbol":"ONE","resp"#.into()), whole(error)]);
+    let scene = scene("unusable", &yahoo, "1s", &["ONE", "TWO"]);
+    let _worker = scene.worker("w");
+    for symbol in ["ONE", "TWO"] {
         wait_for(120, symbol, || soon(!raw_of(&scene, symbol).is_empty(), "no quote"));
     }
 }
 
 #[test]
-fn tickers_that_do_not_fit_ten_requests_a_second_stretch_the_interval() {
+fn a_refusal_of_any_symbol_pauses_the_source_and_then_all_come() {
+    let page = "<html><body>Your privacy choices</body></html>";
+    let refusals = [
+        ("limited", Answer::Whole(429, "Content-Type: text/plain", "Too Many Requests\r\n".into())),
+        (
+            "asked",
+            Answer::Whole(429, "Content-Type: text/html\r\nRetry-After: 1", "<html>Too many</html>".into()),
+        ),
+        ("missing", Answer::Whole(404, "", String::new())),
+        (
+            "denied",
+            Answer::Whole(401, "", r#"{"finance":{"result":null,"error":{"code":"Unauthorized"}}}"#.into()),
+        ),
+        ("consent", Answer::Whole(200, "Content-Type: text/html", page.into())),
+        ("moved", Answer::Whole(302, "Location: https://consent.example/", String::new())),
+    ];
+    let scenes = refusals.map(|(name, refusal)| {
+        let yahoo = FakeYahoo::start();
+        for symbol in ["GOOD", "FAIR"] {
+            yahoo.script(symbol, rising(symbol));
+        }
+        yahoo.script("BAD", [refusal, chart("BAD", "USD", "1", T)]);
+        let mode = if name == "missing" { "chart" } else { "spark" };
+        let scene = scene_of(mode, name, &yahoo, "2s", &["GOOD", "BAD", "FAIR"]);
+        let worker = scene.worker("w");
+        (name, yahoo, scene, worker)
+    });
+    for (name, yahoo, scene, worker) in &scenes {
+        let outcome = if ["limited", "asked", "missing"].contains(name) { "rate_limited" } else { "refused" };
+        worker.await_metric("fetches", &format!("outcome=\"{outcome}\""), 1.0);
+        for symbol in ["GOOD", "BAD", "FAIR"] {
+            wait_for(150, &format!("{name}: {symbol}"), || {
+                soon(!raw_of(scene, symbol).is_empty(), "no quote")
+            });
+        }
+        let silence = yahoo.longest_silence();
+        assert!(silence >= Duration::from_secs(30), "{name}: nothing was asked for {silence:?}");
+    }
+}
+
+#[test]
+fn tickers_that_do_not_fit_the_rate_stretch_the_interval() {
     let yahoo = FakeYahoo::start();
-    let symbols: Vec<String> = (0..40).map(|i| format!("R{i}")).collect();
+    let symbols: Vec<String> = (0..20).map(|i| format!("R{i}")).collect();
     let names: Vec<&str> = symbols.iter().map(String::as_str).collect();
     names.iter().for_each(|name| yahoo.script(name, rising(name)));
-    let scene = scene("stretch", &yahoo, "1s", &names);
+    let scene = scene_of("chart", "stretch", &yahoo, "1s", &names);
     let worker = scene.worker("w");
     wait_for(60, "an interval of 4 s", || {
         let seen = worker.metric("fetch_interval_seconds");
@@ -116,7 +221,7 @@ fn tickers_that_do_not_fit_ten_requests_a_second_stretch_the_interval() {
         soon(names.iter().all(|name| yahoo.asked(name) >= 2), "not yet")
     });
     let most = yahoo.most_in_a_second();
-    assert!(most <= 12, "{most} requests within a second");
+    assert!(most <= 7, "{most} requests within a second");
 }
 
 #[test]

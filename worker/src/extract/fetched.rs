@@ -1,4 +1,4 @@
-//! One quote as its source gave it, or why there is none.
+//! One quote as its source gave it, and why there is none.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use stockwatch_crds::Ticker;
 
 use crate::metrics::FetchOutcome;
 
-/// A longer number is no price or time.
+/// No price or time of a source has so many digits.
 const MAX_NUMBER_BYTES: usize = 40;
 
 /// A price at a time, both as the source wrote them: they never pass through a float.
@@ -20,14 +20,14 @@ pub struct FetchedQuote {
 }
 
 impl FetchedQuote {
-    /// Returns a quote from the texts of two JSON numbers: the price in `currency`, the time in seconds since 1970.
+    /// From the texts of two JSON numbers, the price in `currency` and the time in seconds since 1970.
     pub fn new(price: &str, time: &str, currency: Option<String>) -> Result<Self, FetchError> {
         let price = number(price).ok_or(FetchError::NoPrice)?;
         let time = number(time).ok_or_else(|| FetchError::BadBody("the quote's time is no number".into()))?;
         Ok(Self { price, time, currency })
     }
 
-    /// Returns the raw record's value. Its symbol is the one that was asked for: an answer may name another.
+    /// The raw record's value. The symbol is the one asked for: an answer may call it otherwise.
     ///
     /// # Errors
     /// None in practice: texts and numbers can always be written.
@@ -42,7 +42,7 @@ impl FetchedQuote {
     }
 }
 
-/// Returns the text if it is a finite JSON number of at most [`MAX_NUMBER_BYTES`].
+/// The text of a finite JSON number of sensible length.
 fn number(text: &str) -> Option<Box<RawValue>> {
     let is_finite = text.len() <= MAX_NUMBER_BYTES && text.parse::<f64>().is_ok_and(f64::is_finite);
     let number = RawValue::from_string(text.to_owned()).ok().filter(|_| is_finite)?;
@@ -58,9 +58,17 @@ pub enum FetchError {
     /// The source does not know the symbol.
     #[error("the source does not know the symbol; check spec.tickers")]
     NotFound,
-    /// Too many requests.
+    /// Too many requests, as the source sees it: every other one would be refused too.
     #[error("the source refuses: too many requests")]
     RateLimited {
+        /// How long the source wants to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The source refuses whoever asks, not what is asked for.
+    #[error("the source refuses this client: {said}")]
+    Refused {
+        /// Its status, code or kind of answer.
+        said: String,
         /// How long the source wants to be left alone.
         retry_after: Option<Duration>,
     },
@@ -72,10 +80,10 @@ pub enum FetchError {
         /// How long the source wants to be left alone.
         retry_after: Option<Duration>,
     },
-    /// The source refused this request.
+    /// The source refuses what this request asks for.
     #[error("the source refused the request: {0}")]
     Client(String),
-    /// The answer was not complete in time.
+    /// No whole answer in time.
     #[error("no whole answer in time")]
     Timeout,
     /// No connection.
@@ -90,12 +98,13 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// Returns the label that counts it.
+    /// The label to count it by.
     pub fn outcome(&self) -> FetchOutcome {
         match self {
             Self::NoPrice => FetchOutcome::NoPrice,
             Self::NotFound => FetchOutcome::NotFound,
             Self::RateLimited { .. } => FetchOutcome::RateLimited,
+            Self::Refused { .. } => FetchOutcome::Refused,
             Self::Server { .. } => FetchOutcome::ServerError,
             Self::Client(_) => FetchOutcome::ClientError,
             Self::Timeout => FetchOutcome::Timeout,
@@ -105,10 +114,17 @@ impl FetchError {
         }
     }
 
-    /// Returns how long the source asks to be left alone, if it says so.
+    /// True if the source refuses all requests, whatever they ask for.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::RateLimited { .. } | Self::Refused { .. })
+    }
+
+    /// How long the source wants to be left alone, as it says.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::Server { retry_after, .. } => *retry_after,
+            Self::RateLimited { retry_after }
+            | Self::Refused { retry_after, .. }
+            | Self::Server { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

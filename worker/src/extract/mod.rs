@@ -1,12 +1,13 @@
 //! The extractor: asks a source for quotes and writes them to the raw topic.
 //!
-//! A process fetches only the tickers whose raw partition it owns, so that each is fetched once in all. Tickers,
-//! interval, source and ownership may change while it runs.
+//! A process fetches just the tickers whose raw partition it owns, so that each is fetched once. Spec, interval,
+//! source and ownership change while it runs.
 
+pub mod answer;
 mod backoff;
-pub mod chart;
 mod extractor;
 mod fetched;
+mod poll;
 mod publish;
 mod schedule;
 mod simulated;
@@ -15,12 +16,13 @@ mod yahoo;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use futures::future::FutureExt;
+use stockwatch_crds::Source as SourceSpec;
+use tokio::sync::{mpsc, watch};
 
-use self::extractor::Extractor;
 pub use self::fetched::{FetchError, FetchedQuote};
-pub use self::source::Source;
-use self::source::unix_time;
+use self::poll::poll;
+use self::source::{Batch, Orders, Source};
 use crate::config::SpecReceiver;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
@@ -41,26 +43,31 @@ pub struct Deps {
     pub stop: watch::Receiver<bool>,
 }
 
-/// Runs the extractor until it is stopped; then requests are dropped, and what was fetched is sent within 2 s or lost.
+/// Extracts until stopped: then requests are dropped and what was fetched is sent, for at most 2 s.
 ///
-/// It never fails: errors are logged and counted, and the fetch is tried again.
+/// It never fails: what goes wrong is logged, counted and tried again.
 pub async fn run(deps: Deps) {
     let sink = publish::Producer::new(deps.connection, Arc::clone(&deps.metrics));
-    let make_source = Box::new(source_of);
-    let extractor = Extractor::new(deps.spec, deps.owned, deps.metrics, sink, make_source, unix_time());
+    let extractor = extractor::Extractor::new(deps.spec, deps.owned, deps.metrics, sink, Box::new(start));
     let sink = extractor.run(deps.stop).await;
     sink.close().await;
 }
 
-/// Returns the source that a spec names; `None` for an external one. The error is a sentence.
-fn source_of(spec: &stockwatch_crds::Source) -> Result<Option<Arc<dyn Source>>, String> {
-    use stockwatch_crds::Source as SourceSpec;
+/// Starts the source that a spec names; `None` asks nobody. The error is a sentence.
+fn start(
+    spec: &SourceSpec,
+    orders: watch::Receiver<Orders>,
+    batches: mpsc::Sender<Batch>,
+) -> Result<Option<Source>, String> {
     Ok(match spec {
         SourceSpec::External => None,
-        SourceSpec::Simulated { seed, .. } => Some(Arc::new(simulated::Simulated::new(*seed))),
-        SourceSpec::Yahoo { base_url, .. } => Some(Arc::new(
-            yahoo::Yahoo::new(base_url)
-                .map_err(|error| format!("spec.source.yahoo.baseUrl {base_url:?}: {error}"))?,
-        )),
+        SourceSpec::Simulated { seed, .. } => {
+            Some(poll(simulated::Simulated::new(*seed), orders, batches).boxed())
+        }
+        SourceSpec::Yahoo { base_url, user_agent, .. } => {
+            let yahoo = yahoo::Yahoo::new(base_url, user_agent)
+                .map_err(|error| format!("spec.source.yahoo.baseUrl {base_url:?}: {error}"))?;
+            Some(poll(yahoo, orders, batches).boxed())
+        }
     })
 }

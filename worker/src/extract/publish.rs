@@ -1,5 +1,5 @@
-//! Produces raw records: in order, acknowledged by all replicas, each to the partition computed from its key. A retry
-//! after a lost acknowledgement may write a record twice; the worker drops the second one as a duplicate.
+//! Produces raw records: in order, acknowledged by all replicas, each to the partition computed from its key. One that
+//! is sent again, as its answer was lost, may be in the topic twice: the second is a duplicate like any other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use crate::kafka::{Connection, KafkaContext};
 use crate::metrics::{FetchOutcome, Metrics};
 
-/// At the end, records in the queue get this long to be delivered.
+/// At the end, what was fetched gets this long to arrive.
 const FLUSH: Duration = Duration::from_secs(2);
-/// Between two polls for delivery reports.
-const DELIVERY_POLL: Duration = Duration::from_millis(100);
+/// Between two looks at what became of records.
+const HEAR: Duration = Duration::from_millis(100);
 
 /// A raw record and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +31,11 @@ pub(super) struct Record {
 
 /// Where raw records go.
 pub(super) trait Publisher: Send {
-    /// Queues a record without waiting; its delivery is counted.
+    /// Hands a record over without waiting; what becomes of it is counted.
     fn publish(&mut self, record: &Record);
 }
 
-/// Publishes to Kafka. The client is made for the first record: an external source needs none.
+/// Kafka as a sink. The client is made for the first record: a source that asks nobody needs none.
 pub(super) struct Producer {
     connection: Connection,
     context: Delivery,
@@ -49,7 +49,7 @@ impl Producer {
     }
 
     fn client(&mut self) -> Result<&BaseProducer<Delivery>, KafkaError> {
-        // No broker took a record for half a minute: librdkafka may be waiting for ever for one that is gone.
+        // No broker took a record for half a minute: librdkafka may wait for one that is gone for ever.
         if self.context.unanswered.load(Ordering::Relaxed) {
             dispose(self.client.take());
             self.context.unanswered = Arc::default();
@@ -80,8 +80,8 @@ impl Producer {
     }
 }
 
-/// A producer and the thread that polls its delivery reports, which ends with it. The thread of rdkafka's
-/// `ThreadedProducer` costs 1 % of a processor.
+/// A producer and the thread that hears what became of its records, which ends with it: rdkafka's own spins for a
+/// hundredth of the time.
 struct Client {
     producer: Arc<BaseProducer<Delivery>>,
     over: Arc<AtomicBool>,
@@ -91,23 +91,23 @@ impl Client {
     fn start(config: &ClientConfig, context: Delivery) -> Result<Self, KafkaError> {
         let client = Self { producer: Arc::new(config.create_with_context(context)?), over: Arc::default() };
         let (producer, over) = (Arc::clone(&client.producer), Arc::clone(&client.over));
-        let poll = move || {
+        let hear = move || {
             while !over.load(Ordering::Relaxed) {
-                thread::sleep(DELIVERY_POLL);
-                while poll_delivery(&producer) {}
+                thread::sleep(HEAR);
+                while hear_one(&producer) {}
             }
         };
-        let started = thread::Builder::new().name("deliveries".into()).spawn(poll);
+        let started = thread::Builder::new().name("deliveries".into()).spawn(hear);
         started.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         Ok(client)
     }
 }
 
-/// Polls once; true if a delivery was reported, so that there may be more.
-fn poll_delivery(producer: &BaseProducer<Delivery>) -> bool {
-    let before = producer.in_flight_count();
+/// True if there was something to hear, and so may be more.
+fn hear_one(producer: &BaseProducer<Delivery>) -> bool {
+    let unheard = producer.in_flight_count();
     producer.poll(Duration::ZERO);
-    producer.in_flight_count() < before
+    producer.in_flight_count() < unheard
 }
 
 impl Drop for Client {
@@ -141,12 +141,12 @@ impl Publisher for Producer {
     }
 }
 
-/// Counts the delivery of each record.
+/// Counts what became of each record.
 #[derive(Clone)]
 struct Delivery {
     kafka: KafkaContext,
     metrics: Arc<Metrics>,
-    /// A record of this client timed out.
+    /// A record of this client was not taken in time.
     unanswered: Arc<AtomicBool>,
 }
 

@@ -1,309 +1,358 @@
-//! When each symbol is fetched. Pure: the caller passes the time.
+//! Who is asked for when, and together with whom. Pure: the caller brings the time and says how each request ended.
 //!
-//! Each symbol has a phase, a hash of its name between 0 and 1, and is due whenever Unix time is its phase of an
-//! interval past a multiple of the interval. So requests spread over the interval, a symbol keeps its place when it
-//! moves to another process, and a changed interval only changes the grid: no burst of requests follows.
+//! Symbols stand in a stable order, that of hashes of their names, cut into as many slots as it takes requests to ask
+//! for all; the slots lie evenly in the interval. What has been due longest is asked for first, together with what else
+//! is due, up to a batch.
+//!
+//! What a failure means is told by the request before it. If that was answered, something in the failed batch may be
+//! the cause: its symbols are asked for in halves, in the end one by one. A refusal is the source's: nothing is asked
+//! for until a pause ends, then one request by way of trial, smaller with each pause. Who was refused at two pauses,
+//! while others were answered between, stands apart: its refusals are its own, and hold nobody up any more.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::iter::once;
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
-/// A newly owned symbol is first fetched within this time, if the rate allows.
-const FIRST_WITHIN: Duration = Duration::from_secs(5);
+use super::FetchError;
+use super::backoff::{self, Pause};
+use super::source::{Answer, Pace, Quote, Request};
 
-/// When each symbol is due; at most one request of a symbol is in flight.
+/// A newly owned symbol is first asked for within this time, if the rate allows.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+/// Refusals of one symbol, beside answers to others, after which they are its own.
+const OWN_REFUSALS: u32 = 2;
+
+/// How a request ended, as far as it says something about the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Answered,
+    Refused,
+    Failed,
+}
+
+impl Ended {
+    fn of(answer: &Answer) -> Self {
+        match answer {
+            Ok(_) | Err(FetchError::NoPrice | FetchError::NotFound | FetchError::Client(_)) => Self::Answered,
+            Err(error) if error.is_refusal() => Self::Refused,
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
+/// What a request changed for the whole source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing is asked for during this time.
+    Paused(Duration),
+    /// The source answers again.
+    Resumed,
+}
+
+/// A symbol's standing.
+#[derive(Debug)]
+struct Member {
+    ticker: Arc<Ticker>,
+    phase: u32,
+    /// The place of its slot in the interval.
+    offset: Duration,
+    /// `None` while a request is under way.
+    due: Option<Instant>,
+    /// Symbols of a request that it may be part of; less than a batch after a batch failed.
+    most: usize,
+    /// How often `most` became less since the symbol was answered in a whole batch.
+    narrowed: u32,
+    /// `most` stays as it is until then.
+    narrow_until: Instant,
+    /// In a row.
+    failures: u32,
+    /// Those of the failures that were refusals while others were answered.
+    refusals: u32,
+}
+
+impl Member {
+    fn is_apart(&self) -> bool {
+        self.refusals >= OWN_REFUSALS
+    }
+
+    fn narrow(&mut self, now: Instant, most: usize) {
+        self.most = most;
+        self.narrowed = self.narrowed.saturating_add(1);
+        self.narrow_until = now + backoff::of_batch(self.narrowed);
+    }
+
+    fn answered(&mut self, now: Instant, batch: usize) {
+        (self.failures, self.refusals) = (0, 0);
+        if self.most == batch {
+            self.narrowed = 0;
+        } else if self.narrow_until <= now {
+            self.most = batch;
+        }
+    }
+}
+
+/// When each symbol is due; at most one request for a symbol is under way.
 #[derive(Debug)]
 pub(super) struct Schedule {
+    /// Where the first interval begins.
     zero: Instant,
-    /// Unix time at `zero`: the grid's anchor, read once, so that a jumping clock moves nothing.
-    unix_at_zero: Duration,
-    /// The interval that is kept: the one asked for, or longer if that would exceed the rate.
+    pace: Pace,
+    /// The interval kept: longer than the pace's if the rate asks for that.
     kept: Duration,
-    least_gap: Duration,
-    /// `None` while a request is in flight.
-    due: HashMap<String, Option<Instant>>,
+    /// Requests that ask for all.
+    slots: u32,
+    members: HashMap<String, Member>,
     queue: BTreeSet<(Instant, String)>,
-    /// No request starts before, because of the rate limit or a pause.
+    /// No start before: the rate, or a pause.
     ready: Instant,
+    under_way: usize,
+    pause: Pause,
+    last: Ended,
 }
 
 impl Schedule {
-    /// Returns an empty schedule at `now`, which is `unix` since 1970.
-    pub(super) fn new(now: Instant, unix: Duration) -> Self {
+    /// An empty schedule.
+    pub(super) fn new(now: Instant) -> Self {
+        let second = Duration::from_secs(1);
         Self {
             zero: now,
-            unix_at_zero: unix,
-            kept: Duration::from_secs(60),
-            least_gap: Duration::ZERO,
-            due: HashMap::new(),
+            pace: Pace { interval: second, gap: Duration::ZERO, batch: 1, at_once: 1 },
+            kept: second,
+            slots: 0,
+            members: HashMap::new(),
             queue: BTreeSet::new(),
             ready: now,
+            under_way: 0,
+            pause: Pause::default(),
+            last: Ended::Answered,
         }
     }
 
-    /// Schedules exactly `symbols` from now on, each once an `interval`, or as often as `least_gap` between two starts
-    /// allows. Returns the interval that is kept.
-    pub(super) fn set(
-        &mut self,
-        now: Instant,
-        symbols: &HashSet<&str>,
-        interval: Duration,
-        least_gap: Duration,
-    ) -> Duration {
-        self.due.retain(|symbol, _| symbols.contains(symbol.as_str()));
+    /// From now on exactly these tickers, at this pace; returns the interval kept.
+    pub(super) fn set(&mut self, now: Instant, tickers: &[Arc<Ticker>], pace: Pace) -> Duration {
+        let symbols: HashSet<&str> = tickers.iter().map(|ticker| ticker.symbol.as_str()).collect();
+        self.members.retain(|symbol, _| symbols.contains(symbol.as_str()));
         self.queue.retain(|(_, symbol)| symbols.contains(symbol.as_str()));
-        self.least_gap = least_gap;
-        let count = u32::try_from(symbols.len()).unwrap_or(u32::MAX);
-        let kept = interval.max(least_gap.saturating_mul(count)).max(Duration::from_millis(1));
-        if kept != self.kept {
-            self.kept = kept;
-            self.place_again(now);
+        if self.members.is_empty() {
+            self.zero = now;
         }
-        let added: Vec<&str> =
-            symbols.iter().copied().filter(|symbol| !self.due.contains_key(*symbol)).collect();
-        let added_count = u32::try_from(added.len()).unwrap_or(u32::MAX);
-        let within = kept.min(FIRST_WITHIN.max(least_gap.saturating_mul(added_count)));
-        for symbol in added {
-            let first = now.max(self.ready) + fraction(phase(symbol), within);
-            self.place(symbol, first);
+        let mut order: Vec<(u32, &Arc<Ticker>)> =
+            tickers.iter().map(|ticker| (self.phase(&ticker.symbol), ticker)).collect();
+        order.sort_by(|(one, a), (other, b)| (one, &a.symbol).cmp(&(other, &b.symbol)));
+
+        let is_other_batch = mem::replace(&mut self.pace, pace).batch != pace.batch;
+        self.slots = slots(order.len(), pace.batch);
+        let kept = pace.interval.max(pace.gap.saturating_mul(self.slots)).max(Duration::from_millis(1));
+        let is_other_grid = mem::replace(&mut self.kept, kept) != kept || is_other_batch;
+        let added = order.iter().filter(|(_, ticker)| !self.members.contains_key(&ticker.symbol)).count();
+        let soon = kept.min(FIRST_WITHIN.max(pace.gap.saturating_mul(slots(added, pace.batch))));
+        let (from, mut nth) = (now.max(self.ready), 0);
+        for (rank, (phase, ticker)) in order.iter().enumerate() {
+            let offset = place(rank, order.len(), pace.batch, kept);
+            if let Some(member) = self.members.get_mut(&ticker.symbol) {
+                (member.ticker, member.offset) = (Arc::clone(ticker), offset);
+                if is_other_batch {
+                    (member.most, member.narrowed) = (pace.batch, 0);
+                }
+                // Who waits by itself goes on waiting.
+                if is_other_grid && member.due.is_some() && member.failures == 0 {
+                    self.place_after(&ticker.symbol, from);
+                }
+            } else {
+                let member = Member {
+                    ticker: Arc::clone(ticker),
+                    phase: *phase,
+                    offset,
+                    due: None,
+                    most: pace.batch,
+                    narrowed: 0,
+                    narrow_until: now,
+                    failures: 0,
+                    refusals: 0,
+                };
+                self.members.insert(ticker.symbol.clone(), member);
+                self.place(&ticker.symbol, from + place(nth, added, pace.batch, soon));
+                nth += 1;
+            }
         }
         kept
     }
 
-    /// Returns when the next request may start.
+    /// When the next request may start; `None` while too many are under way, or nobody is to be asked for.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.queue.first().map(|(due, _)| (*due).max(self.ready))
+        let at_once = if self.pause.refusals() > 0 { 1 } else { self.pace.at_once };
+        let (due, _) = self.first().filter(|_| self.under_way < at_once)?;
+        Some((*due).max(self.ready))
     }
 
-    /// Returns a symbol whose request is to start now; it is in flight until [`Self::done`].
-    pub(super) fn start(&mut self, now: Instant) -> Option<String> {
+    /// Returns the request that is to start now; its symbols are out of the queue until [`Self::done`].
+    pub(super) fn start(&mut self, now: Instant) -> Option<Request> {
         if self.next()? > now {
             return None;
         }
-        let (_, symbol) = self.queue.pop_first()?;
-        self.due.insert(symbol.clone(), None);
-        self.ready = now + self.least_gap;
-        Some(symbol)
-    }
+        let (_, first) = self.first()?;
+        // Whoever failed is not asked for together with those that did not.
+        let standing = |symbol: &str| {
+            self.members.get(symbol).map(|member| (member.most, member.failures > 0, member.is_apart()))
+        };
+        let like = standing(first)?;
+        // Each further trial is smaller: where every batch holds a symbol that is refused, one without it is found.
+        let trial = self.pace.batch.checked_shr(self.pause.refusals()).unwrap_or(0).max(1);
+        let due = self.queue.iter().take_while(|(due, _)| *due <= now).map(|(_, symbol)| symbol);
+        let others = due.filter(|symbol| *symbol != first && standing(symbol) == Some(like));
+        let symbols: Vec<String> = once(first).chain(others).take(like.0.min(trial)).cloned().collect();
 
-    /// Notes that a request ended: the symbol is due at its next place on the grid that is not before `earliest`.
-    pub(super) fn done(&mut self, now: Instant, symbol: &str, earliest: Instant) {
-        if self.due.get(symbol) == Some(&None) {
-            // At least half an interval later, so that a first or late fetch is not repeated at once.
-            let after = earliest.max(now + self.kept / 2);
-            self.place(symbol, self.after(symbol, after));
-        }
-    }
-
-    /// Ends any pause, since another source is asked; symbols whose requests were dropped take their next places.
-    pub(super) fn restart(&mut self, now: Instant) {
-        self.ready = now;
-        let waiting = |due: &Option<Instant>| due.is_none();
-        let symbols: Vec<String> =
-            self.due.iter().filter(|(_, due)| waiting(due)).map(|(symbol, _)| symbol.clone()).collect();
+        let mut tickers = Vec::with_capacity(symbols.len());
         for symbol in symbols {
-            self.place(&symbol, self.after(&symbol, now));
+            let Some(member) = self.members.get_mut(&symbol) else { continue };
+            tickers.push(Arc::clone(&member.ticker));
+            if let Some(due) = member.due.take() {
+                self.queue.remove(&(due, symbol));
+            }
+        }
+        self.ready = now + self.gap(now);
+        self.under_way += 1;
+        Some(Request { tickers, is_alone: like.0 == 1 })
+    }
+
+    /// Takes note of how a request ended. Each of its symbols is due again, unless it was removed meanwhile.
+    pub(super) fn done(&mut self, now: Instant, request: &Request, answer: &Answer) -> Option<Turn> {
+        self.under_way = self.under_way.saturating_sub(1);
+        let ended = Ended::of(answer);
+        let before = mem::replace(&mut self.last, ended);
+        let resumed = ended == Ended::Answered && self.pause.answered(now);
+        match answer {
+            Ok(quotes) => {
+                for (ticker, quote) in request.tickers.iter().zip(quotes) {
+                    self.heard(now, &ticker.symbol, request.is_alone, quote);
+                }
+            }
+            Err(error) => {
+                let pause = self.failed(now, request, error, before);
+                if pause.is_some() {
+                    return pause.map(Turn::Paused);
+                }
+            }
+        }
+        resumed.then_some(Turn::Resumed)
+    }
+
+    fn heard(&mut self, now: Instant, symbol: &str, is_alone: bool, quote: &Quote) {
+        let Some(member) = self.members.get_mut(symbol).filter(|member| member.due.is_none()) else { return };
+        if matches!(quote, Err(FetchError::NotFound)) && !is_alone {
+            member.narrow(now, 1);
+            self.place(symbol, now);
+        } else {
+            member.answered(now, self.pace.batch);
+            self.place_after(symbol, now + self.kept / 2);
         }
     }
 
-    /// Starts no request before `until`. Symbols due by then take their next places after it, so that they do not burst.
-    pub(super) fn pause(&mut self, until: Instant) {
-        self.ready = self.ready.max(until);
-        let overdue: Vec<String> = self
-            .queue
-            .iter()
-            .take_while(|(due, _)| *due < self.ready)
-            .map(|(_, symbol)| symbol.clone())
-            .collect();
-        for symbol in overdue {
-            self.place(&symbol, self.after(&symbol, self.ready));
+    /// Returns the pause that begins with it.
+    fn failed(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        error: &FetchError,
+        before: Ended,
+    ) -> Option<Duration> {
+        let ended = self.last;
+        let is_trial = self.pause.refusals() > 0;
+        // The source itself is well, but for this batch.
+        let asks_again = ended == Ended::Answered && !request.is_alone;
+        let halves = asks_again || (before == Ended::Answered && !request.is_alone);
+        let (mut failures, mut is_apart) = (0, true);
+        for ticker in &request.tickers {
+            let Some(member) = self.members.get_mut(&ticker.symbol) else { continue };
+            is_apart &= member.is_apart();
+            member.failures = member.failures.saturating_add(1);
+            failures = failures.max(member.failures);
+            if ended == Ended::Refused && !is_trial {
+                member.refusals = member.refusals.saturating_add(1);
+            }
+            if halves {
+                member.narrow(now, request.tickers.len().div_ceil(2));
+            }
         }
+        let pauses = ended == Ended::Refused && (is_trial || !is_apart);
+        let pause = if pauses { self.pause.refused(now, error.retry_after()) } else { None };
+        let behind = self.pause.end().filter(|_| pauses);
+        self.ready = self.ready.max(behind.unwrap_or(now));
+        let wait = backoff::of_request(error, failures);
+        for ticker in &request.tickers {
+            let symbol = &ticker.symbol;
+            match behind {
+                _ if self.members.get(symbol).is_none_or(|member| member.due.is_some()) => {}
+                // Behind what is overdue by then.
+                Some(end) => self.place(symbol, end),
+                None if asks_again => self.place(symbol, now),
+                None => self.place_after(symbol, now + wait.max(self.kept / 2)),
+            }
+        }
+        pause
     }
 
-    fn place_again(&mut self, now: Instant) {
-        let symbols: Vec<String> = self.queue.iter().map(|(_, symbol)| symbol.clone()).collect();
-        for symbol in symbols {
-            self.place(&symbol, self.after(&symbol, now.max(self.ready)));
+    /// What is due first. After a refusal it is who failed least: an answer then says that the source is well.
+    fn first(&self) -> Option<&(Instant, String)> {
+        let longest = self.queue.first();
+        if self.last != Ended::Refused {
+            return longest;
         }
+        let due = self.queue.iter().take_while(|(due, _)| *due <= self.ready);
+        due.min_by_key(|(_, symbol)| self.members.get(symbol).map(|member| member.failures)).or(longest)
+    }
+
+    /// Between this start and the next one: after a pause, what is overdue spreads over half an interval.
+    fn gap(&self, now: Instant) -> Duration {
+        let catches_up = self.pause.end().is_some_and(|end| now < end + self.kept);
+        let spread = if catches_up { self.kept / 2 / self.slots.max(1) } else { Duration::ZERO };
+        self.pace.gap.max(spread)
+    }
+
+    fn phase(&self, symbol: &str) -> u32 {
+        self.members.get(symbol).map_or_else(|| phase(symbol), |member| member.phase)
     }
 
     fn place(&mut self, symbol: &str, due: Instant) {
-        if let Some(Some(before)) = self.due.insert(symbol.to_owned(), Some(due)) {
+        let Some(member) = self.members.get_mut(symbol) else { return };
+        if let Some(before) = member.due.replace(due) {
             self.queue.remove(&(before, symbol.to_owned()));
         }
         self.queue.insert((due, symbol.to_owned()));
     }
 
-    /// Returns the symbol's first place on the grid after `time`.
-    fn after(&self, symbol: &str, time: Instant) -> Instant {
-        let interval = self.kept.as_nanos();
-        let offset = fraction(phase(symbol), self.kept).as_nanos();
-        let unix = (self.unix_at_zero + time.saturating_duration_since(self.zero)).as_nanos();
-        let wait = interval - (unix + interval - offset) % interval;
-        time + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+    /// Due at the first place of its slot later than `time`.
+    fn place_after(&mut self, symbol: &str, time: Instant) {
+        let Some(offset) = self.members.get(symbol).map(|member| member.offset) else { return };
+        let (kept, past) = (self.kept.as_nanos(), time.saturating_duration_since(self.zero).as_nanos());
+        let wait = kept - (past + kept - offset.as_nanos()) % kept;
+        self.place(symbol, time + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)));
     }
 }
 
-/// Returns a stable place of a symbol within the interval, as a fraction of 2³².
+/// A stable place of a symbol among all.
 fn phase(symbol: &str) -> u32 {
     let hash = Sha256::digest(symbol.as_bytes());
     u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]])
 }
 
-/// Returns `phase`/2³² of `span`.
-fn fraction(phase: u32, span: Duration) -> Duration {
-    let nanos = (span.as_nanos() * u128::from(phase)) >> 32;
-    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+/// How many requests it takes to ask for so many.
+fn slots(count: usize, batch: usize) -> u32 {
+    u32::try_from(count.div_ceil(batch)).unwrap_or(u32::MAX)
+}
+
+/// When the `rank`th of `count` has its place in a span: slots lie evenly in it, none larger than a batch.
+fn place(rank: usize, count: usize, batch: usize, span: Duration) -> Duration {
+    let all = slots(count, batch);
+    let slot = u32::try_from(rank * all as usize / count.max(1)).unwrap_or(u32::MAX);
+    span.saturating_mul(slot) / all.max(1)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-mod tests {
-    use super::*;
-
-    const UNIX: Duration = Duration::from_millis(1_700_000_000_123);
-    const GAP: Duration = Duration::from_millis(100);
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn symbols(count: usize) -> Vec<String> {
-        (0..count).map(|i| format!("S{i}")).collect()
-    }
-
-    fn set_of(symbols: &[String]) -> HashSet<&str> {
-        symbols.iter().map(String::as_str).collect()
-    }
-
-    /// Every start in `span`, if each request ends at once.
-    fn starts(schedule: &mut Schedule, from: Instant, span: Duration) -> Vec<(Duration, String)> {
-        let mut starts = Vec::new();
-        while let Some(at) = schedule.next().filter(|at| *at < from + span) {
-            let at = at.max(from);
-            let symbol = schedule.start(at).unwrap();
-            schedule.done(at, &symbol, at);
-            starts.push((at - from, symbol));
-        }
-        starts
-    }
-
-    fn most_in_a_second(starts: &[(Duration, String)]) -> usize {
-        let second = Duration::from_secs(1);
-        starts
-            .iter()
-            .map(|(at, _)| starts.iter().filter(|(other, _)| at <= other && *other < *at + second).count())
-            .max()
-            .unwrap_or(0)
-    }
-
-    #[test]
-    fn every_symbol_is_fetched_once_an_interval() {
-        let symbols = symbols(100);
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        assert_eq!(schedule.set(now, &set_of(&symbols), MINUTE, GAP), MINUTE);
-        starts(&mut schedule, now, 2 * MINUTE);
-        let starts = starts(&mut schedule, now + 2 * MINUTE, 10 * MINUTE);
-        for symbol in &symbols {
-            let count = starts.iter().filter(|(_, started)| started == symbol).count();
-            assert!((9..=11).contains(&count), "{symbol}: {count}");
-        }
-    }
-
-    #[test]
-    fn requests_spread_over_the_interval() {
-        let symbols = symbols(300);
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        schedule.set(now, &set_of(&symbols), MINUTE, GAP);
-        starts(&mut schedule, now, 2 * MINUTE);
-        let starts = starts(&mut schedule, now + 2 * MINUTE, MINUTE);
-        for tenth in 0..10 {
-            let (from, to) = (tenth * MINUTE / 10, (tenth + 1) * MINUTE / 10);
-            let count = starts.iter().filter(|(at, _)| from <= *at && *at < to).count();
-            assert!((10..=60).contains(&count), "{count} of 300 in the tenth {tenth}");
-        }
-    }
-
-    #[test]
-    fn new_symbols_come_soon_and_within_the_rate() {
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        let few = symbols(20);
-        schedule.set(now, &set_of(&few), MINUTE, GAP);
-        let first = starts(&mut schedule, now, FIRST_WITHIN + 20 * GAP);
-        assert_eq!(first.iter().map(|(_, symbol)| symbol).collect::<HashSet<_>>().len(), 20);
-        assert!(most_in_a_second(&first) <= 10);
-    }
-
-    #[test]
-    fn too_many_symbols_stretch_the_interval_evenly() {
-        let symbols = symbols(1000);
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        let kept = schedule.set(now, &set_of(&symbols), MINUTE, GAP);
-        assert_eq!(kept, Duration::from_secs(100));
-        let starts = starts(&mut schedule, now, 10 * kept);
-        assert!(most_in_a_second(&starts) <= 10);
-        for symbol in &symbols {
-            let count = starts.iter().filter(|(_, started)| started == symbol).count();
-            assert!((7..=11).contains(&count), "{symbol}: {count}");
-        }
-    }
-
-    #[test]
-    fn a_changed_interval_does_not_burst() {
-        let symbols = symbols(200);
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        schedule.set(now, &set_of(&symbols), MINUTE, Duration::ZERO);
-        starts(&mut schedule, now, 2 * MINUTE);
-        let now = now + 2 * MINUTE;
-        let half = MINUTE / 2;
-        assert_eq!(schedule.set(now, &set_of(&symbols), half, Duration::ZERO), half);
-        let starts = starts(&mut schedule, now, half);
-        assert!(most_in_a_second(&starts) <= 25, "{}", most_in_a_second(&starts));
-        assert!((190..=210).contains(&starts.len()), "{}", starts.len());
-    }
-
-    #[test]
-    fn a_removed_symbol_is_not_started_nor_put_back() {
-        let symbols = symbols(2);
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        schedule.set(now, &set_of(&symbols), MINUTE, GAP);
-        let later = now + MINUTE;
-        let started = schedule.start(later).unwrap();
-        schedule.set(later, &HashSet::new(), MINUTE, GAP);
-        schedule.done(later, &started, later);
-        assert_eq!(schedule.next(), None);
-    }
-
-    #[test]
-    fn after_a_pause_the_symbols_spread_again() {
-        let symbols = symbols(100);
-        let now = Instant::now();
-        let mut schedule = Schedule::new(now, UNIX);
-        schedule.set(now, &set_of(&symbols), MINUTE, Duration::ZERO);
-        let end = now + 5 * MINUTE;
-        schedule.pause(end);
-        assert!(schedule.next().unwrap() >= end);
-        let starts = starts(&mut schedule, end, MINUTE);
-        assert!((99..=100).contains(&starts.len()), "{}", starts.len());
-        assert!(most_in_a_second(&starts) <= 10, "{}", most_in_a_second(&starts));
-    }
-
-    #[test]
-    fn a_symbol_keeps_its_place_in_another_process() {
-        let now = Instant::now();
-        let (mut one, mut other) = (Schedule::new(now, UNIX), Schedule::new(now, UNIX + 7 * MINUTE / 3));
-        for schedule in [&mut one, &mut other] {
-            schedule.set(now, &HashSet::from(["META"]), MINUTE, GAP);
-        }
-        let within = |schedule: &Schedule| {
-            let due = schedule.after("META", now + MINUTE);
-            (schedule.unix_at_zero + (due - now)).as_nanos() % MINUTE.as_nanos()
-        };
-        assert_eq!(within(&one), within(&other));
-    }
-}
+mod tests;

@@ -1,16 +1,16 @@
-//! Made-up prices: the same seed, entity and time always give the same price, so a ticker that moves to another process
-//! continues its walk.
+//! Prices that nobody traded: the same seed, entity and time always give the same price, so a ticker that moves to
+//! another process goes on where it was.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::Ticker;
+use stockwatch_crds::{Source as SourceSpec, Ticker};
 
-use super::source::{Source, unix_time};
-use super::{FetchError, FetchedQuote};
+use super::FetchedQuote;
+use super::source::{Answer, Ask, Orders, Pace, Quote, Request};
 
-/// Value noise: periods in milliseconds, and amplitudes in millionths of the price.
+/// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).
 const OCTAVES: [(i64, i64); 4] =
     [(30 * 60_000, 40_000), (3 * 60_000, 12_000), (20_000, 4_000), (2_000, 1_000)];
 
@@ -25,19 +25,38 @@ impl Simulated {
     pub(super) fn new(seed: u64) -> Self {
         Self { seed, unix_time }
     }
-}
 
-impl Source for Simulated {
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>> {
+    fn quote(&self, ticker: &Ticker) -> Quote {
         let millis = i64::try_from((self.unix_time)().as_millis()).unwrap_or(i64::MAX);
         let cents = cents(self.seed, &ticker.entity, millis);
         let price = format!("{}.{:02}", cents / 100, cents % 100);
         let time = format!("{}.{:03}", millis / 1000, millis % 1000);
-        ready(FetchedQuote::new(&price, &time, Some("USD".into()))).boxed()
+        FetchedQuote::new(&price, &time, Some("USD".into()))
     }
 }
 
-/// Returns the price at a time, in cents, around the entity's own level between 20.00 and 520.00.
+impl Ask for Simulated {
+    fn pace(&self, orders: &Orders) -> Option<Pace> {
+        pace(orders)
+    }
+
+    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+        ready(Ok(request.tickers.iter().map(|ticker| self.quote(ticker)).collect())).boxed()
+    }
+}
+
+/// One by one, so that quotes spread over the interval.
+pub(super) fn pace(orders: &Orders) -> Option<Pace> {
+    let SourceSpec::Simulated { interval, .. } = orders.spec else { return None };
+    Some(Pace { interval, gap: Duration::ZERO, batch: 1, at_once: 1 })
+}
+
+/// Since 1970, by the system's clock.
+fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The price at a time: around a level between 20.00 and 520.00 that the entity always has.
 fn cents(seed: u64, entity: &str, millis: i64) -> i64 {
     let own = hash(seed, entity.as_bytes());
     let level = 2_000 + i64::from(own >> 16) % 50_000;
@@ -52,7 +71,7 @@ fn cents(seed: u64, entity: &str, millis: i64) -> i64 {
     (level * (1_000_000 + swing) / 1_000_000).max(1)
 }
 
-/// Returns a value between −size and size, evenly distributed.
+/// Between −size and size, evenly.
 fn swing(own: u32, period: i64, step: i64, size: i64) -> i64 {
     let mut key = period.to_be_bytes().to_vec();
     key.extend(step.to_be_bytes());
@@ -92,11 +111,11 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_quote_has_cents_and_milliseconds() {
+    #[test]
+    fn a_quote_has_cents_and_milliseconds() {
         let source = Simulated { seed: 1, unix_time: || Duration::from_millis(1_700_000_000_007) };
         let ticker = Ticker { symbol: "META".into(), entity: "meta".into(), overrides: vec![] };
-        let quote = source.quote(&ticker).await.unwrap();
+        let quote = source.quote(&ticker).unwrap();
         assert_eq!(quote.time.get(), "1700000000.007");
         assert_eq!(quote.price.get().split_once('.').unwrap().1.len(), 2);
     }

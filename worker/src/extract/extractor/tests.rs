@@ -3,40 +3,44 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use stockwatch_crds::Spec;
+use futures::future::{BoxFuture, FutureExt};
+use stockwatch_crds::{Spec, YahooMode};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::config::LiveSpec;
+use crate::extract::poll::poll;
+use crate::extract::source::{Answer, Ask, Pace, Request};
+use crate::extract::{FetchedQuote, simulated, yahoo};
 use crate::topics::tests::kafka;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-type Answer = dyn Fn(&str) -> (Duration, Result<FetchedQuote, FetchError>) + Send + Sync;
+type Fate = dyn Fn(&str) -> (Duration, Quote) + Send + Sync;
 
-/// A source that records when each ticker was asked for.
+/// A source that writes down who asked when.
+#[derive(Clone)]
 struct Fake {
-    calls: Mutex<Vec<(Instant, String)>>,
-    answer: Box<Answer>,
-    under_way: AtomicUsize,
-    most_under_way: AtomicUsize,
+    calls: Arc<Mutex<Vec<(Instant, String)>>>,
+    fate: Arc<Fate>,
+    under_way: Arc<AtomicUsize>,
+    most_under_way: Arc<AtomicUsize>,
 }
 
 impl Fake {
-    fn new(
-        answer: impl Fn(&str) -> (Duration, Result<FetchedQuote, FetchError>) + Send + Sync + 'static,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            calls: Mutex::default(),
-            answer: Box::new(answer),
-            under_way: AtomicUsize::new(0),
-            most_under_way: AtomicUsize::new(0),
-        })
+    fn new(fate: impl Fn(&str) -> (Duration, Quote) + Send + Sync + 'static) -> Self {
+        Self {
+            calls: Arc::default(),
+            fate: Arc::new(fate),
+            under_way: Arc::default(),
+            most_under_way: Arc::default(),
+        }
     }
 
-    fn good() -> Arc<Self> {
+    fn good() -> Self {
         Self::new(|_| (Duration::from_millis(50), quote()))
     }
 
@@ -53,16 +57,21 @@ impl Fake {
     }
 }
 
-impl Source for Fake {
-    fn quote<'a>(&'a self, ticker: &'a Ticker) -> BoxFuture<'a, Result<FetchedQuote, FetchError>> {
+impl Ask for Fake {
+    fn pace(&self, orders: &Orders) -> Option<Pace> {
+        yahoo::pace(orders).or_else(|| simulated::pace(orders))
+    }
+
+    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+        let (this, symbol) = (self.clone(), request.tickers[0].symbol.clone());
         async move {
-            self.calls.lock().unwrap().push((Instant::now(), ticker.symbol.clone()));
-            let under_way = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-            self.most_under_way.fetch_max(under_way, Ordering::SeqCst);
-            let (delay, result) = (self.answer)(&ticker.symbol);
+            this.calls.lock().unwrap().push((Instant::now(), symbol.clone()));
+            let under_way = this.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            this.most_under_way.fetch_max(under_way, Ordering::SeqCst);
+            let (delay, quote) = (this.fate)(&symbol);
             sleep(delay).await;
-            self.under_way.fetch_sub(1, Ordering::SeqCst);
-            result
+            this.under_way.fetch_sub(1, Ordering::SeqCst);
+            quote.map(|quote| vec![Ok(quote)])
         }
         .boxed()
     }
@@ -77,8 +86,12 @@ impl Publisher for Records {
     }
 }
 
-fn quote() -> Result<FetchedQuote, FetchError> {
+fn quote() -> Quote {
     FetchedQuote::new("512.34", "1700000000", Some("USD".into()))
+}
+
+fn charts(interval: Duration) -> SourceSpec {
+    SourceSpec::Yahoo { mode: YahooMode::Chart, interval, base_url: String::new(), user_agent: String::new() }
 }
 
 fn spec(count: usize) -> Spec {
@@ -90,7 +103,7 @@ fn spec(count: usize) -> Spec {
         wildcard: false,
         wildcard_overrides: vec![],
         windows: vec![],
-        source: SourceSpec::Yahoo { interval: MINUTE, base_url: String::new() },
+        source: charts(MINUTE),
         kafka: kafka("unused"),
         suspend: false,
     }
@@ -104,7 +117,7 @@ fn owned(count: i32, partitions: impl IntoIterator<Item = i32>) -> OwnedPartitio
     OwnedPartitions { partition_count: count, partitions: partitions.into_iter().collect() }
 }
 
-/// An extractor running in a task.
+/// An extractor that runs beside the test.
 struct Running {
     spec: watch::Sender<Arc<LiveSpec>>,
     owned: watch::Sender<OwnedPartitions>,
@@ -114,21 +127,20 @@ struct Running {
     task: JoinHandle<Records>,
 }
 
-fn start(source: &Arc<Fake>, spec: Spec, owned: OwnedPartitions) -> Running {
+fn start(source: &Fake, spec: Spec, owned: OwnedPartitions) -> Running {
     let (spec, spec_receiver) = watch::channel(live(spec));
     let (owned, owned_receiver) = watch::channel(owned);
     let (stop, stop_receiver) = watch::channel(false);
     let (metrics, records) = (Arc::new(Metrics::new()), Records::default());
-    let source = Arc::clone(source);
-    let make: MakeSource = Box::new(move |spec| {
+    let source = source.clone();
+    let start_source: StartSource = Box::new(move |spec, orders, batches| {
         Ok(match spec {
             SourceSpec::External => None,
-            _ => Some(Arc::clone(&source) as Arc<dyn Source>),
+            _ => Some(poll(source.clone(), orders, batches).boxed()),
         })
     });
-    let unix = Duration::from_millis(1_700_000_000_123);
     let (shared, sink) = (Arc::clone(&metrics), records.clone());
-    let extractor = Extractor::new(spec_receiver, owned_receiver, shared, sink, make, unix);
+    let extractor = Extractor::new(spec_receiver, owned_receiver, shared, sink, start_source);
     let task = tokio::spawn(extractor.run(stop_receiver));
     Running { spec, owned, stop, metrics, records, task }
 }
@@ -187,49 +199,52 @@ async fn a_revoked_partitions_tickers_stop_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_more_than_ten_requests_a_second() {
+async fn the_rate_is_the_stockwatchs_and_each_process_has_its_share() {
     let source = Fake::good();
     let running = start(&source, spec(700), owned(1, [0]));
     sleep(5 * MINUTE).await;
     let calls = source.calls();
-    assert!(most_in_a_second(&calls) <= 10, "{}", most_in_a_second(&calls));
-    assert!((running.metrics.fetch_interval_seconds.get() - 70.0).abs() < 1e-9, "stretched evenly");
-    assert!(calls.len() > 2800, "{}: nearly all of the rate is used", calls.len());
-    // The same with more tickers and a changed interval at once.
+    assert!(most_in_a_second(&calls) <= 5, "{}", most_in_a_second(&calls));
+    assert!((running.metrics.fetch_interval_seconds.get() - 140.0).abs() < 1e-9, "stretched evenly");
+    assert!(calls.len() > 1450, "{}: nearly all of the rate is used", calls.len());
+    // The same with more tickers, a changed interval and half of the partitions at once.
     let mut edited = spec(1000);
-    edited.source = SourceSpec::Yahoo { interval: MINUTE / 2, base_url: String::new() };
+    edited.source = charts(MINUTE / 2);
     running.spec.send_replace(live(edited));
-    sleep(5 * MINUTE).await;
+    running.owned.send_replace(owned(2, [1]));
+    sleep(10 * MINUTE).await;
     let calls = source.calls();
-    assert!(most_in_a_second(&calls) <= 10);
-    assert_eq!(calls.iter().map(|(_, symbol)| symbol).collect::<BTreeSet<_>>().len(), 1000);
+    assert!(most_in_a_second(&calls) <= 3, "{}", most_in_a_second(&calls));
+    let symbols = calls.iter().map(|(_, symbol)| symbol).collect::<BTreeSet<_>>().len();
+    assert_eq!(i64::try_from(symbols).unwrap(), running.metrics.tickers_owned.get());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_source_holds_a_bounded_number_of_requests() {
     let source = Fake::new(|_| (Duration::from_secs(10), Err(FetchError::Timeout)));
     let running = start(&source, spec(600), owned(1, [0]));
-    sleep(3 * MINUTE).await;
-    assert_eq!(source.most_under_way.load(Ordering::SeqCst), MAX_IN_FLIGHT);
+    sleep(10 * MINUTE).await;
+    assert_eq!(source.most_under_way.load(Ordering::SeqCst), 3);
     assert!(running.metrics.fetches.get_or_create(&FetchOutcome::Timeout).get() > 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_requests_silences_the_whole_process() {
+async fn too_many_requests_silence_the_whole_process_unless_it_is_always_one_symbol() {
     let wait = Duration::from_secs(200);
     let source = Fake::new(move |symbol| {
         let refused = Err(FetchError::RateLimited { retry_after: Some(wait) });
         (Duration::ZERO, if symbol == "S7" { refused } else { quote() })
     });
-    let _running = start(&source, spec(20), owned(1, [0]));
-    sleep(20 * MINUTE).await;
+    let running = start(&source, spec(20), owned(1, [0]));
+    sleep(30 * MINUTE).await;
     let calls = source.calls();
     let refusals: Vec<usize> = (0..calls.len() - 1).filter(|i| calls[*i].1 == "S7").collect();
-    assert!(!refusals.is_empty());
-    for i in refusals {
-        assert!(calls[i + 1].0 - calls[i].0 >= wait);
-    }
-    assert!(most_in_a_second(&calls) <= 10, "and it does not come back in a burst");
+    let silent = |i: &&usize| calls[**i + 1].0 - calls[**i].0 >= wait;
+    assert_eq!(refusals.iter().filter(silent).collect::<Vec<_>>(), refusals[..2].iter().collect::<Vec<_>>());
+    assert!(refusals.len() > 4, "its own wait begins");
+    assert!(most_in_a_second(&calls) <= 5, "and it does not come back in a burst");
+    let counted = running.metrics.fetches.get_or_create(&FetchOutcome::RateLimited).get();
+    assert_eq!(usize::try_from(counted).unwrap(), calls.iter().filter(|call| call.1 == "S7").count());
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +254,7 @@ async fn one_bad_symbol_never_stops_the_rest_and_is_asked_less_often() {
         (Duration::from_millis(50), if symbol == "S3" { bad } else { quote() })
     });
     let mut spec = spec(10);
-    spec.source = SourceSpec::Yahoo { interval: Duration::from_secs(10), base_url: String::new() };
+    spec.source = charts(Duration::from_secs(10));
     let running = start(&source, spec, owned(1, [0]));
     sleep(20 * MINUTE).await;
     let count = source.count();
@@ -310,7 +325,7 @@ async fn a_pause_ends_when_another_source_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn simulated_quotes_are_not_held_to_the_rate() {
-    let source = Fake::good();
+    let source = Fake::new(|_| (Duration::ZERO, quote()));
     let mut spec = spec(200);
     spec.source = SourceSpec::Simulated { interval: Duration::from_secs(1), seed: 1 };
     let _running = start(&source, spec, owned(1, [0]));

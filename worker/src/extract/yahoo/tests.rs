@@ -1,19 +1,39 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use std::sync::Arc;
+
+use stockwatch_crds::{DEFAULT_USER_AGENT, Ticker};
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use super::super::FetchedQuote;
 use super::*;
 
 fn ticker(symbol: &str) -> Ticker {
     Ticker { symbol: symbol.into(), entity: "entity".into(), overrides: vec![] }
 }
 
-/// The answer to one request, whatever it asks.
-async fn fetch(answer: ResponseTemplate) -> Result<FetchedQuote, FetchError> {
+fn request(symbols: &[&str], is_alone: bool) -> Request {
+    Request { tickers: symbols.iter().map(|symbol| Arc::new(ticker(symbol))).collect(), is_alone }
+}
+
+fn yahoo(base_url: &str) -> Yahoo {
+    Yahoo::new(base_url, DEFAULT_USER_AGENT).unwrap()
+}
+
+async fn quote(yahoo: &Yahoo) -> Result<FetchedQuote, FetchError> {
+    yahoo.ask(&request(&["META"], true)).await?.remove(0)
+}
+
+async fn answering(answer: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(method("GET")).respond_with(answer).mount(&server).await;
-    Yahoo::new(&server.uri()).unwrap().quote(&ticker("META")).await
+    server
+}
+
+/// The answer to one chart, whatever it asks.
+async fn fetch(answer: ResponseTemplate) -> Result<FetchedQuote, FetchError> {
+    quote(&yahoo(&answering(answer).await.uri())).await
 }
 
 async fn fetch_body(body: &str) -> Result<FetchedQuote, FetchError> {
@@ -68,34 +88,51 @@ async fn an_answer_without_a_current_price_has_no_price_whatever_closes_it_has()
     }
 }
 
+const UNKNOWN: &str =
+    r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#;
+
 #[tokio::test]
 async fn what_yahoo_does_not_know_is_not_found() {
-    let unknown = r#"{"chart":{"result":null,"error":{"code":"Not Found","description":"No data found"}}}"#;
-    for body in [unknown, r#"{"chart":{"result":[],"error":null}}"#] {
+    for body in [UNKNOWN, r#"{"chart":{"result":[],"error":null}}"#] {
         assert_eq!(fetch_body(body).await.unwrap_err(), FetchError::NotFound, "{body}");
     }
-    let answer = ResponseTemplate::new(404).set_body_raw(unknown, "application/json");
+    let answer = ResponseTemplate::new(404).set_body_raw(UNKNOWN, "application/json");
     assert_eq!(fetch(answer).await.unwrap_err(), FetchError::NotFound);
 }
 
 #[tokio::test]
-async fn a_refusal_is_the_clients_error_in_each_of_its_shapes() {
+async fn a_refusal_is_the_sources_in_each_of_its_shapes() {
     let finance =
         r#"{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}"#;
     let plain = r#"{"finance":{"result":null,"error":"Unauthorized"}}"#;
-    for body in [finance, plain] {
-        assert!(matches!(fetch_body(body).await, Err(FetchError::Client(_))), "{body}");
+    let page = "\u{feff}\r\n<!DOCTYPE html><html>Consent</html>";
+    for body in [finance, plain, page] {
+        assert!(matches!(fetch_body(body).await, Err(FetchError::Refused { .. })), "{body}");
     }
     for body in [finance, "Invalid Cookie", "<html>Unauthorized</html>"] {
-        let answer = ResponseTemplate::new(401).set_body_string(body);
-        assert!(matches!(fetch(answer).await, Err(FetchError::Client(_))), "{body}");
+        for status in [401, 403] {
+            let answer =
+                ResponseTemplate::new(status).set_body_string(body).insert_header("retry-after", "9");
+            let error = fetch(answer).await.unwrap_err();
+            assert!(matches!(error, FetchError::Refused { .. }), "{error}");
+            assert_eq!(error.retry_after(), Some(Duration::from_secs(9)));
+        }
+    }
+    for (status, body) in
+        [(429, "Edge: Too Many Requests"), (429, UNKNOWN), (999, ""), (404, ""), (404, "<html>")]
+    {
+        let answer = ResponseTemplate::new(status).set_body_string(body);
+        assert_eq!(
+            fetch(answer).await.unwrap_err(),
+            FetchError::RateLimited { retry_after: None },
+            "{status} {body}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_is_a_bad_body() {
     for body in [
-        "<!DOCTYPE html><html>Consent</html>",
         r#"{"chart":{"result":[{"meta":{"regularMarketPrice":51"#,
         r#"{"spark":{}}"#,
         "[]",
@@ -148,19 +185,56 @@ async fn redirects_are_followed_a_few_times_only() {
     let target = format!("{}/again", server.uri());
     let answer = ResponseTemplate::new(302).insert_header("location", target.as_str());
     Mock::given(method("GET")).respond_with(answer).mount(&server).await;
-    let result = Yahoo::new(&server.uri()).unwrap().quote(&ticker("META")).await;
-    assert!(matches!(result, Err(FetchError::Client(_))), "{result:?}");
+    let result = quote(&yahoo(&server.uri())).await;
+    assert!(matches!(result, Err(FetchError::Refused { .. })), "{result:?}");
     assert_eq!(server.received_requests().await.unwrap().len(), MAX_REDIRECTS + 1);
 }
 
 #[tokio::test]
+async fn a_redirect_to_another_host_is_a_refusal_and_not_followed() {
+    let meta = r#"{"regularMarketPrice":5.0,"regularMarketTime":1699000000}"#;
+    let other = answering(ResponseTemplate::new(200).set_body_raw(chart(meta, ""), "application/json")).await;
+    let target = other.uri().replace("127.0.0.1", "localhost");
+    let error =
+        fetch(ResponseTemplate::new(302).insert_header("location", target.as_str())).await.unwrap_err();
+    assert!(error.is_refusal() && error.to_string().ends_with("a redirect to localhost"), "{error}");
+    assert!(other.received_requests().await.unwrap().is_empty());
+}
+
+#[test]
+fn redirects_stay_with_the_host_or_among_yahoos_for_quotes() {
+    let may = |asked: &str, to: &str| may_redirect(&Url::parse(asked).unwrap(), &Url::parse(to).unwrap());
+    let yahoo = "https://query1.finance.yahoo.com/v7";
+    for to in [
+        "https://query1.finance.yahoo.com/x",
+        "https://query2.finance.yahoo.com/",
+        "https://finance.yahoo.com/",
+    ] {
+        assert!(may(yahoo, to), "{to}");
+    }
+    for to in [
+        "http://query1.finance.yahoo.com/",
+        "https://guce.yahoo.com/consent",
+        "https://consent.yahoo.com/",
+        "https://notfinance.yahoo.com/",
+        "https://finance.yahoo.com.example/",
+        "https://169.254.169.254/",
+    ] {
+        assert!(!may(yahoo, to), "{to}");
+    }
+    assert!(may("http://gateway.example.co.uk/a", "https://gateway.example.co.uk:8443/b"));
+    assert!(!may("https://example.co.uk/", "https://other.co.uk/"));
+    assert!(!may("https://gateway.example/", "https://query1.finance.yahoo.com/"));
+}
+
+#[tokio::test]
 async fn a_source_that_is_not_there_is_a_failed_connection() {
-    let result = Yahoo::new("http://127.0.0.1:1").unwrap().quote(&ticker("META")).await;
+    let result = quote(&yahoo("http://127.0.0.1:1")).await;
     assert!(matches!(result, Err(FetchError::Connect(_))), "{result:?}");
 }
 
 #[tokio::test]
-async fn symbols_are_escaped_and_the_request_looks_like_a_browsers() {
+async fn symbols_are_escaped_and_the_request_says_who_asks() {
     let server = MockServer::start().await;
     let meta = r#"{"regularMarketPrice":5.0,"regularMarketTime":1699000000}"#;
     Mock::given(path("/base/v8/finance/chart/%5EGSPC"))
@@ -170,19 +244,56 @@ async fn symbols_are_escaped_and_the_request_looks_like_a_browsers() {
         .expect(1)
         .mount(&server)
         .await;
-    let yahoo = Yahoo::new(&format!("{}/base/", server.uri())).unwrap();
-    yahoo.quote(&ticker("^GSPC")).await.unwrap();
+    let yahoo = yahoo(&format!("{}/base/", server.uri()));
+    yahoo.ask(&request(&["^GSPC"], true)).await.unwrap();
     let requests = server.received_requests().await.unwrap();
-    assert!(requests[0].headers["user-agent"].to_str().unwrap().starts_with("Mozilla/5.0 "));
+    let expected = format!("Mozilla/5.0 (compatible; StockWatch/{})", env!("CARGO_PKG_VERSION"));
+    assert_eq!(requests[0].headers["user-agent"], *expected);
     for (symbol, segment) in [("GM.MX", "GM.MX"), ("EUR=X", "EUR=X"), ("A/B?c#d e%", "A%2FB%3Fc%23d%20e%25")]
     {
-        assert_eq!(yahoo.url(symbol).path(), format!("/base/v8/finance/chart/{segment}"), "{symbol}");
+        let url = yahoo.url(&request(&[symbol], true));
+        assert_eq!(url.path(), format!("/base/v8/finance/chart/{segment}"), "{symbol}");
     }
+    let url = yahoo.url(&request(&["^GSPC", "M&M.NS", "EUR=X"], false));
+    assert_eq!(
+        url.as_str(),
+        format!(
+            "{}/base/v7/finance/spark?symbols=%5EGSPC,M%26M.NS,EUR%3DX&range=1d&interval=1d",
+            server.uri()
+        )
+    );
+}
+
+#[tokio::test]
+async fn of_a_batch_whoever_is_known_has_a_quote() {
+    let meta = r#"{"symbol":"META","regularMarketPrice":5.0,"regularMarketTime":1699000000}"#;
+    let body = format!(
+        r#"{{"spark":{{"result":[{{"symbol":"META","response":[{{"meta":{meta}}}]}}],"error":null}}}}"#
+    );
+    let ask =
+        async |answer| yahoo(&answering(answer).await.uri()).ask(&request(&["NONE", "META"], false)).await;
+    let quotes = ask(ResponseTemplate::new(200).set_body_raw(body, "application/json")).await.unwrap();
+    assert_eq!(quotes[0].as_ref().unwrap_err(), &FetchError::NotFound);
+    assert_eq!(
+        written(quotes[1].as_ref().unwrap()),
+        r#"{"entityname":"entity","currentstockprice":5.0,"lastupdatedate":1699000000,"symbol":"META"}"#
+    );
+    let none = r#"{"spark":{"result":null,"error":{"code":"Not Found","description":"No data found for spark symbols"}}}"#;
+    for status in [200, 404] {
+        let quotes = ask(ResponseTemplate::new(status).set_body_raw(none, "application/json")).await.unwrap();
+        assert_eq!(
+            quotes.iter().map(|quote| quote.as_ref().unwrap_err()).collect::<Vec<_>>(),
+            [&FetchError::NotFound; 2]
+        );
+    }
+    let answer =
+        ResponseTemplate::new(400).set_body_string("Number of symbols needs to be less than or equal to 20");
+    assert!(matches!(ask(answer).await, Err(FetchError::Client(_))));
 }
 
 #[test]
 fn an_address_that_cannot_be_fetched_is_refused() {
     for address in ["", "query1.finance.yahoo.com", "ftp://host/", "mailto:x"] {
-        assert!(Yahoo::new(address).is_err(), "{address}");
+        assert!(Yahoo::new(address, DEFAULT_USER_AGENT).is_err(), "{address}");
     }
 }
