@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-pub use serve::{Limits, serve};
+pub use serve::{Limits, listen, serve};
 
 use crate::config::Live;
 use crate::health::Health;
