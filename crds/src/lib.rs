@@ -27,5 +27,5 @@ pub use problem::{Invalid, Problem, Reason};
 pub use source::{DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
-pub use topics::{Topic, Topics};
+pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
 pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus};

@@ -30,6 +30,9 @@ pub(super) enum Need {
 
 /// What a topic with the settings `is` needs to have `ours`.
 pub(super) fn need(is: &[Setting], ours: &BTreeMap<&str, &str>) -> Need {
+    if ours.is_empty() {
+        return Need::Nothing;
+    }
     if is.is_empty() {
         return Need::Hidden;
     }
@@ -111,6 +114,7 @@ mod tests {
             [("cleanup.policy", " Delete"), ("min.cleanable.dirty.ratio", "0.50"), ("segment.ms", "1000 ")];
         assert_eq!(need(&topic(), &BTreeMap::from(ours)), Need::Nothing);
         assert_eq!(need(&topic(), &BTreeMap::new()), Need::Nothing);
+        assert_eq!(need(&[], &BTreeMap::new()), Need::Nothing);
     }
 
     #[test]

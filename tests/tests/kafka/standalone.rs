@@ -74,6 +74,37 @@ fn a_raw_topic_and_a_table_of_different_partition_counts_are_named() {
     worker.await_not_ready_or_exit(&[&scene.watch.topic(Topic::Raw), &scene.watch.topic(Topic::Table)]);
 }
 
+/// A topic that somebody made with a `cleanup.policy` that loses state.
+fn is_refused(name: &str, topic: Topic, policy: &str, right: &str) {
+    let scene = Scene::without_topics(Broker::shared(), name, |_| {});
+    let lossy = scene.watch.topic(topic);
+    for other in Topic::ALL {
+        if other == topic {
+            scene.topics.create(&lossy, 3, &[("cleanup.policy", policy)]);
+        } else {
+            scene.create_topic(other, 3, &[]);
+        }
+    }
+    let mut worker = scene.launch("w").start();
+    let cure = format!("--alter --topic {lossy} --add-config cleanup.policy={right}");
+    worker.await_not_ready(&[&lossy, &format!("cleanup.policy={policy}"), &cure]);
+    scene.send(&quote("a", "1", T));
+    scene.topics.set(&lossy, &[("cleanup.policy", right)]);
+    worker.await_ready();
+    scene.assert_right();
+}
+
+#[test]
+fn a_storage_table_that_expires_is_refused_until_its_policy_is_altered() {
+    is_refused("expires", Topic::Table, "delete", "compact");
+    is_refused("expires-too", Topic::Table, "compact,delete", "compact");
+}
+
+#[test]
+fn a_raw_topic_that_is_compacted_is_refused_until_its_policy_is_altered() {
+    is_refused("is-compacted", Topic::Raw, "compact", "delete");
+}
+
 #[test]
 fn without_a_broker_it_is_not_ready_and_says_why_until_one_comes() {
     let broker = Broker::start();
