@@ -1,5 +1,6 @@
 //! The transaction: what goes into it, its commit, and what follows when it fails.
 
+mod counts;
 mod outputs;
 mod policy;
 
@@ -12,6 +13,7 @@ use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
 use stockwatch_core::{Effect, Encoder, Partition, checkpoint};
 use stockwatch_crds::Topics;
 
+use self::counts::Counts;
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
 use super::assignment::Assignment;
@@ -22,7 +24,6 @@ use super::record::raw_record;
 use super::settings::Settings;
 use super::topology::Topology;
 use crate::kafka::KafkaContext;
-use crate::metrics::{Metrics, ReasonLabel};
 
 /// An entity is checkpointed when it has been dirty for this long (ms).
 const CHECKPOINT_AGE: u64 = 5_000;
@@ -41,6 +42,7 @@ pub(super) struct Transactions<'a> {
     producers: Producers,
     encoder: Encoder,
     open: Open,
+    counts: Counts,
     policy: CommitPolicy,
     /// Clock of the entities' dirtiness.
     started: Instant,
@@ -66,6 +68,7 @@ impl<'a> Transactions<'a> {
             topology,
             producers,
             open: Open::default(),
+            counts: Counts::default(),
             policy: CommitPolicy::default(),
             started: now,
             last_commit: now,
@@ -140,33 +143,33 @@ impl<'a> Transactions<'a> {
             let why = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
             return Err(Failure::Abortable(why).into());
         }
-        let metrics: &Metrics = &self.settings.metrics;
-        metrics.quotes_consumed.inc();
         due.offset = true;
         self.open.quotes += 1;
-        let (producers, topology) = (&self.producers, &self.topology);
-        let mut outputs = Outputs { producers, topology, number, bytes: 0, refused: false };
+        self.counts.quotes_consumed += 1;
+        let mut outputs = Outputs {
+            producers: &self.producers,
+            topology: &self.topology,
+            number,
+            counts: &mut self.counts,
+            bytes: 0,
+            refused: false,
+        };
         let mut bad = None;
         match partition.process(&record, now) {
             Effect::Accepted(accepted) => {
-                metrics.quotes_accepted.inc();
-                if accepted.late {
-                    metrics.quotes_late_joined.inc();
-                }
-                let written = self.encoder.write(number, &record, &accepted, &mut outputs)?;
-                metrics.averages.inc_by(written.averages);
-                metrics.alarms.inc_by(written.alarms);
+                outputs.counts.quotes_accepted += 1;
+                outputs.counts.quotes_late_joined += u64::from(accepted.late);
+                self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
-            Effect::Duplicate => _ = metrics.quotes_duplicate.inc(),
-            Effect::TooLate => _ = metrics.quotes_late_dropped.inc(),
-            Effect::Unlisted => _ = metrics.quotes_unlisted.inc(),
-            Effect::OverLimit => _ = metrics.quotes_over_limit.inc(),
+            Effect::Duplicate => outputs.counts.quotes_duplicate += 1,
+            Effect::TooLate => outputs.counts.quotes_late_dropped += 1,
+            Effect::Unlisted => outputs.counts.quotes_unlisted += 1,
+            Effect::OverLimit => outputs.counts.quotes_over_limit += 1,
             Effect::Bad(reason) => bad = Some(reason),
             Effect::Covered => {}
         }
         if let Some(reason) = bad {
-            metrics.dead_letters.get_or_create(&ReasonLabel(reason)).inc();
             outputs.dead_letter(&self.raw, &record, reason)?;
         }
         self.open.bytes += outputs.bytes;
@@ -190,7 +193,6 @@ impl<'a> Transactions<'a> {
         age: u64,
         budget: usize,
     ) -> Result<(), Step> {
-        let metrics = &self.settings.metrics;
         for (partition, due) in owned.all_active() {
             let number = partition.number;
             let mut put = put(&self.producers, &self.topology.table.name, number);
@@ -208,8 +210,8 @@ impl<'a> Transactions<'a> {
                 partition.prune_history();
                 checkpoint::write_offset(partition, &mut put)?;
                 due.offset = true;
-                metrics.checkpoints.inc_by(records);
-                metrics.checkpoint_bytes.inc_by(bytes as u64);
+                self.counts.checkpoints += records;
+                self.counts.checkpoint_bytes += bytes as u64;
             }
         }
         Ok(())
@@ -236,6 +238,7 @@ impl<'a> Transactions<'a> {
         let metrics = &self.settings.metrics;
         metrics.transactions_committed.inc();
         metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
+        std::mem::take(&mut self.counts).publish(metrics);
         self.last_commit = Instant::now();
         self.open = Open::default();
         let owned = &mut membership.owned;
@@ -302,11 +305,12 @@ impl<'a> Transactions<'a> {
         owned: &mut Assignment,
     ) -> Result<(), SessionError> {
         self.policy.failed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect());
-        self.open = Open::default();
         let aborted = match failure {
             Failure::Abortable(_) => self.producers.abort(),
             Failure::Fatal(error) => Err(error),
         };
+        self.open = Open::default();
+        self.counts = Counts::default();
         // A topic may have gone, or may take less than it did.
         let Settings { connection, stop, .. } = self.settings;
         self.topology = Topology::discover(connection, &self.kafka, topics, stop)?;

@@ -4,6 +4,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use stockwatch_core::wire::{DeadLetter, DeadLetterReason, RawRecord};
 use stockwatch_core::{OutputSender, OutputTopic};
 
+use super::counts::Counts;
 use crate::pipeline::error::Step;
 use crate::pipeline::producers::Producers;
 use crate::pipeline::topology::Topology;
@@ -22,6 +23,7 @@ pub(super) struct Outputs<'a> {
     pub(super) producers: &'a Producers,
     pub(super) topology: &'a Topology,
     pub(super) number: i32,
+    pub(super) counts: &'a mut Counts,
     /// Bytes of the records so far.
     pub(super) bytes: usize,
     /// A record was larger than its topic takes.
@@ -36,6 +38,7 @@ impl Outputs<'_> {
         record: &RawRecord<'_>,
         reason: DeadLetterReason,
     ) -> Result<(), Step> {
+        self.counts.dead_letters[reason as usize] += 1;
         let number = self.number;
         tracing::debug!(partition = number, offset = record.offset, reason = reason.as_str(), "dead letter");
         let output = &self.topology.dead_letter;
@@ -61,6 +64,11 @@ impl OutputSender for Outputs<'_> {
             return Ok(());
         }
         self.bytes += size;
+        match topic {
+            OutputTopic::Deduplicated => {}
+            OutputTopic::Averages => self.counts.averages += 1,
+            OutputTopic::Alarms => self.counts.alarms += 1,
+        }
         self.producers.send(&output.name, output.partition(self.number), Some(key), Some(value), None)
     }
 }
