@@ -26,6 +26,9 @@ pub(super) const LARGEST_RECORD: usize = 16 * 1024 * 1024;
 /// A batch that topics take unless somebody made their limit smaller than Kafka's default.
 pub(super) const USUAL_BATCH: usize = 1_000_000;
 
+/// A topic that takes any record of ours takes a batch of this size, since it has `OVERHEAD` to spare.
+const LEAST_BATCH: usize = 256;
+
 /// Why the topics cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TopologyError {
@@ -54,6 +57,8 @@ pub(super) struct Output {
     pub(super) partitions: i32,
     /// Key, value and headers of a record may be so large in sum.
     pub(super) max_bytes: usize,
+    /// Every record needs a key.
+    pub(super) is_compacted: bool,
 }
 
 /// All topics of a StockWatch.
@@ -102,7 +107,12 @@ impl Topology {
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
         let settings = admin.describe_configs(&resources, &options);
         let mut output = |name: &str| -> Result<Output, TopologyError> {
-            Ok(Output { name: name.to_owned(), partitions: partitions(name)?, max_bytes: 0 })
+            Ok(Output {
+                name: name.to_owned(),
+                partitions: partitions(name)?,
+                max_bytes: 0,
+                is_compacted: false,
+            })
         };
         let mut topology = Self {
             raw_partitions,
@@ -119,6 +129,8 @@ impl Topology {
         for output in topology.all_mut() {
             let max = settings.get(&output.name, "max.message.bytes").and_then(|max| max.parse().ok());
             output.max_bytes = max.unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD).saturating_sub(OVERHEAD);
+            let policy = settings.get(&output.name, CLEANUP_POLICY);
+            output.is_compacted = policy.is_some_and(|policy| policy.contains("compact"));
         }
         // Closing it waits up to 100 ms for its thread.
         thread::spawn(move || drop(admin));
@@ -163,7 +175,7 @@ impl Topology {
 
     /// A batch that every topic takes.
     pub(super) fn batch_bytes(&self) -> usize {
-        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, USUAL_BATCH)
+        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(LEAST_BATCH, USUAL_BATCH)
     }
 
     fn all_mut(&mut self) -> [&mut Output; 5] {

@@ -17,6 +17,7 @@ pub(super) struct Counts {
     pub(super) averages: u64,
     pub(super) alarms: u64,
     pub(super) dead_letters: [u64; DeadLetterReason::ALL.len()],
+    pub(super) dead_letters_lost: u64,
     pub(super) checkpoints: u64,
     pub(super) checkpoint_bytes: u64,
 }
@@ -34,6 +35,7 @@ impl Counts {
             (&metrics.quotes_over_limit, self.quotes_over_limit),
             (&metrics.averages, self.averages),
             (&metrics.alarms, self.alarms),
+            (&metrics.dead_letters_lost, self.dead_letters_lost),
             (&metrics.checkpoints, self.checkpoints),
             (&metrics.checkpoint_bytes, self.checkpoint_bytes),
         ] {

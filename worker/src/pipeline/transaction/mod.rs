@@ -3,6 +3,7 @@
 mod counts;
 mod outputs;
 mod policy;
+mod refusals;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use stockwatch_crds::Topics;
 use self::counts::Counts;
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
+use self::refusals::Refusals;
 use super::assignment::Assignment;
 use super::error::{Failure, SessionError, Step};
 use super::membership::Membership;
@@ -44,6 +46,9 @@ pub(super) struct Transactions<'a> {
     open: Open,
     counts: Counts,
     policy: CommitPolicy,
+    /// Raw partition and offset of the last record absorbed.
+    last_record: (i32, i64),
+    refusals: Refusals,
     /// Clock of the entities' dirtiness.
     started: Instant,
     last_commit: Instant,
@@ -70,6 +75,8 @@ impl<'a> Transactions<'a> {
             open: Open::default(),
             counts: Counts::default(),
             policy: CommitPolicy::default(),
+            last_record: (0, 0),
+            refusals: Refusals::default(),
             started: now,
             last_commit: now,
         }
@@ -145,11 +152,13 @@ impl<'a> Transactions<'a> {
         }
         due.offset = true;
         self.open.quotes += 1;
+        self.last_record = (number, record.offset);
         self.counts.quotes_consumed += 1;
         let mut outputs = Outputs {
             producers: &self.producers,
             topology: &self.topology,
             number,
+            refusals: self.refusals.of(self.last_record),
             counts: &mut self.counts,
             bytes: 0,
             refused: false,
@@ -304,11 +313,17 @@ impl<'a> Transactions<'a> {
         topics: &Topics,
         owned: &mut Assignment,
     ) -> Result<(), SessionError> {
+        // The record that fails is known, and that it does so with the topics' settings as they are now.
+        let is_known = self.policy.most_quotes() == 1 && self.open.quotes == 1;
         self.policy.failed(owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect());
         let aborted = match failure {
             Failure::Abortable(_) => self.producers.abort(),
             Failure::Fatal(error) => Err(error),
         };
+        let refused = self.kafka.take_refused();
+        if is_known {
+            self.refusals.note(self.last_record, refused);
+        }
         self.open = Open::default();
         self.counts = Counts::default();
         // A topic may have gone, or may take less than it did.
