@@ -32,5 +32,5 @@ pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
-pub use topics::{Topic, Topics};
+pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
 pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode};

@@ -9,8 +9,8 @@ use crate::names::{KAFKA_NAME_RULE, is_kafka_name};
 use crate::problem::{Problems, shown};
 use crate::v1alpha1::{TopicSpec, TopicsSpec};
 
-/// The setting that a storage table cannot do without.
-const CLEANUP_POLICY: &str = "cleanup.policy";
+/// The setting that decides what Kafka removes of a topic.
+pub const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// What a storage table gets unless the user says otherwise: compacted early and in small segments, so that
 /// restore reads little more than the live entities; records of up to 256 KiB fit with room.
@@ -50,6 +50,39 @@ pub struct Topic {
     pub replication_factor: Option<i32>,
     /// Settings to create it with: our defaults with the user's laid over.
     pub config: BTreeMap<String, String>,
+}
+
+/// A topic that a worker restores its state from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateTopic {
+    /// `rawInput`: a restart computes its newest records again.
+    RawInput,
+    /// `afterDedupStorageTable`: it holds all that is older.
+    StorageTable,
+}
+
+impl StateTopic {
+    /// Returns why `topic` cannot be used with this `cleanup.policy`, and the command that mends it. `None` where the
+    /// policy keeps what a restart needs.
+    pub fn loss(self, topic: &str, policy: &str) -> Option<String> {
+        let (field, harmful, harm, right) = match self {
+            Self::RawInput => (
+                "rawInput",
+                "compact",
+                "removes quotes that a worker has yet to compute, or to compute again",
+                "delete",
+            ),
+            Self::StorageTable => {
+                ("afterDedupStorageTable", "delete", "deletes the state that a worker restores", "compact")
+            }
+        };
+        policy.split(',').any(|part| part.trim() == harmful).then(|| {
+            format!(
+                "spec.kafka.topics.{field}: topic {topic} has {CLEANUP_POLICY}={policy}, which {harm}: \
+                 kafka-configs.sh --bootstrap-server HOST:PORT --alter --topic {topic} --add-config {CLEANUP_POLICY}={right}"
+            )
+        })
+    }
 }
 
 impl Topics {
@@ -97,12 +130,18 @@ impl Topics {
             deviation_alarm: topic("deviationAlarm", "deviation-alarm", &spec.deviation_alarm, &[]),
             dead_letter: topic("deadLetter", "dead-letter", &spec.dead_letter, &[]),
         };
-        topics.check_table(problems);
+        topics.check_state(problems);
         topics.check_distinct(problems);
         topics
     }
 
-    fn check_table(&self, problems: &mut Problems) {
+    fn check_state(&self, problems: &mut Problems) {
+        if self.raw_input.config.get(CLEANUP_POLICY).is_some_and(|policy| policy.contains("compact")) {
+            problems.add(
+                "spec.kafka.topics.rawInput.config",
+                "cleanup.policy cannot have \"compact\": it would remove quotes that a worker has yet to compute",
+            );
+        }
         if self.after_dedup_storage_table.config.get(CLEANUP_POLICY).is_none_or(|policy| policy != "compact")
         {
             problems.add(
@@ -205,5 +244,30 @@ fn check_range(value: Option<i32>, most: i32, path: &str, problems: &mut Problem
         && !(1..=most).contains(&value)
     {
         problems.add(path, format!("{value} is out of range: 1 to {most} is allowed"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_policy_that_loses_state_is_named_with_the_command_that_mends_it() {
+        let loss = StateTopic::StorageTable.loss("table", "compact,delete").unwrap();
+        assert!(loss.contains("topic table has cleanup.policy=compact,delete"), "{loss}");
+        assert!(loss.ends_with("--alter --topic table --add-config cleanup.policy=compact"), "{loss}");
+        let loss = StateTopic::RawInput.loss("raw", "compact").unwrap();
+        assert!(loss.ends_with("--add-config cleanup.policy=delete"), "{loss}");
+    }
+
+    #[test]
+    fn a_policy_that_keeps_state_is_fine() {
+        assert_eq!(StateTopic::StorageTable.loss("table", "compact"), None);
+        assert_eq!(StateTopic::RawInput.loss("raw", "delete"), None);
+        for topic in [StateTopic::StorageTable, StateTopic::RawInput] {
+            assert_eq!(topic.loss("kept", ""), None, "Kafka 4 takes it for: keep everything");
+        }
     }
 }

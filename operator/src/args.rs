@@ -50,7 +50,7 @@ pub struct Run {
     pub service_account: ServiceAccount,
 
     /// Where /livez, /readyz and /metrics are served
-    #[arg(long, env = "STOCKWATCH_HTTP", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "STOCKWATCH_HTTP", value_name = "ADDRESS", default_value = "[::]:8080")]
     pub http: SocketAddr,
 
     /// The Lease by which one of several operators leads

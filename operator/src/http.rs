@@ -1,6 +1,8 @@
 //! What the process tells over HTTP: `/livez`, `/readyz` and `/metrics`.
 
 use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,18 @@ pub struct Shared {
     pub health: Arc<Health>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+}
+
+/// Listens on an address. `[::]` takes IPv4 as well, and stands for `0.0.0.0` where there is no IPv6.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        // A port that is taken says nothing of IPv6.
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
+            tracing::info!(%error, "no IPv6 here: listening on IPv4 alone");
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        listening => listening,
+    }
 }
 
 /// Serves until the future is dropped; no client costs more than a bounded amount.
@@ -86,4 +100,21 @@ fn answer(problem: Option<String>) -> Response {
 
 async fn scrape(State(shared): State<Shared>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shared.metrics.encode()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_address_takes_ipv4_and_ipv6_alike() {
+        let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        for address in ["127.0.0.1", "::1"] {
+            let connected = timeout(HEAD, TcpStream::connect((address, port))).await.unwrap();
+            assert!(connected.is_ok(), "{address}: {connected:?}");
+        }
+    }
 }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -88,7 +87,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
     let health = Arc::new(Health::new(Arc::clone(&synced)));
 
     let address = arguments.http;
-    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+    let listener = http::listen(address).await.map_err(|source| RunError::Listen { address, source })?;
     let shared = Shared { health: Arc::clone(&health), metrics: Arc::clone(&metrics) };
     tokio::spawn(http::serve(listener, shared));
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");

@@ -119,20 +119,54 @@ async fn settings_of_others_stay_when_ours_are_laid_over() {
 async fn a_topic_that_existed_is_found_and_altered_only_where_the_spec_names_it() {
     let mut operator = Operator::new();
     let mut tech = wanted("existed", 2);
-    let table = tech.topics[2].name.clone();
-    kafka::create(&table, 2, &[("segment.ms", "88000")]).await;
-    tech.topics[2].config.insert("cleanup.policy".into(), "compact".into());
+    let averages = tech.topics[3].name.clone();
+    kafka::create(&averages, 2, &[("segment.ms", "88000")]).await;
+    tech.topics[3].config.insert("retention.ms".into(), "1000000".into());
     operator.create(&mut tech).await;
-    assert_eq!(tech.topics[2].state, Some(Found));
+    assert_eq!(tech.topics[3].state, Some(Found));
     assert_eq!(
-        settings(&table).await["cleanup.policy"],
-        "delete",
+        settings(&averages).await["retention.ms"],
+        "604800000",
         "a default of ours is not the user's word"
     );
-    tech.topics[2].named.insert("cleanup.policy".into());
+    tech.topics[3].named.insert("retention.ms".into());
     assert_eq!(problem(&operator.answer(&plain(), &tech).await), None);
-    let is = settings(&table).await;
-    assert_eq!((is["cleanup.policy"].as_str(), is["segment.ms"].as_str()), ("compact", "88000"));
+    let is = settings(&averages).await;
+    assert_eq!((is["retention.ms"].as_str(), is["segment.ms"].as_str()), ("1000000", "88000"));
+}
+
+#[tokio::test]
+async fn a_topic_that_would_lose_state_is_named_with_the_cure_until_its_policy_is_altered() {
+    for (prefix, place, bad, good) in
+        [("expires", 2, "compact,delete", "compact"), ("is-compacted", 0, "compact", "delete")]
+    {
+        let mut operator = Operator::new();
+        let tech = wanted(prefix, 1);
+        let name = &tech.topics[place].name;
+        kafka::create(name, 1, &[("cleanup.policy", bad)]).await;
+        let observed = operator.answer(&plain(), &tech).await;
+        assert_eq!(problem(&observed), Some(Reason::TopicLosesState));
+        let said = kafka::message(&observed);
+        let words = [name, &format!("cleanup.policy={bad}"), &format!("--add-config cleanup.policy={good}")];
+        assert!(words.iter().all(|word| said.contains(*word)), "{words:?} in {said}");
+        assert_eq!(kafka::states(&observed)[place], Found);
+        assert_eq!(settings(name).await["cleanup.policy"], bad, "it is not the operator's to alter");
+        kafka::set(name, &[("cleanup.policy", good)]).await;
+        operator.until(&plain(), &tech, |observed| problem(observed).is_none()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_policy_of_a_table_of_our_own_is_put_right() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("own-table", 1);
+    operator.create(&mut tech).await;
+    let table = tech.topics[2].name.clone();
+    kafka::set(&table, &[("cleanup.policy", "delete")]).await;
+    // Any change of what is wanted makes it look again.
+    tech.topics[3].partitions = Some(2);
+    assert_eq!(problem(&operator.answer(&plain(), &tech).await), None);
+    assert_eq!(settings(&table).await["cleanup.policy"], "compact");
 }
 
 #[tokio::test]

@@ -213,18 +213,28 @@ impl Broker {
 
     /// Denies the user of the TLS listener to read a topic.
     pub fn deny_reading(&self, topic: &str) {
-        self.alter_acl("--add", topic);
+        self.alter_acl("--add", ["--deny-principal", &self.user(), "--operation", "Read"], topic);
     }
 
     /// Takes that back.
     pub fn allow_reading(&self, topic: &str) {
-        self.alter_acl("--remove", topic);
+        self.alter_acl("--remove", ["--deny-principal", &self.user(), "--operation", "Read"], topic);
     }
 
-    fn alter_acl(&self, change: &str, topic: &str) {
-        let user = format!("User:{}", self.login().user);
-        let acl = ["--deny-principal", &user, "--operation", "Read", "--topic", topic];
-        self.tool("org.apache.kafka.tools.AclCommand", &[&[change, "--force"], &acl[..]].concat());
+    /// Denies the user of the TLS listener to see a topic's settings, and nothing else.
+    pub fn hide_settings(&self, topic: &str) {
+        // Without it the other rule would deny all the rest as well.
+        self.alter_acl("--add", ["--allow-principal", "User:*", "--operation", "All"], topic);
+        self.alter_acl("--add", ["--deny-principal", &self.user(), "--operation", "DescribeConfigs"], topic);
+    }
+
+    fn user(&self) -> String {
+        format!("User:{}", self.login().user)
+    }
+
+    fn alter_acl(&self, change: &str, acl: [&str; 4], topic: &str) {
+        let arguments = [&[change, "--force"], &acl[..], &["--topic", topic]].concat();
+        self.tool("org.apache.kafka.tools.AclCommand", &arguments);
     }
 
     /// Brokers take so many bytes a second from workers, each; `None`: as many as they can.

@@ -60,5 +60,5 @@ pub use until::{Until, condition};
 pub use volume::Volume;
 pub use wait::{outage, soon, wait_for};
 pub use watch::{Ticker, Topic, Watch};
-pub use worker::{Launch, Worker, run};
+pub use worker::{Launch, Worker, program, run};
 pub use yahoo::{Answer, FakeYahoo, chart};

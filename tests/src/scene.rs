@@ -198,6 +198,11 @@ impl<'b> Scene<'b> {
         self.producer.send(&topic, Some(partition), raw.key.as_deref(), raw.value.as_deref());
     }
 
+    /// Waits until all raw records that were written are in Kafka.
+    pub fn flush(&self) {
+        self.producer.flush();
+    }
+
     /// Writes so many of a market's records and waits until they are in Kafka.
     pub fn send_market(&self, market: &mut Market, count: usize) {
         for _ in 0..count {

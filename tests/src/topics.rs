@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -157,11 +157,23 @@ impl Topics {
 
     /// A topic's dynamic and default settings.
     pub fn settings(&self, topic: &str) -> BTreeMap<String, String> {
-        let resource = rdkafka::admin::ResourceSpecifier::Topic(topic);
+        let resource = ResourceSpecifier::Topic(topic);
         let all =
             self.runtime.block_on(self.admin.describe_configs([&resource], &AdminOptions::new())).unwrap();
         let config = all.into_iter().next().unwrap().unwrap();
         config.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect()
+    }
+
+    /// Makes these all the own settings of a topic, and waits until they are in force.
+    pub fn set(&self, topic: &str, settings: &[(&str, &str)]) {
+        let alter = AlterConfig::new(ResourceSpecifier::Topic(topic));
+        let alter = settings.iter().fold(alter, |alter, (key, value)| alter.set(key, value));
+        let done = self.runtime.block_on(self.admin.alter_configs([&alter], &AdminOptions::new())).unwrap();
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        wait_for(30, &format!("topic {topic} with {settings:?}"), || {
+            let is = self.settings(topic);
+            soon(settings.iter().all(|(key, value)| is[*key] == *value), is)
+        });
     }
 
     /// The partitions of a topic; 0 where there is no such topic.

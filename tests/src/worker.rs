@@ -42,7 +42,7 @@ impl Launch {
 }
 
 /// The program, built beside the tests.
-pub(crate) fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let built = test.ancestors().nth(2).unwrap().join("stockwatch-worker");
     assert!(

@@ -54,7 +54,7 @@ pub struct Run {
     pub service_account: PathBuf,
 
     /// Where /livez, /readyz, /metrics and /config are served
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     pub http: SocketAddr,
 
     /// Names this worker among those of its group: Kafka ends the older of two with the same one. Default: unique
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn only_the_stockwatch_must_be_named() {
         let run = run(&[]).unwrap();
-        assert_eq!(run.http.to_string(), "0.0.0.0:8080");
+        assert_eq!(run.http.to_string(), "[::]:8080");
         assert_eq!(run.credentials, PathBuf::from("/etc/stockwatch/credentials"));
         assert!(Arguments::try_parse_from(["stockwatch-worker", "run"]).is_err());
     }

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-pub use serve::{Limits, serve};
+pub use serve::{Limits, listen, serve};
 
 use crate::metrics;
 use crate::shared::Shared;

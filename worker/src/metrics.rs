@@ -117,8 +117,10 @@ pub struct Metrics {
     pub averages: Counter,
     /// Alarms written.
     pub alarms: Counter,
-    /// Dead letters by reason.
+    /// Bad records by reason.
     pub dead_letters: Family<ReasonLabel, Counter>,
+    /// Those of them that the dead-letter topic did not take in any form.
+    pub dead_letters_lost: Counter,
     /// Checkpoint records written.
     pub checkpoints: Counter,
     /// Their bytes.
@@ -190,6 +192,7 @@ impl Metrics {
             averages: register(r, "averages", "Averages written"),
             alarms: register(r, "alarms", "Alarms written"),
             dead_letters: register(r, "dead_letters", "Raw records sent to the dead-letter topic"),
+            dead_letters_lost: register(r, "dead_letters_lost", "Bad records that could not be written"),
             checkpoints: register(r, "checkpoints", "Checkpoint records written"),
             checkpoint_bytes: register(r, "checkpoint_bytes", "Bytes of checkpoint records written"),
             transactions_committed: register(r, "transactions_committed", "Transactions committed"),

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
@@ -144,8 +143,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
     let connection = Connection::new(&live.current().spec.kafka, &arguments.credentials)?;
     let shared = Shared { live, health: Arc::new(Health::default()), metrics };
     let address = arguments.http;
-    let listen = |source| RunError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let listener = http::listen(address).await.map_err(|source| RunError::Listen { address, source })?;
     let (stop, stopped) = watch::channel(false);
     let server =
         tokio::spawn(http::serve(listener, http::router(shared.clone()), Limits::default(), stopped));

@@ -1,5 +1,7 @@
 //! Records of `dead-letter`: what could not be computed, unchanged, with headers that say why and where it was.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 
 use super::json::push_hex;
@@ -14,35 +16,49 @@ const TOPIC: &str = "stockwatch-topic";
 const PARTITION: &str = "stockwatch-partition";
 /// Header: the raw offset.
 const OFFSET: &str = "stockwatch-offset";
-/// Header of a record without key and value: the bytes that the raw value has.
+/// Header of a record without the raw key and value: the bytes that the raw value has.
 const SIZE: &str = "stockwatch-size";
-/// Header of a record without key and value: the SHA-256 of the raw value, in hexadecimal.
+/// Header of a record without the raw key and value: the SHA-256 of the raw value, in hexadecimal.
 const SHA256: &str = "stockwatch-sha256";
+
+/// What the dead-letter topic takes.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetterLimits {
+    /// The most bytes of a record's key, value and headers in sum.
+    pub max_bytes: usize,
+    /// Brokers refuse records without a key, as they do where a topic is compacted.
+    pub needs_key: bool,
+    /// How often brokers have refused a dead letter of the same raw record.
+    pub refusals: u32,
+}
 
 /// A record of the dead-letter topic.
 ///
 /// ```
-/// use stockwatch_core::wire::{DeadLetter, DeadLetterReason, RawRecord};
+/// use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, RawRecord};
 ///
 /// let raw = RawRecord { key: Some(b"\"meta\""), value: Some(b"{"), timestamp: 1_700_000_000_000, offset: 7 };
-/// let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, &raw, 1_000_000);
-/// assert_eq!((letter.key, letter.value), (raw.key, raw.value));
+/// let limits = DeadLetterLimits { max_bytes: 1_000_000, needs_key: false, refusals: 0 };
+/// let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, &raw, limits).expect("it fits");
+/// assert_eq!((letter.key.as_deref(), letter.value), (raw.key, raw.value));
 /// assert_eq!(letter.headers[0], ("stockwatch-reason", "not_json".to_owned()));
 /// assert_eq!(letter.headers[1], ("stockwatch-topic", "raw-input".to_owned()));
 /// assert_eq!(letter.headers[2], ("stockwatch-partition", "3".to_owned()));
 /// assert_eq!(letter.headers[3], ("stockwatch-offset", "7".to_owned()));
 ///
 /// // What the topic does not take is described instead.
-/// let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, &raw, 5);
+/// let large = RawRecord { value: Some(&[b'x'; 1_000]), ..raw };
+/// let limits = DeadLetterLimits { max_bytes: 500, ..limits };
+/// let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, &large, limits).expect("headers fit");
 /// assert_eq!((letter.key, letter.value), (None, None));
-/// assert_eq!(letter.headers[4], ("stockwatch-size", "1".to_owned()));
+/// assert_eq!(letter.headers[4], ("stockwatch-size", "1000".to_owned()));
 /// assert_eq!(letter.headers[5].0, "stockwatch-sha256");
-/// assert!(letter.headers[5].1.starts_with("021fb596db81e6d0"));
+/// assert!(letter.headers[5].1.starts_with("44f8354494a5ba03"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter<'a> {
-    /// The raw record's.
-    pub key: Option<&'a [u8]>,
+    /// The raw record's; or `<topic>/<partition>/<offset>` where a key is needed and that one is missing or too large.
+    pub key: Option<Cow<'a, [u8]>>,
     /// The raw record's.
     pub value: Option<&'a [u8]>,
     /// Names and texts.
@@ -50,29 +66,103 @@ pub struct DeadLetter<'a> {
 }
 
 impl<'a> DeadLetter<'a> {
-    /// Returns the dead letter of a raw record; one of more than `max_bytes` has no key and no value.
+    /// Returns the dead letter of a raw record: whole if the topic takes it, else headers only. `None` where it takes
+    /// not even those.
+    ///
+    /// Brokers may refuse what these limits allow, since settings change and may be hidden: after a first refusal there
+    /// is a key in any case, after a second one there are only headers, and a third one was the last.
     pub fn new(
         reason: DeadLetterReason,
         topic: &str,
         partition: i32,
         record: &RawRecord<'a>,
-        max_bytes: usize,
-    ) -> Self {
-        let mut headers = vec![
-            (REASON, reason.as_str().to_owned()),
-            (TOPIC, topic.to_owned()),
-            (PARTITION, partition.to_string()),
-            (OFFSET, record.offset.to_string()),
-        ];
-        let (key, value) = (record.key, record.value);
-        if key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len) <= max_bytes {
-            return Self { key, value, headers };
+        limits: DeadLetterLimits,
+    ) -> Option<Self> {
+        let DeadLetterLimits { max_bytes, needs_key, refusals } = limits;
+        let source = format!("{topic}/{partition}/{}", record.offset);
+        let substitute = (needs_key || refusals > 0).then(|| Cow::Owned(source.into_bytes()));
+        let mut letter = Self {
+            key: record.key.map(Cow::Borrowed).or_else(|| substitute.clone()),
+            value: record.value,
+            headers: vec![
+                (REASON, reason.as_str().to_owned()),
+                (TOPIC, topic.to_owned()),
+                (PARTITION, partition.to_string()),
+                (OFFSET, record.offset.to_string()),
+            ],
+        };
+        if refusals < 2 && letter.bytes() <= max_bytes {
+            return Some(letter);
         }
-        let bytes = value.unwrap_or_default();
+        let value = record.value.unwrap_or_default();
         let mut digest = Vec::with_capacity(64);
-        push_hex(&mut digest, &Sha256::digest(bytes));
-        headers.push((SIZE, bytes.len().to_string()));
-        headers.push((SHA256, String::from_utf8(digest).unwrap_or_default()));
-        Self { key: None, value: None, headers }
+        push_hex(&mut digest, &Sha256::digest(value));
+        letter.key = substitute;
+        letter.value = None;
+        letter.headers.push((SIZE, value.len().to_string()));
+        letter.headers.push((SHA256, String::from_utf8(digest).unwrap_or_default()));
+        (refusals < 3 && letter.bytes() <= max_bytes).then_some(letter)
+    }
+
+    /// The bytes of key, value and headers.
+    pub fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, text)| name.len() + text.len()).sum();
+        self.key.as_deref().map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOMY: DeadLetterLimits = DeadLetterLimits { max_bytes: 1_000_000, needs_key: false, refusals: 0 };
+
+    fn letter<'a>(
+        key: Option<&'a [u8]>,
+        value: &'a [u8],
+        limits: DeadLetterLimits,
+    ) -> Option<(Option<String>, Option<&'a [u8]>)> {
+        let raw = RawRecord { key, value: Some(value), timestamp: 0, offset: 7 };
+        let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw", 3, &raw, limits)?;
+        assert!(letter.bytes() <= limits.max_bytes);
+        Some((letter.key.map(|key| String::from_utf8_lossy(&key).into_owned()), letter.value))
+    }
+
+    #[test]
+    fn a_record_without_a_key_gets_one_only_where_it_needs_one() {
+        let compacted = DeadLetterLimits { needs_key: true, ..ROOMY };
+        let source = Some("raw/3/7".to_owned());
+        assert_eq!(letter(None, b"{", ROOMY), Some((None, Some(&b"{"[..]))));
+        assert_eq!(letter(None, b"{", compacted), Some((source.clone(), Some(&b"{"[..]))));
+        assert_eq!(letter(Some(b"k"), b"{", compacted), Some((Some("k".into()), Some(&b"{"[..]))));
+        let small = DeadLetterLimits { max_bytes: 300, ..compacted };
+        assert_eq!(
+            letter(Some(b"k"), &[b'x'; 300], small),
+            Some((source, None)),
+            "headers only have one too"
+        );
+    }
+
+    #[test]
+    fn headers_count_towards_the_size() {
+        let raw = RawRecord { key: None, value: Some(&[b'x'; 1_000]), timestamp: 0, offset: 7 };
+        let value = |max_bytes| {
+            let limits = DeadLetterLimits { max_bytes, ..ROOMY };
+            DeadLetter::new(DeadLetterReason::NotJson, "raw", 3, &raw, limits).map(|letter| letter.value)
+        };
+        let headers =
+            "stockwatch-reasonnot_jsonstockwatch-topicrawstockwatch-partition3stockwatch-offset7".len();
+        assert_eq!(value(1_000 + headers), Some(raw.value));
+        assert_eq!(value(1_000 + headers - 1), Some(None));
+        assert_eq!(value(headers), None, "those with size and digest do not fit");
+    }
+
+    #[test]
+    fn each_refusal_leaves_less_until_nothing_is_left() {
+        let refused = |refusals| letter(None, b"{", DeadLetterLimits { refusals, ..ROOMY });
+        let source = || Some("raw/3/7".to_owned());
+        assert_eq!(refused(1), Some((source(), Some(&b"{"[..]))));
+        assert_eq!(refused(2), Some((source(), None)));
+        assert_eq!(refused(3), None);
     }
 }

@@ -64,7 +64,7 @@ mod shape;
 pub(crate) mod table;
 
 pub use commit::{CommitMetadata, Committed};
-pub use dead_letter::DeadLetter;
+pub use dead_letter::{DeadLetter, DeadLetterLimits};
 pub use output::{AlarmRecord, AverageRecord, DeduplicatedRecord, Direction};
 pub use partitioner::partition_for_key;
 pub use raw::{MAX_VALUE_BYTES, Quote, RawQuote, RawRecord, raw_key};

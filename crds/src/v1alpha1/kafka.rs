@@ -62,6 +62,13 @@ fn immutable(path: &str) -> Rule {
     )
     .message("cleanup.policy of afterDedupStorageTable can only be \"compact\": \
         any other would delete the state that a worker restores"),
+    validation = Rule::new(
+        "!has(self.topics) || !has(self.topics.rawInput) || !has(self.topics.rawInput.config) || \
+         !('cleanup.policy' in self.topics.rawInput.config) || \
+         !self.topics.rawInput.config['cleanup.policy'].contains('compact')"
+    )
+    .message("cleanup.policy of rawInput cannot have \"compact\": \
+        it would remove quotes that a worker has yet to compute"),
     validation = immutable("groupId"),
     validation = immutable("topics.rawInput.name"),
     validation = immutable("topics.afterDedupStream.name"),

@@ -142,7 +142,7 @@ fn container(owner: &Owner, worker: &Worker<'_>) -> Container {
 
 fn arguments(owner: &Owner) -> Vec<String> {
     let watch = format!("{}/{}", owner.namespace, owner.name);
-    let http = format!("0.0.0.0:{HTTP_PORT}");
+    let http = format!("[::]:{HTTP_PORT}");
     [
         "run",
         "--watch",

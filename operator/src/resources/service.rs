@@ -16,6 +16,7 @@ pub(super) fn build(owner: &Owner) -> Service {
         metadata: owner.metadata(),
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".into()),
+            ip_family_policy: Some("PreferDualStack".into()),
             selector: Some(names::selector(&owner.name)),
             ports: Some(vec![ServicePort {
                 name: Some(HTTP.into()),

@@ -145,6 +145,13 @@ fn a_worker_may_read_its_own_stockwatch_and_nothing_else() {
 }
 
 #[test]
+fn workers_are_found_by_ipv6_and_ipv4_where_a_cluster_has_both() {
+    let all = all(&plain());
+    let service = all.iter().find(|desired| desired.kind == Kind::Service).unwrap();
+    assert_eq!(service.body["spec"]["ipFamilyPolicy"], "PreferDualStack");
+}
+
+#[test]
 fn the_pods_meet_the_restricted_standard() {
     let body = deployment(&secured()).body;
     let pod = &body["spec"]["template"]["spec"];
@@ -232,6 +239,6 @@ fn a_worker_is_started_with_its_identity_and_its_places() {
         arguments.join(" "),
         "run --watch market/tech --uid u-1 --id $(POD_NAME) --spec-directory /etc/stockwatch/spec \
          --state-directory /var/lib/stockwatch --credentials /etc/stockwatch/credentials \
-         --http 0.0.0.0:8080 --log-format json"
+         --http [::]:8080 --log-format json"
     );
 }

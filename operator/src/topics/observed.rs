@@ -89,6 +89,8 @@ pub enum KafkaReason {
     GroupConflict,
     /// The raw topic and the storage table do not fit together.
     PartitionsDiffer,
+    /// Kafka would remove from a topic what workers restore their state from.
+    TopicLosesState,
     /// The raw topic, which is someone else's, is not there.
     TopicMissing,
     /// The Kafka user lacks a permission.
@@ -119,6 +121,7 @@ impl KafkaReason {
             Self::TopicConflict => "TopicConflict",
             Self::GroupConflict => "GroupConflict",
             Self::PartitionsDiffer => "PartitionsDiffer",
+            Self::TopicLosesState => "TopicLosesState",
             Self::TopicMissing => "TopicMissing",
             Self::NotAuthorized => "NotAuthorized",
             Self::TopicRefused => "TopicRefused",
@@ -137,7 +140,8 @@ impl KafkaReason {
         matches!(self, Self::AuthenticationFailed | Self::TlsFailed)
     }
 
-    /// Whether no worker may run with this, since it would mix its records or its state with those of another.
+    /// No worker may run with this: it would mix its records or its state with those of another. Of what loses state
+    /// workers take care themselves: one that has its state goes on, and one that would restore it does not start.
     pub fn stops_worker(self) -> bool {
         matches!(
             self,

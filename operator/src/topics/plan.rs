@@ -31,7 +31,7 @@ pub(super) struct Plan {
     pub(super) create: Vec<(usize, i32)>,
     /// To be grown to so many partitions.
     pub(super) grow: Vec<(usize, i32)>,
-    /// Existing topics whose settings are to be kept as wanted.
+    /// There, with settings to keep or to look at.
     pub(super) configure: Vec<usize>,
 }
 
@@ -81,7 +81,7 @@ impl Plan {
             {
                 self.problems.push(immutable_replication(topic, is, asked));
             }
-            if !topic.settings().is_empty() {
+            if !topic.settings().is_empty() || topic.role.state().is_some() {
                 self.configure.push(i);
             }
         }
@@ -331,9 +331,16 @@ mod tests {
     fn of_a_topic_that_existed_only_what_the_user_wrote_is_kept() {
         let mut wanted = wanted(stockwatch("tech", 1));
         let found = topics(&wanted, 4);
-        assert!(planned(&wanted, &found).configure.is_empty(), "the table's defaults are not the user's");
+        assert!(wanted.topics[2].settings().is_empty(), "the table's defaults are not the user's");
         wanted.topics[2].named.insert("segment.ms".into());
-        assert_eq!(planned(&wanted, &found).configure, [2]);
         assert_eq!(wanted.topics[2].settings().len(), 1);
+        wanted.topics[3].config.insert("retention.ms".into(), "1".into());
+        assert_eq!(
+            planned(&wanted, &found).configure,
+            [0, 2],
+            "those that hold state are looked at in any case"
+        );
+        wanted.topics[3].named.insert("retention.ms".into());
+        assert_eq!(planned(&wanted, &found).configure, [0, 2, 3]);
     }
 }

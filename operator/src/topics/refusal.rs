@@ -1,8 +1,10 @@
 //! What users read when the brokers refuse a request for one topic or group.
 
 use rdkafka::error::RDKafkaErrorCode;
+use stockwatch_crds::CLEANUP_POLICY;
 
 use super::observed::{KafkaProblem, KafkaReason};
+use super::settings::Setting;
 use super::wanted::WantedTopic;
 
 /// Whether the same call may succeed soon without any change.
@@ -119,7 +121,17 @@ pub(super) fn hidden(topic: &WantedTopic) -> KafkaProblem {
     KafkaProblem::new(KafkaReason::NotAuthorized, sentence)
 }
 
-/// The topic exists, but metadata does not show it.
+/// A topic would lose state by a setting that is not the operator's to alter.
+pub(super) fn loss(topic: &WantedTopic, is: &[Setting]) -> Option<KafkaProblem> {
+    let state = topic.role.state()?;
+    if topic.settings().contains_key(CLEANUP_POLICY) {
+        return None;
+    }
+    let policy = is.iter().find(|setting| setting.name == CLEANUP_POLICY)?.value.as_deref()?;
+    Some(KafkaProblem::new(KafkaReason::TopicLosesState, state.loss(&topic.name, policy)?))
+}
+
+/// It is there, but not shown.
 pub(super) fn invisible(topic: &WantedTopic) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
     let sentence =
@@ -165,4 +177,31 @@ pub(super) fn group_deletion(group: &str, code: RDKafkaErrorCode) -> KafkaProble
 /// The settings that a topic is to have, as `name=value`.
 pub(super) fn settings(topic: &WantedTopic) -> Vec<String> {
     topic.settings().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use stockwatch_crds::v1alpha1::TopicState;
+
+    use super::*;
+    use crate::topics::fixtures::{stockwatch, wanted};
+
+    #[test]
+    fn a_policy_that_loses_state_is_a_problem_only_where_it_is_not_ours_to_alter() {
+        let reason = |topic: &WantedTopic, policy: &str| {
+            let is = Setting { name: CLEANUP_POLICY.into(), value: Some(policy.into()), is_own: true };
+            loss(topic, &[is]).map(|problem| problem.reason)
+        };
+        let mut wanted = wanted(stockwatch("tech", 1));
+        let [raw, stream, table] = &wanted.topics[..3] else { unreachable!() };
+        assert_eq!(reason(raw, "compact"), Some(Reason::TopicLosesState));
+        assert_eq!(reason(raw, "delete"), None);
+        assert_eq!(reason(stream, "compact"), None, "no state is in it");
+        assert_eq!(reason(table, "delete"), Some(Reason::TopicLosesState));
+        assert_eq!(loss(table, &[]), None, "what cannot be read is not refused");
+        wanted.topics[2].state = Some(TopicState::Created);
+        assert_eq!(reason(&wanted.topics[2], "delete"), None, "it is altered");
+    }
 }

@@ -1,6 +1,6 @@
 //! One round of work with a cluster: the plans of many StockWatches, carried out in common calls.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -210,27 +210,39 @@ fn spread(
     }
 }
 
-/// Alters the settings of existing topics that are not as wanted.
+/// Keeps the settings of the topics that were there before, and says which of them would lose state.
 fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
     let places = |task: usize, plan: &Plan| {
         plan.configure.iter().map(move |i| (task, *i)).collect::<Vec<TopicIndex>>()
     };
     let all: Vec<TopicIndex> = tasks.iter().enumerate().flat_map(|(i, task)| places(i, &task.plan)).collect();
     for batch in all.chunks(BATCH) {
-        let needs = needs(client, tasks, batch)?;
+        let described = describe(client, tasks, batch)?;
         let mut altered: Vec<(TopicIndex, BTreeMap<String, String>)> = Vec::new();
-        for (place, need) in needs {
+        for place in batch.iter().copied() {
             let topic = topic(tasks, place);
+            let is = settings(&described, topic);
+            if is.is_empty() && topic.role.state().is_some() {
+                tracing::info!(
+                    topic = topic.name,
+                    "whether it keeps the state of workers is not known: its settings cannot be read"
+                );
+            }
+            let (loss, need) = (refusal::loss(topic, is), need(is, &topic.settings()));
             let problem = match need {
-                Need::Nothing => continue,
+                Need::Nothing => None,
                 Need::Alter(settings) => {
                     altered.push((place, settings));
-                    continue;
+                    None
                 }
-                Need::Unknown(names) => refusal::config(topic, names),
-                Need::Hidden => refusal::hidden(topic),
+                Need::Unknown(names) => Some(refusal::config(topic, names)),
+                Need::Hidden => Some(refusal::hidden(topic)),
             };
-            tasks[place.0].plan.problems.push(problem);
+            if loss.is_some() {
+                // Workers wait for it.
+                tasks[place.0].again(Retry::Later);
+            }
+            tasks[place.0].plan.problems.extend(loss.into_iter().chain(problem));
         }
         if altered.is_empty() {
             continue;
@@ -247,28 +259,30 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn needs(
+fn describe(
     client: &mut Client,
     tasks: &[Task],
-    batch: &[TopicIndex],
-) -> Result<Vec<(TopicIndex, Need)>, Failure> {
-    let names: Vec<&str> = batch.iter().map(|place| topic(tasks, *place).name.as_str()).collect();
-    let described = client.describe(&names)?;
-    let nothing: Vec<Setting> = Vec::new();
-    let need = |place: &TopicIndex| {
-        let topic = topic(tasks, *place);
-        (*place, need(described.get(&topic.name).unwrap_or(&nothing), &topic.settings()))
-    };
-    Ok(batch.iter().map(need).collect())
+    places: &[TopicIndex],
+) -> Result<HashMap<String, Vec<Setting>>, Failure> {
+    let names: Vec<&str> = places.iter().map(|place| topic(tasks, *place).name.as_str()).collect();
+    client.describe(&names)
+}
+
+/// Those of a topic; none where they may not be read.
+fn settings<'a>(described: &'a HashMap<String, Vec<Setting>>, topic: &WantedTopic) -> &'a [Setting] {
+    described.get(&topic.name).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Returns the topics whose altered settings do not come into force.
 fn refused(client: &mut Client, tasks: &[Task], altered: &[TopicIndex]) -> Result<Vec<TopicIndex>, Failure> {
     let end = Instant::now() + SPREAD_LIMIT;
     loop {
-        let needs = needs(client, tasks, altered)?;
-        let unmet = needs.into_iter().filter(|(_, need)| *need != Need::Nothing);
-        let unmet: Vec<TopicIndex> = unmet.map(|(place, _)| place).collect();
+        let described = describe(client, tasks, altered)?;
+        let is_unmet = |place: &TopicIndex| {
+            let topic = topic(tasks, *place);
+            need(settings(&described, topic), &topic.settings()) != Need::Nothing
+        };
+        let unmet: Vec<TopicIndex> = altered.iter().copied().filter(is_unmet).collect();
         if unmet.is_empty() || Instant::now() > end {
             for place in altered.iter().filter(|place| !unmet.contains(place)) {
                 tracing::info!(topic = topic(tasks, *place).name, "topic's settings altered");

@@ -29,6 +29,9 @@ pub(super) enum Need {
 
 /// Returns what a topic with the settings `is` needs for `ours` to be in force.
 pub(super) fn need(is: &[Setting], ours: &BTreeMap<&str, &str>) -> Need {
+    if ours.is_empty() {
+        return Need::Nothing;
+    }
     if is.is_empty() {
         return Need::Hidden;
     }
@@ -110,6 +113,7 @@ mod tests {
             [("cleanup.policy", " Delete"), ("min.cleanable.dirty.ratio", "0.50"), ("segment.ms", "1000 ")];
         assert_eq!(need(&topic(), &BTreeMap::from(ours)), Need::Nothing);
         assert_eq!(need(&topic(), &BTreeMap::new()), Need::Nothing);
+        assert_eq!(need(&[], &BTreeMap::new()), Need::Nothing);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stockwatch_crds::v1alpha1::{TopicSpec, TopicState, TopicsSpec};
-use stockwatch_crds::{Source, Spec, StockWatch, Topic};
+use stockwatch_crds::{Source, Spec, StateTopic, StockWatch, Topic};
 
 /// One StockWatch of one API server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,9 +61,18 @@ impl TopicRole {
         }
     }
 
-    /// Whether its partition count never changes: a worker keeps its state by raw partition.
+    /// What it is for a worker that restores its state; `None`: nothing.
+    pub(super) fn state(self) -> Option<StateTopic> {
+        match self {
+            Self::RawInput => Some(StateTopic::RawInput),
+            Self::AfterDedupStorageTable => Some(StateTopic::StorageTable),
+            _ => None,
+        }
+    }
+
+    /// Its partitions hold state, or are where state belongs: their count never changes.
     pub(super) fn is_fixed(self) -> bool {
-        matches!(self, Self::RawInput | Self::AfterDedupStorageTable)
+        self.state().is_some()
     }
 }
 

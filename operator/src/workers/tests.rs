@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use axum::extract::RawQuery;
 use axum::routing::get;
@@ -23,6 +23,10 @@ struct Worker {
 
 impl Worker {
     async fn start(answer: Value) -> Self {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), answer).await
+    }
+
+    async fn start_at(address: IpAddr, answer: Value) -> Self {
         let (answer, answers) = watch::channel(answer);
         let (note, asked) = watch::channel(String::new());
         let config = move |RawQuery(query): RawQuery| {
@@ -30,11 +34,10 @@ impl Worker {
             let answer = answers.borrow().clone();
             async move { Json(answer) }
         };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let router = Router::new().route("/config", get(config));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let address = Ipv4Addr::LOCALHOST.into();
         let endpoint = Endpoint { pod: format!("pod-{port}"), uid: port.to_string(), address, port };
         Self { endpoint, answer, asked }
     }
@@ -90,6 +93,13 @@ async fn a_ready_worker_is_asked_and_the_answer_wakes_its_stockwatch() {
     scene.woken().await;
     assert_eq!(applied(&scene.observe(7, &[&worker])), [Some(7)]);
     assert_eq!(*worker.asked.borrow(), "generation=7&wait=2000ms");
+}
+
+#[tokio::test]
+async fn a_worker_is_asked_at_an_ipv6_address() {
+    let worker = Worker::start_at(Ipv6Addr::LOCALHOST.into(), computes_with(7)).await;
+    let scene = Scene::new();
+    scene.until(7, &[&worker], |report| applied(report) == [Some(7)]).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The operator's Kafka side under test, and a look at the brokers beside it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
         name: format!("{prefix}.{i}"),
         partitions: (role == TopicRole::RawInput).then_some(partitions),
         replication_factor: None,
-        config: Default::default(),
+        config: compacted(role),
         named: Default::default(),
         writes: true,
         state: None,
@@ -70,6 +70,12 @@ pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
         ObjectKey { created: 1, uid: prefix.into(), namespace: "default".into(), name: prefix.to_owned() };
     let topics = roles.into_iter().enumerate().map(topic).collect();
     Wanted { who, group: format!("{prefix}.group"), topics, cluster_id: None }
+}
+
+/// What every storage table has.
+fn compacted(role: Role) -> BTreeMap<String, String> {
+    let is_table = role == Role::AfterDedupStorageTable;
+    is_table.then(|| ("cleanup.policy".to_owned(), "compact".to_owned())).into_iter().collect()
 }
 
 /// All its topics and its group.

@@ -177,6 +177,17 @@ fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
 }
 
 #[test]
+fn services_have_ipv6_and_ipv4_where_a_cluster_has_both_and_the_operator_listens_on_both() {
+    let services: Vec<Object> = all().filter(|object| object.kind() == "Service").collect();
+    assert!(services.len() > ALL.len(), "the operator's, and Kafka's");
+    for service in services {
+        assert_eq!(service.0["spec"]["ipFamilyPolicy"], json!("PreferDualStack"), "{}", service.name());
+    }
+    let arguments = operator_arguments(&rendered("sw", "watching", "default"));
+    assert!(arguments.iter().any(|argument| argument == "--http=[::]:8080"), "{arguments:?}");
+}
+
+#[test]
 fn users_with_the_usual_roles_see_and_change_stockwatches_and_scale_them() {
     let objects = rendered("sw", "watching", "default");
     let view = named(&objects, "ClusterRole", "watching:sw-stockwatch:view");

@@ -172,3 +172,28 @@ fn a_topic_that_was_there_before_keeps_its_settings_but_those_that_the_spec_name
     }
     assert_eq!(of(Topic::DeadLetter), settings.map(|(_, value)| value));
 }
+
+#[test]
+fn a_storage_table_that_expires_is_named_with_the_cure_and_works_once_its_policy_is_altered() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "expires");
+    let kafka = Topics::new(Broker::shared_for_pods().client());
+    let scene = Scene::apply(Broker::shared_for_pods(), &home, "tech", |watch| {
+        kafka.create(&watch.topic(Topic::Table), 3, &[("cleanup.policy", "compact,delete")]);
+    });
+    let table = scene.watch.topic(Topic::Table);
+    home.wait(60, "stockwatch/tech", &Until::because("Ready", "TopicLosesState"));
+    let said = condition(&home.get("stockwatch/tech"), "TopicsReady").clone();
+    let message = said["message"].as_str().unwrap();
+    let cure = format!("--alter --topic {table} --add-config cleanup.policy=compact");
+    assert!(message.contains("cleanup.policy=compact,delete") && message.ends_with(&cure), "{message}");
+    wait_for(60, "its worker refuses the table too", || {
+        let pods = home.list("pods", PODS);
+        let ready = |pod: &Value| pod["status"]["containerStatuses"][0]["ready"].as_bool();
+        soon(pods.len() == 1 && ready(&pods[0]) == Some(false), pods)
+    });
+    scene.send_market(&mut Market::new(9, &["a", "b", "c"]), 300);
+    kafka.set(&table, &[("cleanup.policy", "compact")]);
+    home.wait(120, "stockwatch/tech", &Until::ready());
+    scene.assert_right();
+}

@@ -3,6 +3,7 @@
 
 mod brokers;
 mod crashes;
+mod dead_letters;
 mod limits;
 mod offsets;
 mod one_partition;

@@ -4,8 +4,8 @@ use serde_json::json;
 use std::path::Path;
 use stockwatch_tests::{Broker, Launch, Market, Scene, Watch};
 
-/// Points the StockWatch to the secured listener.
-fn secured(watch: &mut Watch) {
+/// Points a StockWatch to the secured listener.
+pub(crate) fn secured(watch: &mut Watch) {
     watch.bootstrap = Broker::shared().login().bootstrap;
     watch.kafka.insert("tls".into(), json!({"caSecret": {"name": "ca", "key": "ca.crt"}}));
     watch.kafka.insert("sasl".into(), json!({"mechanism": "SCRAM-SHA-512", "secret": {"name": "login"}}));
@@ -17,7 +17,7 @@ fn secret(scene: &Scene, name: &str, key: &str, value: impl AsRef<[u8]>) {
     std::fs::write(directory.join(key), value).unwrap();
 }
 
-fn launch(scene: &Scene, password: &str) -> Launch {
+pub(crate) fn launch(scene: &Scene, password: &str) -> Launch {
     let login = Broker::shared().login();
     secret(scene, "ca", "ca.crt", read(&login.ca));
     secret(scene, "login", "username", &login.user);

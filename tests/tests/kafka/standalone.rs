@@ -1,7 +1,7 @@
 //! The program by itself: its command line, its files, its topics, its health.
 
 use serde_json::json;
-use stockwatch_tests::{Broker, Market, Scene, Topic, Watch, quote, run, soon, wait_for};
+use stockwatch_tests::{Broker, Market, Scene, Topic, Watch, program, quote, run, soon, wait_for};
 
 const T: u64 = Market::START;
 
@@ -72,6 +72,37 @@ fn a_raw_topic_and_a_table_of_different_partition_counts_are_named() {
     }
     let mut worker = scene.launch("w").start();
     worker.await_not_ready_or_exit(&[&scene.watch.topic(Topic::Raw), &scene.watch.topic(Topic::Table)]);
+}
+
+/// A topic that somebody made with a `cleanup.policy` that loses state.
+fn is_refused(name: &str, topic: Topic, policy: &str, right: &str) {
+    let scene = Scene::without_topics(Broker::shared(), name, |_| {});
+    let lossy = scene.watch.topic(topic);
+    for other in Topic::ALL {
+        if other == topic {
+            scene.topics.create(&lossy, 3, &[("cleanup.policy", policy)]);
+        } else {
+            scene.create_topic(other, 3, &[]);
+        }
+    }
+    let mut worker = scene.launch("w").start();
+    let cure = format!("--alter --topic {lossy} --add-config cleanup.policy={right}");
+    worker.await_not_ready(&[&lossy, &format!("cleanup.policy={policy}"), &cure]);
+    scene.send(&quote("a", "1", T));
+    scene.topics.set(&lossy, &[("cleanup.policy", right)]);
+    worker.await_ready();
+    scene.assert_right();
+}
+
+#[test]
+fn a_storage_table_that_expires_is_refused_until_its_policy_is_altered() {
+    is_refused("expires", Topic::Table, "delete", "compact");
+    is_refused("expires-too", Topic::Table, "compact,delete", "compact");
+}
+
+#[test]
+fn a_raw_topic_that_is_compacted_is_refused_until_its_policy_is_altered() {
+    is_refused("is-compacted", Topic::Raw, "compact", "delete");
 }
 
 #[test]
@@ -191,6 +222,46 @@ fn its_http_server_answers_what_an_operator_asks() {
     assert_eq!(status, 400);
     assert_eq!(worker.get("/nothing").unwrap().0, 404);
     assert!(worker.runs());
+}
+
+/// Whether a worker answers at each of these addresses, in a network of its own that `setup` makes.
+fn answers_at(addresses: &[&str], setup: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("watch.yaml");
+    std::fs::write(&file, Watch::new("network", "127.0.0.1:9").text()).unwrap();
+    let probes = addresses.iter().map(|address| format!("http://{address}:8080/livez"));
+    let script = format!(
+        "set -eu; ip link set lo up; {setup}; \"$1\" run --watch-file \"$2\" & \
+         curl -sSg --fail --retry 20 --retry-connrefused --retry-delay 1 {}; kill $!; wait $!",
+        probes.collect::<Vec<_>>().join(" ")
+    );
+    let output = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--net", "bash", "-c", &script, "bash"])
+        .args([&program(), &file])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{addresses:?}: {output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n".repeat(addresses.len()));
+}
+
+#[test]
+fn it_answers_where_there_is_ipv6_alone_or_ipv4_alone_or_both() {
+    answers_at(&["127.0.0.1", "[::1]"], "true");
+    answers_at(&["[::1]"], "ip address delete 127.0.0.1/8 dev lo");
+    answers_at(&["127.0.0.1"], "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6");
+    // As a kernel without IPv6 answers.
+    let no_ipv6 = r#"
+        #include <errno.h>
+        #include <sys/socket.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int socket(int domain, int type, int protocol) {
+          if (domain != AF_INET6) return syscall(SYS_socket, domain, type, protocol);
+          errno = EAFNOSUPPORT;
+          return -1;
+        }"#;
+    let setup = format!("cc -shared -fPIC -o \"$2.so\" -x c - <<<'{no_ipv6}'; export LD_PRELOAD=\"$2.so\"");
+    answers_at(&["127.0.0.1"], &setup);
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, Producer};
-use stockwatch_tests::{Broker, Market, Scene, Ticker, Topic, Watch, Worker, outage, soon, wait_for};
+use stockwatch_tests::{
+    Broker, Market, Raw, Scene, Ticker, Topic, Watch, Worker, outage, quote, soon, wait_for,
+};
 
 const ENTITIES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -203,4 +205,34 @@ fn two_workers_of_one_id_do_not_both_go_on() {
     scene.await_progress(500);
     feeder.stop();
     scene.assert_right();
+}
+
+#[test]
+fn what_an_aborted_transaction_counted_counts_once() {
+    let scene = Scene::new(Broker::shared(), "counts", |watch| watch.windows = vec![(5, "0".into())]);
+    let worker = scene.worker("w");
+    let dead = scene.watch.topic(Topic::DeadLetter);
+    scene.topics.set(&dead, &[("max.message.bytes", "2000")]);
+    // They are one transaction, which fails once: the dead-letter topic takes less than it did.
+    worker.pause();
+    scene.send_to(0, &Raw { key: None, value: Some(vec![b'x'; 10_000]) });
+    for i in 0..40 {
+        scene.send_to(0, &quote("a", if i % 2 == 0 { "1" } else { "2" }, Market::START + i));
+    }
+    scene.flush();
+    worker.resume();
+    scene.settle();
+    assert!(worker.metric("transactions_aborted") > 0.0);
+    let count = |topic| scene.read(topic).iter().map(Vec::len).sum::<usize>();
+    for (metric, expected) in [
+        ("quotes_consumed", 41),
+        ("quotes_accepted", count(Topic::Deduplicated)),
+        ("averages", count(Topic::Averages)),
+        ("alarms", count(Topic::Alarms)),
+        ("dead_letters", count(Topic::DeadLetter)),
+    ] {
+        worker.await_metric(metric, "", expected as f64);
+        assert_eq!(worker.metric(metric), expected as f64, "{metric}");
+    }
+    assert_eq!((count(Topic::Alarms), count(Topic::DeadLetter)), (39, 1));
 }

@@ -1,5 +1,7 @@
 //! Serves connections so that no client, slow, silent, huge or many, costs more than a bounded amount.
 
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -38,6 +40,18 @@ impl Default for Limits {
 
 /// A request's head is at most this large.
 const HEAD_BYTES: usize = 16 * 1024;
+
+/// Listens on an address. `[::]` takes IPv4 as well, and stands for `0.0.0.0` where there is no IPv6.
+pub async fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        // A port that is taken says nothing of IPv6.
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && error.kind() != io::ErrorKind::AddrInUse => {
+            tracing::info!(%error, "no IPv6 here: listening on IPv4 alone");
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        listening => listening,
+    }
+}
 
 /// Serves until `stop` is true or its sender gone, then lets answers under way end.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, mut stop: watch::Receiver<bool>) {

@@ -60,6 +60,23 @@ impl Server {
     }
 }
 
+#[tokio::test]
+async fn every_address_takes_ipv4_and_ipv6_alike() {
+    let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for address in ["127.0.0.1", "::1"] {
+        let connected = timeout(DEADLINE, TcpStream::connect((address, port))).await.unwrap();
+        assert!(connected.is_ok(), "{address}: {connected:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_not_shared_with_who_has_it_for_ipv6() {
+    let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
+    let taken = listen(listener.local_addr().unwrap()).await;
+    assert_eq!(taken.unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+}
+
 #[test]
 fn a_pipeline_silent_for_half_a_minute_is_dead() {
     assert_eq!(liveness(30_000).0, StatusCode::OK);

@@ -1,6 +1,6 @@
 //! What librdkafka says of a client, for the log and for people who ask why it is not ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
 /// One line in this time for each kind of librdkafka's messages; the rest is counted.
@@ -26,6 +27,7 @@ struct Shared {
     last_error: Mutex<Option<String>>,
     // librdkafka has a few dozen kinds of messages.
     spoken: Mutex<BTreeMap<String, Spoken>>,
+    refused: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl KafkaContext {
 
     fn remember(&self, text: &str) {
         *self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+    }
+
+    /// The topics that have refused a record for what it is, since this was last asked.
+    pub fn take_refused(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets `speak` log at a bounded rate for each `kind`; it gets how many were held back since the last one.
@@ -135,7 +142,15 @@ impl ConsumerContext for KafkaContext {}
 impl ProducerContext for KafkaContext {
     type DeliveryOpaque = ();
 
-    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let Err((error, record)) = result else { return };
+        if let Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidRecord) =
+            error.rdkafka_error_code()
+        {
+            let mut refused = self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.insert(record.topic().to_owned());
+        }
+    }
 }
 
 #[cfg(test)]

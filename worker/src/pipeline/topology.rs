@@ -1,4 +1,4 @@
-//! The topics as the brokers have them: their partitions, and how large a record may be.
+//! The topics as the brokers have them: partitions, limits, and whether they keep what a restart needs.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -6,10 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, ConfigResourceResult, ResourceSpecifier};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, ConfigResourceResult, OwnedResourceSpecifier,
+    ResourceSpecifier,
+};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use stockwatch_core::OutputTopic;
-use stockwatch_crds::{Topic, Topics};
+use stockwatch_crds::{CLEANUP_POLICY, StateTopic, Topic, Topics};
 
 use crate::kafka::{self, Connection, KafkaContext};
 
@@ -22,6 +25,9 @@ const OVERHEAD: usize = 512;
 pub(super) const LARGEST_RECORD: usize = 16 * 1024 * 1024;
 /// A batch that every topic with Kafka's default limit takes.
 pub(super) const USUAL_BATCH: usize = 1_000_000;
+
+/// A topic that takes any record of ours takes a batch of this size, since it has `OVERHEAD` to spare.
+const LEAST_BATCH: usize = 256;
 
 /// Why the topics cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +46,8 @@ pub(super) enum TopologyError {
     Unequal { raw: String, table: String, raw_partitions: i32, table_partitions: i32 },
     #[error("topic {table} takes records of {max} bytes: set its max.message.bytes to {least} or more")]
     TableTooSmall { table: String, max: usize, least: usize },
+    #[error("{}", .0.join("; "))]
+    LosesState(Vec<String>),
 }
 
 /// A topic that the worker writes.
@@ -49,6 +57,8 @@ pub(super) struct WrittenTopic {
     pub(super) partitions: i32,
     /// Largest sum of key, value and headers of a record.
     pub(super) max_bytes: usize,
+    /// Every record needs a key.
+    pub(super) is_compacted: bool,
 }
 
 /// All topics of a StockWatch.
@@ -93,12 +103,17 @@ impl Topology {
             Ok(i32::try_from(count).unwrap_or(i32::MAX))
         };
         let raw_partitions = partitions(&topics.raw_input.name)?;
-        // Describing settings is slower: the request is sent now, and awaited at the end.
-        let resources = written(topics).map(|t| ResourceSpecifier::Topic(&t.name));
+        // The slower question is asked now, and its answer awaited at the end.
+        let resources: Vec<_> = topics.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
         let settings = admin.describe_configs(&resources, &options);
         let mut output = |name: &str| -> Result<WrittenTopic, TopologyError> {
-            Ok(WrittenTopic { name: name.to_owned(), partitions: partitions(name)?, max_bytes: 0 })
+            Ok(WrittenTopic {
+                name: name.to_owned(),
+                partitions: partitions(name)?,
+                max_bytes: 0,
+                is_compacted: false,
+            })
         };
         let mut topology = Self {
             raw_partitions,
@@ -111,18 +126,20 @@ impl Topology {
         if !missing.is_empty() {
             return Err(TopologyError::Missing(missing));
         }
-        let limits = max_message_bytes(block_on(settings), topics);
+        let settings = TopicSettings::of(block_on(settings), topics, context);
         for output in topology.all_mut() {
-            let max = limits.get(&output.name).copied().unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD);
-            output.max_bytes = max.saturating_sub(OVERHEAD);
+            let max = settings.get(&output.name, "max.message.bytes").and_then(|max| max.parse().ok());
+            output.max_bytes = max.unwrap_or(DEFAULT_MAX_BYTES).min(LARGEST_RECORD).saturating_sub(OVERHEAD);
+            let policy = settings.get(&output.name, CLEANUP_POLICY);
+            output.is_compacted = policy.is_some_and(|policy| policy.contains("compact"));
         }
         // Dropping the client blocks for up to 100 ms.
         thread::spawn(move || drop(admin));
-        topology.check(topics)?;
+        topology.check(topics, &settings)?;
         Ok(topology)
     }
 
-    fn check(&self, topics: &Topics) -> Result<(), TopologyError> {
+    fn check(&self, topics: &Topics, settings: &TopicSettings) -> Result<(), TopologyError> {
         const LEAST: usize = 256 * 1024;
         let table = self.table.name.clone();
         if self.raw_partitions != self.table.partitions {
@@ -137,7 +154,15 @@ impl Topology {
             let max = self.table.max_bytes + OVERHEAD;
             return Err(TopologyError::TableTooSmall { table, max, least: LEAST + OVERHEAD });
         }
-        Ok(())
+        let state = [
+            (StateTopic::RawInput, &topics.raw_input),
+            (StateTopic::StorageTable, &topics.after_dedup_storage_table),
+        ];
+        let losses = state
+            .into_iter()
+            .filter_map(|(kind, topic)| kind.loss(&topic.name, settings.get(&topic.name, CLEANUP_POLICY)?));
+        let losses: Vec<String> = losses.collect();
+        if losses.is_empty() { Ok(()) } else { Err(TopologyError::LosesState(losses)) }
     }
 
     /// Returns the topic of an output.
@@ -151,7 +176,7 @@ impl Topology {
 
     /// Returns a size in bytes of a batch that every topic takes.
     pub(super) fn batch_bytes(&self) -> usize {
-        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(1024, USUAL_BATCH)
+        self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(LEAST_BATCH, USUAL_BATCH)
     }
 
     fn all_mut(&mut self) -> [&mut WrittenTopic; 5] {
@@ -187,19 +212,37 @@ pub(super) fn written(topics: &Topics) -> [&Topic; 5] {
     [stream, averages, alarms, dead_letter, &topics.after_dedup_storage_table]
 }
 
-/// Returns `max.message.bytes` of each written topic whose settings may be read.
-fn max_message_bytes(
-    answers: KafkaResult<Vec<ConfigResourceResult>>,
-    topics: &Topics,
-) -> HashMap<String, usize> {
-    let answers = answers.unwrap_or_else(|error| {
-        tracing::warn!(%error, "the settings of topics cannot be read: assuming Kafka's default of max.message.bytes");
-        Vec::new()
-    });
-    let limits = answers.into_iter().zip(written(topics)).filter_map(|(answer, topic)| {
-        let config = answer.ok()?;
-        let max = config.get("max.message.bytes")?.value.as_ref()?.parse().ok()?;
-        Some((topic.name.clone(), max))
-    });
-    limits.collect()
+/// The settings of the topics, where they may be read.
+struct TopicSettings(HashMap<String, ConfigResource>);
+
+impl TopicSettings {
+    fn of(answers: KafkaResult<Vec<ConfigResourceResult>>, topics: &Topics, context: &KafkaContext) -> Self {
+        let error = answers.as_ref().err().map(ToString::to_string);
+        let described = answers.into_iter().flatten().flatten();
+        // rdkafka drops the refusal: a topic that may not be described has no settings at all.
+        let readable = described.filter(|config| !config.entries.is_empty());
+        let settings = readable.filter_map(|config| match &config.specifier {
+            OwnedResourceSpecifier::Topic(name) => Some((name.clone(), config)),
+            _ => None,
+        });
+        let settings = Self(settings.collect());
+        let names = topics.iter().map(|topic| topic.name.as_str());
+        let hidden: Vec<&str> = names.filter(|name| !settings.0.contains_key(*name)).collect();
+        if !hidden.is_empty() {
+            context.limited("hidden settings", |suppressed| {
+                tracing::warn!(
+                    topics = hidden.join(" "),
+                    error,
+                    suppressed,
+                    "topic settings cannot be read: their max.message.bytes is taken for Kafka's default, and whether \
+                     their cleanup.policy keeps the state is not known; allow DESCRIBE_CONFIGS on them"
+                );
+            });
+        }
+        settings
+    }
+
+    fn get(&self, topic: &str, name: &str) -> Option<&str> {
+        self.0.get(topic)?.get(name)?.value.as_deref()
+    }
 }

@@ -1,7 +1,9 @@
 //! The transaction: what goes into it, its commit, and what follows when it fails.
 
+mod counts;
 mod outputs;
 mod policy;
+mod refusals;
 mod size;
 
 use std::time::{Duration, Instant};
@@ -13,8 +15,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
 use stockwatch_core::{Effect, Encoder, Partition, checkpoint};
 
+use self::counts::Counts;
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
+use self::refusals::Refusals;
 pub(super) use self::size::Size;
 use super::assignment::Assignment;
 use super::connector::Connector;
@@ -23,7 +27,6 @@ use super::membership::Membership;
 use super::producers::Producers;
 use super::record::raw_record;
 use super::topology::Topology;
-use crate::metrics::{Metrics, ReasonLabel};
 
 /// An entity is checkpointed when it has been dirty for this long (ms).
 const CHECKPOINT_AGE: u64 = 5_000;
@@ -42,7 +45,11 @@ pub(super) struct Transactions<'a> {
     /// Quotes and bytes of the open transaction.
     quotes: usize,
     bytes: usize,
+    counts: Counts,
     policy: CommitPolicy,
+    /// Raw partition and offset of the last record absorbed.
+    last_record: (i32, i64),
+    refusals: Refusals,
     /// Clock of the entities' dirtiness.
     started: Instant,
     last_commit: Instant,
@@ -64,7 +71,10 @@ impl<'a> Transactions<'a> {
             producers,
             quotes: 0,
             bytes: 0,
+            counts: Counts::default(),
             policy: CommitPolicy::new(size),
+            last_record: (0, 0),
+            refusals: Refusals::default(),
             started: now,
             last_commit: now,
         }
@@ -176,33 +186,35 @@ impl<'a> Transactions<'a> {
             let why = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
             return Err(Failure::Abortable(why).into());
         }
-        let metrics: &Metrics = &self.connector.settings.metrics;
-        metrics.quotes_consumed.inc();
         due.offset = true;
         self.quotes += 1;
-        let (producers, topology) = (&self.producers, &self.topology);
-        let mut outputs = Outputs { producers, topology, number, bytes: 0, refused: false };
+        self.last_record = (number, record.offset);
+        self.counts.quotes_consumed += 1;
+        let mut outputs = Outputs {
+            producers: &self.producers,
+            topology: &self.topology,
+            number,
+            refusals: self.refusals.of(self.last_record),
+            counts: &mut self.counts,
+            bytes: 0,
+            refused: false,
+        };
         let mut bad = None;
         match partition.process(&record, now) {
             Effect::Accepted(accepted) => {
-                metrics.quotes_accepted.inc();
-                if accepted.late {
-                    metrics.quotes_late_joined.inc();
-                }
-                let written = self.encoder.write(number, &record, &accepted, &mut outputs)?;
-                metrics.averages.inc_by(written.averages);
-                metrics.alarms.inc_by(written.alarms);
+                outputs.counts.quotes_accepted += 1;
+                outputs.counts.quotes_late_joined += u64::from(accepted.late);
+                self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
-            Effect::Duplicate => _ = metrics.quotes_duplicate.inc(),
-            Effect::TooLate => _ = metrics.quotes_late_dropped.inc(),
-            Effect::Unlisted => _ = metrics.quotes_unlisted.inc(),
-            Effect::OverLimit => _ = metrics.quotes_over_limit.inc(),
+            Effect::Duplicate => outputs.counts.quotes_duplicate += 1,
+            Effect::TooLate => outputs.counts.quotes_late_dropped += 1,
+            Effect::Unlisted => outputs.counts.quotes_unlisted += 1,
+            Effect::OverLimit => outputs.counts.quotes_over_limit += 1,
             Effect::Bad(reason) => bad = Some(reason),
             Effect::Covered => {}
         }
         if let Some(reason) = bad {
-            metrics.dead_letters.get_or_create(&ReasonLabel(reason)).inc();
             outputs.dead_letter(self.connector.raw(), &record, reason)?;
         }
         self.bytes += outputs.bytes;
@@ -226,7 +238,6 @@ impl<'a> Transactions<'a> {
         age: u64,
         budget: usize,
     ) -> Result<(), Step> {
-        let metrics = &self.connector.settings.metrics;
         for (partition, due) in owned.all_active() {
             let number = partition.number;
             let mut put = put(&self.producers, &self.topology.table.name, number);
@@ -244,8 +255,8 @@ impl<'a> Transactions<'a> {
                 partition.prune_history();
                 checkpoint::write_offset(partition, &mut put)?;
                 due.offset = true;
-                metrics.checkpoints.inc_by(records);
-                metrics.checkpoint_bytes.inc_by(bytes as u64);
+                self.counts.checkpoints += records;
+                self.counts.checkpoint_bytes += bytes as u64;
             }
         }
         Ok(())
@@ -272,6 +283,7 @@ impl<'a> Transactions<'a> {
         self.producers.commit(offsets, group, || !membership.is_cut_off())?;
         let metrics = &self.connector.settings.metrics;
         metrics.transactions_committed.inc();
+        mem::take(&mut self.counts).publish(metrics);
         self.last_commit = Instant::now();
         let took = self.last_commit.duration_since(began);
         metrics.commit_seconds.observe(took.as_secs_f64());
@@ -335,13 +347,20 @@ impl<'a> Transactions<'a> {
 
     /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
     pub(super) fn abort(&mut self, failure: Failure, owned: &mut Assignment) -> Result<(), SessionError> {
+        // The record that fails is known, and that it does so with the topics' settings as they are now.
+        let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
         self.policy.failed(self.open(self.age()), until);
-        (self.quotes, self.bytes) = (0, 0);
         let aborted = match failure {
             Failure::Abortable(_) => self.producers.abort(),
             Failure::Fatal(error) => Err(error),
         };
+        let refused = self.connector.kafka.take_refused();
+        if is_known {
+            self.refusals.note(self.last_record, refused);
+        }
+        (self.quotes, self.bytes) = (0, 0);
+        self.counts = Counts::default();
         // A topic may have gone, or may take less than it did.
         self.topology = self.connector.discover()?;
         let batch = self.topology.batch_bytes();

@@ -1,9 +1,12 @@
 //! Records of the open transaction: what computing a quote gives, and what the table is told.
 
+use std::collections::BTreeMap;
+
 use rdkafka::message::{Header, OwnedHeaders};
-use stockwatch_core::wire::{DeadLetter, DeadLetterReason, RawRecord};
+use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, RawRecord};
 use stockwatch_core::{OutputSender, OutputTopic};
 
+use super::counts::Counts;
 use crate::pipeline::error::Step;
 use crate::pipeline::producers::Producers;
 use crate::pipeline::topology::Topology;
@@ -17,36 +20,60 @@ pub(super) fn put<'a>(
     move |key, value| producers.send(table, number, Some(key), value, None)
 }
 
-/// Adds output records of one raw partition to the open transaction.
+/// Adds the output records of one raw record to the open transaction.
 pub(super) struct Outputs<'a> {
     pub(super) producers: &'a Producers,
     pub(super) topology: &'a Topology,
     pub(super) number: i32,
+    /// How often each topic has refused records of the same raw record.
+    pub(super) refusals: Option<&'a BTreeMap<String, u32>>,
+    pub(super) counts: &'a mut Counts,
     /// Bytes of the records so far.
     pub(super) bytes: usize,
-    /// A record was larger than its topic takes.
+    /// A record was left out: its topic does not take it.
     pub(super) refused: bool,
 }
 
 impl Outputs<'_> {
-    /// Passes a raw record on unchanged with the reason; one that is too large becomes headers only.
+    /// Passes a raw record on with the reason, or as much of it as the topic takes.
     pub(super) fn dead_letter(
         &mut self,
         raw: &str,
         record: &RawRecord<'_>,
         reason: DeadLetterReason,
     ) -> Result<(), Step> {
-        let number = self.number;
-        tracing::debug!(partition = number, offset = record.offset, reason = reason.as_str(), "dead letter");
+        self.counts.dead_letters[reason as usize] += 1;
+        let (number, offset, reason_text) = (self.number, record.offset, reason.as_str());
         let output = &self.topology.dead_letter;
-        let letter = DeadLetter::new(reason, raw, number, record, output.max_bytes);
+        let limits = DeadLetterLimits {
+            max_bytes: output.max_bytes,
+            needs_key: output.is_compacted,
+            refusals: self.refusals_of(&output.name),
+        };
+        let Some(letter) = DeadLetter::new(reason, raw, number, record, limits) else {
+            tracing::error!(
+                topic = raw,
+                partition = number,
+                offset,
+                reason = reason_text,
+                "a bad record is lost: {} does not even take its headers; check its max.message.bytes",
+                output.name
+            );
+            self.counts.dead_letters_lost += 1;
+            return Ok(());
+        };
+        tracing::debug!(partition = number, offset, reason = reason_text, "dead letter");
         let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len());
         for (key, value) in &letter.headers {
             headers = headers.insert(Header { key, value: Some(value) });
         }
-        self.bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        let partition = output.partition(number);
-        self.producers.send(&output.name, partition, letter.key, letter.value, Some(headers))
+        self.bytes += letter.bytes();
+        let (partition, key) = (output.partition(number), letter.key.as_deref());
+        self.producers.send(&output.name, partition, key, letter.value, Some(headers))
+    }
+
+    fn refusals_of(&self, topic: &str) -> u32 {
+        self.refusals.and_then(|topics| topics.get(topic)).copied().unwrap_or(0)
     }
 }
 
@@ -56,11 +83,16 @@ impl OutputSender for Outputs<'_> {
     fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Step> {
         let output = self.topology.output(topic);
         let size = key.len() + value.len();
-        if size > output.max_bytes {
+        if size > output.max_bytes || self.refusals_of(&output.name) > 0 {
             self.refused = true;
             return Ok(());
         }
         self.bytes += size;
+        match topic {
+            OutputTopic::Deduplicated => {}
+            OutputTopic::Averages => self.counts.averages += 1,
+            OutputTopic::Alarms => self.counts.alarms += 1,
+        }
         self.producers.send(&output.name, output.partition(self.number), Some(key), Some(value), None)
     }
 }

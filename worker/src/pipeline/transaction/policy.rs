@@ -93,7 +93,7 @@ impl CommitPolicy {
     }
 
     /// After two failures at the same offsets quotes are committed one by one: the one that fails is then known.
-    fn most_quotes(&self) -> usize {
+    pub(super) fn most_quotes(&self) -> usize {
         if self.retry.as_ref().is_some_and(|retry| retry.failures >= 2) { 1 } else { MOST_QUOTES }
     }
 

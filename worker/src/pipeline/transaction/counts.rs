@@ -1,0 +1,49 @@
+//! What the open transaction counts. Metrics say what was committed, so they hear of it only then.
+
+use stockwatch_core::wire::DeadLetterReason;
+
+use crate::metrics::{Metrics, ReasonLabel};
+
+/// What came of the open transaction's records, each field for the metric of its name.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) quotes_consumed: u64,
+    pub(super) quotes_accepted: u64,
+    pub(super) quotes_duplicate: u64,
+    pub(super) quotes_late_joined: u64,
+    pub(super) quotes_late_dropped: u64,
+    pub(super) quotes_unlisted: u64,
+    pub(super) quotes_over_limit: u64,
+    pub(super) averages: u64,
+    pub(super) alarms: u64,
+    pub(super) dead_letters: [u64; DeadLetterReason::ALL.len()],
+    pub(super) dead_letters_lost: u64,
+    pub(super) checkpoints: u64,
+    pub(super) checkpoint_bytes: u64,
+}
+
+impl Counts {
+    /// Adds all of it to the metrics: the transaction is committed.
+    pub(super) fn publish(self, metrics: &Metrics) {
+        for (counter, count) in [
+            (&metrics.quotes_consumed, self.quotes_consumed),
+            (&metrics.quotes_accepted, self.quotes_accepted),
+            (&metrics.quotes_duplicate, self.quotes_duplicate),
+            (&metrics.quotes_late_joined, self.quotes_late_joined),
+            (&metrics.quotes_late_dropped, self.quotes_late_dropped),
+            (&metrics.quotes_unlisted, self.quotes_unlisted),
+            (&metrics.quotes_over_limit, self.quotes_over_limit),
+            (&metrics.averages, self.averages),
+            (&metrics.alarms, self.alarms),
+            (&metrics.dead_letters_lost, self.dead_letters_lost),
+            (&metrics.checkpoints, self.checkpoints),
+            (&metrics.checkpoint_bytes, self.checkpoint_bytes),
+        ] {
+            counter.inc_by(count);
+        }
+        let dead_letters = DeadLetterReason::ALL.into_iter().zip(self.dead_letters);
+        for (reason, count) in dead_letters.filter(|(_, count)| *count > 0) {
+            metrics.dead_letters.get_or_create(&ReasonLabel(reason)).inc_by(count);
+        }
+    }
+}
