@@ -245,7 +245,8 @@ impl Entity {
 /// The key under which an entity is known.
 pub type Name = Arc<str>;
 
-fn length(minutes: u32) -> i64 {
+/// A window's length in nanoseconds.
+pub(crate) fn length(minutes: u32) -> i64 {
     i64::from(minutes) * 60 * NANO
 }
 

@@ -1,15 +1,15 @@
 //! The state of one raw partition: its entities, the shapes that it took, and what no checkpoint holds yet.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::NANO;
 use crate::average::Average;
-use crate::entity::{Entity, Joined, Name, Sample};
+use crate::backfill::{Backfill, Tail};
+use crate::entity::{Entity, Joined, Name, Sample, length};
 use crate::shape::{Shape, ShapeChange};
 use crate::wire::DeadLetterReason;
 use crate::wire::deduplicated::push_bare_value;
-use crate::wire::raw::{MAX_AHEAD, Quote, RawRecord};
+use crate::wire::raw::{Quote, RawRecord};
 
 /// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
 pub const WILDCARD_LIMIT: usize = 100_000;
@@ -57,9 +57,6 @@ pub struct Removed {
     pub chunks: Vec<u64>,
 }
 
-/// Samples older than the longest window so far, by entity: what a longer window takes in.
-pub type Backfill = HashMap<Name, BTreeMap<i64, i64>>;
-
 /// What the table partition has of the shapes.
 #[derive(Debug, Clone, Default)]
 pub struct RecordedShapes {
@@ -86,6 +83,8 @@ pub struct Partition {
     slots: Vec<(Name, Entity)>,
     dirty: VecDeque<Dirty>,
     known: usize, // entities born below `next_offset`
+    /// What is computed while a backfill is read.
+    tail: Option<Tail>,
     previous: Vec<Option<Average>>,
 }
 
@@ -119,6 +118,7 @@ impl Partition {
             slots: entities,
             dirty: VecDeque::new(),
             known,
+            tail: None,
             previous: Vec::new(),
         }
     }
@@ -174,6 +174,9 @@ impl Partition {
             }
         };
         let (name, entity) = &mut self.slots[slot];
+        if let Some(tail) = &mut self.tail {
+            tail.note(name, Sample { time, price });
+        }
         let late = match entity.join(Sample { time, price }, &mut self.previous) {
             Joined::Newest => false,
             Joined::Late => true,
@@ -190,31 +193,44 @@ impl Partition {
         Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &change.shape, late })
     }
 
-    /// The earliest record timestamp (ms) that may hold a quote which `shape` wants and the state lacks.
-    ///
-    /// A quote's event time is at most five minutes ahead of its record's timestamp, so all that is
-    /// younger than an event time stands behind the first record stamped five minutes before it.
-    pub fn backfill_since(&self, shape: &Shape, epoch: u64) -> Option<i64> {
-        let longest = i64::from(shape.longest()) * 60 * NANO;
-        let lacking = self.slots.iter().map(|(_, e)| e).filter(|e| e.epoch < epoch && e.longest() < longest);
-        let oldest = lacking.filter_map(Entity::newest).min()?.saturating_sub(longest);
-        Some(oldest.saturating_sub(MAX_AHEAD).max(0) / 1_000_000)
+    /// What the log has to be read for when the partition takes `change`; `None`: for nothing.
+    pub fn backfill(&self, change: &ShapeChange) -> Option<Backfill> {
+        Backfill::wanted(change.shape.longest(), self.lacking(change))
     }
 
-    /// Notes a record's sample in `backfill`, if a window of `shape` would hold it and the state does not.
-    pub fn note_backfill(&self, record: &RawRecord<'_>, shape: &Shape, epoch: u64, backfill: &mut Backfill) {
-        let Some(quote) = record.value.and_then(|v| Quote::read(v).ok()) else { return };
-        let Some(&slot) = self.index.get(&*quote.entity) else { return };
-        let (name, entity) = &self.slots[slot];
-        let (Some(newest), Ok((price, time))) = (entity.newest(), quote.price_and_time(record.timestamp))
-        else {
-            return;
+    /// Whether the log has to be read when the partition takes `change`.
+    pub fn lacks(&self, change: &ShapeChange) -> bool {
+        self.lacking(change).next().is_some()
+    }
+
+    fn lacking(&self, change: &ShapeChange) -> impl Iterator<Item = &(Name, Entity)> {
+        let (epoch, longest) = (change.epoch, length(change.shape.longest()));
+        self.slots
+            .iter()
+            .filter(move |(_, e)| e.epoch < epoch && e.longest() < longest && e.newest().is_some())
+    }
+
+    /// The quotes that `change` takes in, if it can be taken here and now; `read` is what was read of the log for it or
+    /// for another change.
+    ///
+    /// # Errors
+    /// What is to be read of the log first, up to `next_offset`, beside what is computed from there on.
+    pub fn fill(&mut self, change: &ShapeChange, read: Option<Backfill>) -> Result<Backfill, Backfill> {
+        let read = read.filter(|read| read.minutes() >= change.shape.longest() && self.lacks(change));
+        let Some(mut backfill) = read.or_else(|| self.backfill(change)) else {
+            return Ok(Backfill::default());
         };
-        let longest = i64::from(shape.longest()) * 60 * NANO;
-        let wanted = newest.saturating_sub(longest) < time && time <= newest - entity.longest();
-        if wanted && entity.epoch < epoch && entity.born <= record.offset {
-            backfill.entry(name.clone()).or_default().entry(time).or_insert(price);
-        }
+        let Some(tail) = self.tail.take_if(|tail| tail.continues(&backfill)) else {
+            self.tail = Some(Tail::new(self.next_offset));
+            return Err(backfill);
+        };
+        tail.append_to(&mut backfill);
+        Ok(backfill)
+    }
+
+    /// No window is to be filled any more.
+    pub fn end_fill(&mut self) {
+        self.tail = None;
     }
 
     /// What taking `shape` here would be recorded as.
@@ -233,6 +249,7 @@ impl Partition {
     /// Entities whose restored state is of this epoch or a later one stay as they are.
     pub fn apply_shape(&mut self, change: ShapeChange, backfill: &Backfill, now: u64) -> Vec<Removed> {
         self.forget_tolerances();
+        self.end_fill();
         let mut removed = Vec::new();
         let mut slots = Vec::with_capacity(self.slots.len());
         for (name, mut entity) in self.slots.drain(..) {
@@ -242,10 +259,7 @@ impl Partition {
                     removed.push(Removed { name, chunks });
                     continue;
                 }
-                let samples: Vec<Sample> = backfill
-                    .get(&name)
-                    .map(|o| o.iter().map(|(&time, &price)| Sample { time, price }).collect())
-                    .unwrap_or_default();
+                let samples = backfill.older(&name, &entity, change.shape.longest());
                 entity.reshape(change.epoch, change.shape.minutes(), &samples);
                 if !samples.is_empty() {
                     entity.saved.dirty_from.get_or_insert(change.offset);
@@ -264,7 +278,8 @@ impl Partition {
             .filter_map(|(slot, (_, e))| Some((slot, e.saved.dirty_from?)))
             .map(|(slot, from)| Dirty { from, since: since.get(&from).copied().unwrap_or(now), slot })
             .collect();
-        dirty.sort_unstable_by_key(|d| d.from);
+        // The stalest first: until its checkpoint, a restore reads the log from there to fill its windows again.
+        dirty.sort_unstable_by_key(|d| (d.from, self.slots[d.slot].1.newest()));
         self.dirty = dirty.into();
         self.history.push(change);
         removed

@@ -3,6 +3,7 @@
 
 mod brokers;
 mod crashes;
+mod fill;
 mod limits;
 mod offsets;
 mod one_partition;

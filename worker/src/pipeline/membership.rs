@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata, RebalanceProtocol};
 use tokio::sync::watch;
 
-use super::assignment::{Assignment, Restoring};
+use super::assignment::{Assignment, Filling, Restoring};
 use super::error::{Error, SessionError};
 use super::group::{self, GroupContext};
 use super::restore::{Died, Outcome, Restorer};
@@ -87,8 +87,8 @@ impl Membership {
         Ok(())
     }
 
-    /// Takes what the restore thread brings; returns whether a partition has come back, which may not be under the
-    /// rules yet.
+    /// Takes what the restore thread brings; returns whether a partition may not be under the rules that it can be
+    /// under.
     pub(super) fn take_restored(&mut self, rules: &mut Rules) -> bool {
         let mut came = false;
         while let Some((number, outcome)) = self.restorer.next() {
@@ -103,11 +103,8 @@ impl Membership {
                     self.owned.restored(number, partition);
                     came = true;
                 }
-                Outcome::Reshaped(partition, removed) => {
-                    if let Some(due) = self.owned.restored(number, partition) {
-                        due.shape = true;
-                        due.removed.extend(removed);
-                    }
+                Outcome::Read(backfill) => {
+                    self.owned.read(number, backfill);
                     came = true;
                 }
             }
@@ -116,29 +113,44 @@ impl Membership {
     }
 
     /// Brings every partition that has a state under the rules. No transaction is open.
+    ///
+    /// A partition that lacks older quotes for a longer window goes on under its own rules until they are read.
     pub(super) fn apply_rules(&mut self, rules: &Rules) -> Result<(), SessionError> {
-        let mut to_fill = Vec::new();
-        for (partition, due) in self.owned.all_present() {
-            match rules.change(partition.shape()) {
-                Change::None => {}
-                Change::Retune(shape) => {
-                    partition.replace_tolerances(shape);
-                    due.shape = true;
-                }
-                Change::Reshape(shape) => {
-                    let taken = partition.next_change(shape.clone());
-                    if partition.backfill_since(&shape, taken.epoch).is_some() {
-                        to_fill.push((partition.number, shape));
-                    } else {
-                        due.removed.extend(partition.apply_shape(taken, &Default::default(), 0));
+        for (partition, due, filling) in self.owned.all_present() {
+            let change = match rules.change(partition.shape()) {
+                Change::Reshape(shape) => partition.next_change(shape),
+                same => {
+                    *filling = None;
+                    partition.end_fill();
+                    if let Change::Retune(shape) = same {
+                        partition.replace_tolerances(shape);
                         due.shape = true;
                     }
+                    continue;
+                }
+            };
+            if let Some(Filling::Reading { minutes, .. }) = filling
+                && change.shape.longest() <= *minutes
+                && partition.lacks(&change)
+            {
+                continue;
+            }
+            let read = match filling.take() {
+                Some(Filling::Read(backfill)) => Some(backfill),
+                _ => None,
+            };
+            match partition.fill(&change, read) {
+                Ok(backfill) => {
+                    due.removed.extend(partition.apply_shape(change, &backfill, 0));
+                    due.shape = true;
+                }
+                Err(backfill) => {
+                    let (number, to, minutes) = (partition.number, partition.next_offset, backfill.minutes());
+                    tracing::info!(partition = number, to, minutes, "reading the log for a longer window");
+                    let wanted = self.restorer.read(number, backfill, to).map_err(died)?;
+                    *filling = Some(Filling::Reading { minutes, _wanted: wanted });
                 }
             }
-        }
-        for (number, shape) in to_fill {
-            group::pause(&self.consumer, &self.raw, &[number]).map_err(SessionError::Group)?;
-            self.owned.reshape(number, |partition| self.restorer.reshape(partition, shape)).map_err(died)?;
         }
         Ok(())
     }

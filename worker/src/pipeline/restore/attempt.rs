@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use stockwatch_core::checkpoint::{Corrupt, TableReader};
 use stockwatch_core::replay::{Plan, Replay};
 use stockwatch_core::wire::{CommitMetadata, Committed, OffsetRecord};
-use stockwatch_core::{Backfill, Partition, ShapeChange};
+use stockwatch_core::{Backfill, Partition};
 
 use super::context::{Clients, Context};
 use super::error::{Ended, RestoreError};
@@ -42,7 +42,11 @@ impl Attempt<'_> {
             let to = taken.offset.min(goal.offset);
             self.replay(&mut replay, from, to)?;
             from = from.max(to);
-            let older = self.older(&replay.partition, &taken)?;
+            let mut older = replay.partition.backfill(&taken);
+            if let Some(older) = &mut older {
+                self.read_older(older, taken.offset, i64::MAX)?;
+            }
+            let older = older.unwrap_or_default();
             replay.partition.apply_shape(taken, &older, 0);
         }
         self.replay(&mut replay, from, goal.offset)?;
@@ -217,19 +221,20 @@ impl Attempt<'_> {
         Ok(plan)
     }
 
-    /// Returns the samples before the state's longest window that the shape's longest one holds.
-    pub(super) fn older(&self, partition: &Partition, taken: &ShapeChange) -> Result<Backfill, Ended> {
-        let mut older = Backfill::new();
-        let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return Ok(older) };
+    /// Reads the log for a longer window up to the offset `to`, at most so many records; returns whether that was all.
+    pub(super) fn read_older(&self, older: &mut Backfill, to: i64, most: i64) -> Result<bool, Ended> {
         let raw = &self.context.raw;
-        let Some(from) = self.clients.committed.first_since(raw, self.number, since)? else {
-            return Ok(older);
+        let from = match older.next_offset {
+            Some(next) => next,
+            None => self.clients.committed.first_since(raw, self.number, older.since())?.unwrap_or(to),
         };
-        self.read(raw, from, taken.offset, |message| {
-            partition.note_backfill(&raw_record(message), &taken.shape, taken.epoch, &mut older);
+        let end = to.min(from.saturating_add(most));
+        self.read(raw, from, end, |message| {
+            older.note(&raw_record(message));
             Ok::<_, ReadError>(())
         })?;
-        Ok(older)
+        older.next_offset = Some(end);
+        Ok(end >= to)
     }
 
     fn corrupt(&self, source: Corrupt) -> RestoreError {
