@@ -14,6 +14,7 @@ mod entity;
 mod partition;
 pub mod replay;
 mod shape;
+mod unsaved;
 pub mod wire;
 
 pub use average::{Average, exceeds};
@@ -21,7 +22,7 @@ pub use backfill::Backfill;
 pub use decimal::{parse_nanos, push_nanos, push_ratio};
 pub use encode::{Encoder, OutputCounts, OutputSender, OutputTopic};
 pub use entity::{Entity, Joined, Name, Sample, Saved};
-pub use partition::{Accepted, Dirty, Effect, Partition, RecordedShapes, Removed, WILDCARD_LIMIT};
+pub use partition::{Accepted, Effect, Partition, RecordedShapes, Removed, WILDCARD_LIMIT};
 pub use shape::{Shape, ShapeChange};
 
 /// One second in the unit of event times and prices, 10⁻⁹.

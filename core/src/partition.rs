@@ -1,12 +1,13 @@
 //! The state of one raw partition: its entities, the shapes that it took, and what no checkpoint holds yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::average::Average;
 use crate::backfill::{Backfill, Tail};
 use crate::entity::{Entity, Joined, Name, Sample, length};
 use crate::shape::{Shape, ShapeChange};
+use crate::unsaved::Unsaved;
 use crate::wire::DeadLetterReason;
 use crate::wire::deduplicated::push_bare_value;
 use crate::wire::raw::{Quote, RawRecord};
@@ -81,21 +82,11 @@ pub struct Partition {
     pub recorded: RecordedShapes,
     index: HashMap<Name, usize>,
     slots: Vec<(Name, Entity)>,
-    dirty: VecDeque<Dirty>,
+    unsaved: Unsaved,
     known: usize, // entities born below `next_offset`
     /// What is computed while a backfill is read.
     tail: Option<Tail>,
     previous: Vec<Option<Average>>,
-}
-
-/// An entity with changes that no checkpoint holds.
-#[derive(Debug, Clone, Copy)]
-pub struct Dirty {
-    /// The raw offset of the first such change.
-    pub from: i64,
-    /// When it was seen, by the caller's clock.
-    pub since: u64,
-    slot: usize,
 }
 
 impl Partition {
@@ -116,7 +107,7 @@ impl Partition {
             recorded: RecordedShapes::default(),
             index,
             slots: entities,
-            dirty: VecDeque::new(),
+            unsaved: Unsaved::default(),
             known,
             tail: None,
             previous: Vec::new(),
@@ -140,6 +131,7 @@ impl Partition {
         }
         self.next_offset = record.offset + 1;
         self.last_timestamp = record.timestamp;
+        self.unsaved.count(record);
         let Some(change) = self.history.last() else { return Effect::Unlisted };
         let Some(value) = record.value else { return Effect::Bad(DeadLetterReason::NotJson) };
         let quote = match Quote::read(value) {
@@ -188,7 +180,7 @@ impl Partition {
         push_bare_value(&mut entity.value, value, quote.is_marked);
         if entity.saved.dirty_from.is_none() {
             entity.saved.dirty_from = Some(record.offset);
-            self.dirty.push_back(Dirty { from: record.offset, since: now, slot });
+            self.unsaved.push(slot, record.offset, now);
         }
         Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &change.shape, late })
     }
@@ -267,20 +259,12 @@ impl Partition {
             }
             slots.push((name, entity));
         }
-        let since: HashMap<i64, u64> = self.dirty.iter().map(|d| (d.from, d.since)).collect();
         self.slots = slots;
         self.index = self.slots.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
         self.known = self.slots.iter().filter(|(_, e)| e.born < change.offset).count();
-        let mut dirty: Vec<Dirty> = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, (_, e))| Some((slot, e.saved.dirty_from?)))
-            .map(|(slot, from)| Dirty { from, since: since.get(&from).copied().unwrap_or(now), slot })
-            .collect();
-        // The stalest first: until its checkpoint, a restore reads the log from there to fill its windows again.
-        dirty.sort_unstable_by_key(|d| (d.from, self.slots[d.slot].1.newest()));
-        self.dirty = dirty.into();
+        let unsaved = self.slots.iter().enumerate();
+        let unsaved = unsaved.filter_map(|(slot, (_, e))| Some((slot, e.saved.dirty_from?, e.newest())));
+        self.unsaved.replace(now, unsaved);
         self.history.push(change);
         removed
     }
@@ -294,18 +278,21 @@ impl Partition {
 
     /// The least raw offset that checkpoints do not cover: replay begins here.
     pub fn replay_from(&self) -> i64 {
-        self.dirty.front().map_or(self.next_offset, |d| d.from)
+        self.unsaved.from().unwrap_or(self.next_offset)
     }
 
-    /// The entity that has waited longest for a checkpoint.
-    pub fn oldest_dirty(&self) -> Option<Dirty> {
-        self.dirty.front().copied()
+    /// Whether the entity that has waited longest is to be checkpointed: for `age` units of the clock that `now` is of,
+    /// and for so long that this is worth it. All are at the age of 0.
+    pub fn is_checkpoint_due(&self, now: u64, age: u64) -> bool {
+        // What is from before the shape in force has a restore go over from one to the other, and fill windows again.
+        let hurry = self.history.last().map_or(i64::MIN, |change| change.offset);
+        self.unsaved.is_due(now, age, hurry)
     }
 
-    /// Takes it off the list: the caller writes its checkpoint.
+    /// Takes the entity that has waited longest off the list: the caller writes its checkpoint.
     pub fn begin_checkpoint(&mut self) -> Option<(&Name, &mut Entity)> {
-        let dirty = self.dirty.pop_front()?;
-        let (name, entity) = &mut self.slots[dirty.slot];
+        let slot = self.unsaved.pop()?;
+        let (name, entity) = &mut self.slots[slot];
         entity.saved.dirty_from = None;
         Some((name, entity))
     }
@@ -315,7 +302,7 @@ impl Partition {
     /// With nothing dirty there is nothing to replay: what the table has is under the last shape. Otherwise those from
     /// R on are replayed, and the one in force before it is where that begins.
     pub fn prune_history(&mut self) {
-        let from = self.dirty.front().map_or(i64::MAX, |d| d.from);
+        let from = self.unsaved.from().unwrap_or(i64::MAX);
         let first = self.history.iter().skip(1).take_while(|t| t.offset < from).count();
         self.history.drain(..first);
     }

@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
-use stockwatch_core::{Effect, Encoder, Partition, checkpoint};
+use stockwatch_core::{Effect, Encoder, checkpoint};
 use stockwatch_crds::Topics;
 
 use self::outputs::{Outputs, put};
@@ -24,7 +24,7 @@ use super::topology::Topology;
 use crate::kafka::KafkaContext;
 use crate::metrics::{Metrics, ReasonLabel};
 
-/// An entity is checkpointed when it has been dirty for this long (ms).
+/// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
 const CHECKPOINT_AGE: u64 = 5_000;
 /// Bytes of checkpoints in a transaction, at least, and for each quote in it.
 const CHECKPOINT_BYTES: usize = 16 * 1024;
@@ -173,13 +173,10 @@ impl<'a> Transactions<'a> {
         Ok(())
     }
 
-    /// Whether an entity has waited long enough for its checkpoint.
+    /// Whether an entity is to be checkpointed although no quote comes.
     pub(super) fn is_checkpoint_due(&self, owned: &mut Assignment) -> bool {
         let now = self.clock();
-        let waited = |p: &mut Partition| {
-            p.oldest_dirty().is_some_and(|d| now.saturating_sub(d.since) >= CHECKPOINT_AGE)
-        };
-        owned.all_active().any(|(partition, _)| waited(partition))
+        owned.all_active().any(|(partition, _)| partition.is_checkpoint_due(now, CHECKPOINT_AGE))
     }
 
     /// Writes checkpoints into the open transaction.
