@@ -127,6 +127,7 @@ fn write_entity<E>(
         primed: entity.primed(minutes),
         chunks: (first, entity.saved.next_chunk),
         chunkeduntil: (entity.saved.chunked_until > i64::MIN).then_some(entity.saved.chunked_until),
+        seen: (entity.seen > entity.accepted).then_some(entity.seen),
     };
     put(&entity_key(name), Some(&encode_entity(&entity.value, &checkpoint, &loose)))
 }
@@ -320,6 +321,7 @@ impl TableReader {
         let change = later.unwrap_or(base);
         let mut entity = Entity::new(state.born, change.epoch, change.shape.minutes());
         entity.accepted = state.accepted;
+        entity.seen = state.seen.unwrap_or(state.accepted);
         entity.covered = state.offset;
         entity.value = quote.to_vec();
         entity.saved.next_chunk = state.chunks.1;

@@ -45,6 +45,8 @@ pub struct Entity {
     pub born: i64,
     /// The raw offset of its last accepted quote.
     pub accepted: i64,
+    /// The raw offset of its last quote, accepted or not, as far as is known.
+    pub seen: i64,
     /// Records below this raw offset are in the state: replay skips them.
     pub covered: i64,
     /// The epoch of the shape that the state is under.
@@ -78,6 +80,7 @@ impl Entity {
         Self {
             born,
             accepted: -1,
+            seen: -1,
             covered: 0,
             epoch,
             value: Vec::new(),

@@ -49,7 +49,7 @@ pub struct Accepted<'a> {
     pub late: bool,
 }
 
-/// An entity that a new shape no longer lists: its table records are to be deleted.
+/// An entity that is computed no more: its table records are to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     /// The entity.
@@ -84,6 +84,8 @@ pub struct Partition {
     slots: Vec<(Name, Entity)>,
     unsaved: Unsaved,
     known: usize, // entities born below `next_offset`
+    /// In a replay, those that are in the table no more and counted until the replay reaches their end.
+    pub(crate) gone: usize,
     /// What is computed while a backfill is read.
     tail: Option<Tail>,
     previous: Vec<Option<Average>>,
@@ -109,6 +111,7 @@ impl Partition {
             slots: entities,
             unsaved: Unsaved::default(),
             known,
+            gone: 0,
             tail: None,
             previous: Vec::new(),
         }
@@ -140,14 +143,17 @@ impl Partition {
         };
         let slot = self.index.get(&*quote.entity).copied();
         if let Some(slot) = slot {
-            let entity = &self.slots[slot].1;
+            let entity = &mut self.slots[slot].1;
             if record.offset < entity.covered {
+                entity.seen = entity.seen.max(record.offset);
                 self.known += usize::from(record.offset == entity.born);
                 return Effect::Covered;
             }
         } else if !change.shape.computes(&quote.entity) {
             return Effect::Unlisted;
-        } else if self.known >= WILDCARD_LIMIT && !change.shape.entities.contains_key(&*quote.entity) {
+        } else if self.known + self.gone >= WILDCARD_LIMIT
+            && !change.shape.entities.contains_key(&*quote.entity)
+        {
             return Effect::OverLimit;
         }
         let (price, time) = match quote.price_and_time(record.timestamp) {
@@ -169,19 +175,26 @@ impl Partition {
         if let Some(tail) = &mut self.tail {
             tail.note(name, Sample { time, price });
         }
-        let late = match entity.join(Sample { time, price }, &mut self.previous) {
+        entity.seen = record.offset;
+        let joined = entity.join(Sample { time, price }, &mut self.previous);
+        let is_accepted = matches!(joined, Joined::Newest | Joined::Late);
+        if is_accepted {
+            entity.accepted = record.offset;
+            entity.value.clear();
+            push_bare_value(&mut entity.value, value, quote.is_marked);
+        }
+        // One that is not listed lasts as long as it has quotes, be they duplicates: its checkpoint says so.
+        let is_changed = is_accepted || !change.shape.entities.contains_key(&**name);
+        if is_changed && entity.saved.dirty_from.is_none() {
+            entity.saved.dirty_from = Some(record.offset);
+            self.unsaved.push(slot, record.offset, now);
+        }
+        let late = match joined {
             Joined::Newest => false,
             Joined::Late => true,
             Joined::Duplicate => return Effect::Duplicate,
             Joined::TooLate => return Effect::TooLate,
         };
-        entity.accepted = record.offset;
-        entity.value.clear();
-        push_bare_value(&mut entity.value, value, quote.is_marked);
-        if entity.saved.dirty_from.is_none() {
-            entity.saved.dirty_from = Some(record.offset);
-            self.unsaved.push(slot, record.offset, now);
-        }
         Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &change.shape, late })
     }
 
@@ -233,20 +246,37 @@ impl Partition {
             let place = last.and_then(|t| t.shape.minutes().position(|m| m == minutes));
             place.and_then(|p| last?.since.get(p)).copied().unwrap_or(epoch)
         };
-        ShapeChange { epoch, offset: self.next_offset, since: shape.minutes().map(since).collect(), shape }
+        ShapeChange {
+            epoch,
+            offset: self.next_offset,
+            since: shape.minutes().map(since).collect(),
+            shape,
+            gone: 0,
+        }
     }
 
     /// Computes by another shape from here on; gives the entities that it no longer lists.
     ///
     /// Entities whose restored state is of this epoch or a later one stay as they are.
     pub fn apply_shape(&mut self, change: ShapeChange, backfill: &Backfill, now: u64) -> Vec<Removed> {
+        self.apply_change(change, backfill, now, |_, _| false)
+    }
+
+    fn apply_change(
+        &mut self,
+        change: ShapeChange,
+        backfill: &Backfill,
+        now: u64,
+        is_silent: impl Fn(&Name, &Entity) -> bool,
+    ) -> Vec<Removed> {
         self.forget_tolerances();
         self.end_fill();
+        self.gone = self.gone.saturating_sub(change.gone);
         let mut removed = Vec::new();
         let mut slots = Vec::with_capacity(self.slots.len());
         for (name, mut entity) in self.slots.drain(..) {
             if entity.epoch < change.epoch {
-                if !change.shape.computes(&name) {
+                if !change.shape.computes(&name) || is_silent(&name, &entity) {
                     let chunks = entity.saved.chunks.iter().map(|(n, _)| *n).collect();
                     removed.push(Removed { name, chunks });
                     continue;
@@ -267,6 +297,26 @@ impl Partition {
         self.unsaved.replace(now, unsaved);
         self.history.push(change);
         removed
+    }
+
+    /// Forgets the entities that no shape lists and that have no quote, accepted or not, in the raw log any more, which
+    /// begins at `log_start`; gives them. A worker that computed the log as it is now would not know them either.
+    ///
+    /// Their end is recorded as a change of the shape to the same, here. None has a quote from where a replay begins, so
+    /// a replay cannot bring one back; and the change says how many counted against [`WILDCARD_LIMIT`] until then.
+    pub fn forget_silent(&mut self, log_start: i64) -> Vec<Removed> {
+        let Some(shape) = self.shape().filter(|s| s.wildcard.is_some() && self.tail.is_none()).cloned()
+        else {
+            return Vec::new();
+        };
+        let before = log_start.min(self.replay_from());
+        let is_silent = |name: &Name, e: &Entity| e.seen < before && !shape.entities.contains_key(&**name);
+        let gone = self.slots.iter().filter(|(name, e)| is_silent(name, e)).count();
+        if gone == 0 {
+            return Vec::new();
+        }
+        let change = ShapeChange { gone, ..self.next_change(shape.clone()) };
+        self.apply_change(change, &Backfill::default(), 0, is_silent)
     }
 
     /// Other tolerances or another generation under the same windows and entities.

@@ -219,6 +219,49 @@ fn quotes_that_come_faster_than_the_log_is_read_are_read_from_it_too() {
 }
 
 #[test]
+fn an_entity_that_is_not_listed_goes_once_the_log_has_no_quote_of_it() {
+    let wild = || shape(1, &[(5, "0")], ["listed"].into_iter(), true);
+    let mut kept = Kept::new(wild());
+    for (entity, second) in
+        [("listed", 0), ("silent", 0), ("repeats", 0), ("x", 60), ("repeats", 0), ("x", 61)]
+    {
+        kept.quote(entity, second, 1);
+    }
+    kept.commit(usize::MAX);
+    assert_eq!(kept.forget(1), 0, "they have quotes in the log");
+    assert_eq!(kept.forget(4), 1);
+    kept.commit(0);
+    kept.check();
+    assert!(last(&kept, r#""silent""#).is_none() && last(&kept, r#""repeats""#).is_some());
+    kept.crash(wild());
+    assert_eq!(kept.forget(4), 0, "a duplicate counts as a quote after a restart too");
+    kept.quote("silent", 62, 2);
+    kept.commit(usize::MAX);
+    kept.check();
+    let samples = |name: &str| kept.live.entities().find(|(n, _)| &**n == name).unwrap().1.samples().len();
+    assert_eq!((samples("silent"), samples("listed")), (1, 1));
+}
+
+#[test]
+fn entities_that_went_make_room_for_others_and_a_replay_knows_when() {
+    let mut kept = Kept::new(shape(1, &[(5, "0")], [].into_iter(), true));
+    let limit = i64::try_from(stockwatch_core::WILDCARD_LIMIT).unwrap();
+    (0..limit).for_each(|i| kept.quote(&format!("e{i}"), 0, 1));
+    kept.commit(usize::MAX);
+    // What is read again by a restore from here on.
+    kept.quote("e0", 1, 1);
+    kept.quote("one too many", 2, 1);
+    assert_eq!(kept.forget(limit / 2), stockwatch_core::WILDCARD_LIMIT / 2 - 1);
+    kept.commit(0);
+    kept.check();
+    kept.quote("one too many", 3, 1);
+    kept.commit(0);
+    kept.check();
+    let (_, late) = kept.live.entities().find(|(name, _)| &**name == "one too many").unwrap();
+    assert_eq!((late.samples().len(), late.born), (1, limit + 2));
+}
+
+#[test]
 fn a_worker_that_ends_leaves_a_whole_record() {
     let mut kept = Kept::new(largest(0, false));
     kept.edit(largest(1, false));
@@ -247,6 +290,8 @@ enum Event {
     Tolerance(u64),
     /// So many records of the log are read for a longer window.
     Read(i64),
+    /// The log begins so many records before its end.
+    Forget(i64),
     Commit {
         budget: usize,
     },
@@ -263,6 +308,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(windows, entities, wildcard, long)| Event::Edit { windows, entities, wildcard, long }),
         1 => (1..9_u64).prop_map(Event::Tolerance),
         6 => (1..30_i64).prop_map(Event::Read),
+        3 => (0..20_i64).prop_map(Event::Forget),
         5 => budget.prop_map(|budget| Event::Commit { budget }),
         1 => Just(Event::Crash),
         1 => Just(Event::Finish),
@@ -308,6 +354,7 @@ proptest! {
                     kept.begin_edit(wanted(generation, tolerance, &spec.0, spec.1, spec.2, spec.3));
                 }
                 Event::Read(most) => kept.read(most),
+                Event::Forget(records) => _ = kept.forget(kept.end() - records),
                 Event::Tolerance(other) => {
                     tolerance = other;
                     generation += 1;

@@ -72,7 +72,7 @@ impl Kept {
         RawRecord { key: None, value: Some(value), timestamp: *timestamp, offset }
     }
 
-    fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         i64::try_from(self.log.len()).unwrap()
     }
 
@@ -139,6 +139,16 @@ impl Kept {
             self.commit(0);
             self.apply_rules();
         }
+    }
+
+    /// Between two transactions, entities that are silent since before `log_start` are forgotten; gives how many.
+    pub fn forget(&mut self, log_start: i64) -> usize {
+        self.commit(0);
+        let gone = self.live.forget_silent(log_start);
+        self.is_shape_due |= !gone.is_empty();
+        let count = gone.len();
+        self.removed.extend(gone);
+        count
     }
 
     fn apply_rules(&mut self) {

@@ -58,22 +58,33 @@ pub(super) enum Filling {
         /// The longest window that this will fill.
         minutes: u32,
         /// Cancels it.
-        _wanted: Wanted,
+        wanted: Wanted,
     },
     /// All that was asked for is read.
     Read(Backfill),
+}
+
+/// What the restore thread does for a partition that has a state, or has done.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// For longer windows.
+    pub(super) filling: Option<Filling>,
+    /// Where the raw log begins; taken by whoever acts on it.
+    pub(super) log_start: Option<i64>,
+    /// The look for that which goes on.
+    pub(super) looking: Option<Wanted>,
 }
 
 #[derive(Debug)]
 struct Slot {
     state: State,
     due: Due,
-    filling: Option<Filling>,
+    reads: Reads,
 }
 
 impl Slot {
     fn new(state: State) -> Self {
-        Self { state, due: Due::default(), filling: None }
+        Self { state, due: Due::default(), reads: Reads::default() }
     }
 }
 
@@ -109,11 +120,9 @@ impl Assignment {
         }
     }
 
-    /// Takes what was read of the raw log for a longer window.
-    pub(super) fn read(&mut self, number: i32, backfill: Backfill) {
-        if let Some(slot) = self.0.get_mut(&number) {
-            slot.filling = Some(Filling::Read(backfill));
-        }
+    /// Returns what the restore thread reads for a partition.
+    pub(super) fn reads(&mut self, number: i32) -> Option<&mut Reads> {
+        self.0.get_mut(&number).map(|slot| &mut slot.reads)
     }
 
     /// Takes note of why an attempt to restore failed.
@@ -140,11 +149,9 @@ impl Assignment {
     }
 
     /// All with a state: those that compute, and those that are restored.
-    pub(super) fn all_present(
-        &mut self,
-    ) -> impl Iterator<Item = (&mut Partition, &mut Due, &mut Option<Filling>)> {
-        self.0.values_mut().filter_map(|Slot { state, due, filling }| match state {
-            State::Active(partition) | State::Restored(partition) => Some((&mut **partition, due, filling)),
+    pub(super) fn all_present(&mut self) -> impl Iterator<Item = (&mut Partition, &mut Due, &mut Reads)> {
+        self.0.values_mut().filter_map(|Slot { state, due, reads }| match state {
+            State::Active(partition) | State::Restored(partition) => Some((&mut **partition, due, reads)),
             State::Restoring(_) => None,
         })
     }
@@ -168,12 +175,12 @@ impl Assignment {
 
     /// A positioned partition computes; its offset is committed at once, to name its new owner.
     pub(super) fn activate(&mut self, number: i32) {
-        if let Some(Slot { state, due, filling }) = self.0.remove(&number) {
+        if let Some(Slot { state, due, reads }) = self.0.remove(&number) {
             let state = match state {
                 State::Restored(partition) => State::Active(partition),
                 other => other,
             };
-            self.0.insert(number, Slot { state, due: Due { offset: true, ..due }, filling });
+            self.0.insert(number, Slot { state, due: Due { offset: true, ..due }, reads });
         }
     }
 

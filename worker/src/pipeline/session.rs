@@ -122,6 +122,7 @@ fn connect<'a>(
         transactions: Transactions::new(settings, kafka.clone(), owner, raw, topology, producers),
         readiness: Readiness::default(),
         last_tick: Instant::now(),
+        last_look: Instant::now(),
     };
     Ok((running, consumer))
 }

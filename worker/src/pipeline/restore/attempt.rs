@@ -28,12 +28,12 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Returns the partition at its committed offset.
-    pub(super) fn restore(&self, open: &mut OpenTransaction) -> Result<Partition, Ended> {
+    /// Returns the partition at its committed offset, and where its raw log begins.
+    pub(super) fn restore(&self, open: &mut OpenTransaction) -> Result<(Partition, i64), Ended> {
         let committed = self.committed(open)?;
         self.end_open_outputs(committed.as_ref(), open)?;
         let table = self.read_table(open)?;
-        let Plan { goal, first, .. } = self.plan(committed.as_ref(), table.offset)?;
+        let (Plan { goal, first, .. }, log_start) = self.plan(committed.as_ref(), table.offset)?;
         let mut replay = Replay::prepare(&goal, &table).map_err(|e| self.corrupt(e))?;
         drop(table);
         let mut from = first;
@@ -52,7 +52,7 @@ impl Attempt<'_> {
         self.replay(&mut replay, from, goal.offset)?;
         let restored = replay.finish().map_err(|why| self.recreated(why))?;
         self.context.metrics.restores.inc();
-        Ok(restored)
+        Ok((restored, log_start))
     }
 
     fn replay(&self, replay: &mut Replay, from: i64, to: i64) -> Result<(), ReadError> {
@@ -199,8 +199,17 @@ impl Attempt<'_> {
         Ok(table)
     }
 
-    /// Where to go; says what is odd about the way.
-    fn plan(&self, committed: Option<&Committed>, recorded: Option<OffsetRecord>) -> Result<Plan, Ended> {
+    /// Where the partition's raw log begins.
+    pub(super) fn log_start(&self) -> Result<i64, Ended> {
+        Ok(self.clients.uncommitted.bounds(&self.context.raw, self.number)?.0)
+    }
+
+    /// Where to go, and where the raw log begins; says what is odd about the way.
+    fn plan(
+        &self,
+        committed: Option<&Committed>,
+        recorded: Option<OffsetRecord>,
+    ) -> Result<(Plan, i64), Ended> {
         let partition = self.number;
         let (low, high) = self.clients.uncommitted.bounds(&self.context.raw, partition)?;
         if let (None, Some(recorded)) = (committed, recorded) {
@@ -218,7 +227,7 @@ impl Attempt<'_> {
                 "records that were to be replayed are gone from the raw topic"
             );
         }
-        Ok(plan)
+        Ok((plan, low))
     }
 
     /// Reads the log for a longer window up to the offset `to`, at most so many records; returns whether that was all.

@@ -4,7 +4,8 @@
 //! others go on. One after another, since a restore holds the whole table partition in memory; all of them share two
 //! clients.
 //!
-//! It also reads the raw log for longer windows of partitions that compute, in stretches: a restore comes first.
+//! It also reads the raw log for longer windows of partitions that compute, in stretches, and looks where that log
+//! begins: a restore comes first.
 
 mod attempt;
 mod context;
@@ -38,8 +39,10 @@ const STRETCH: i64 = 100_000;
 
 /// What came of a task.
 pub(super) enum Outcome {
-    /// The partition stands at its committed offset.
-    Restored(Box<Partition>),
+    /// The partition stands at its committed offset; its raw log begins at the other one.
+    Restored(Box<Partition>, i64),
+    /// Its raw log begins at this offset.
+    LogStart(i64),
     /// The raw log is read as far as was asked for.
     Read(Backfill),
     /// An attempt failed and is repeated; the reason and the cure, for people.
@@ -70,12 +73,14 @@ enum Job {
     Restore(OpenTransaction),
     /// Read the raw log up to an offset for a longer window.
     Read(Backfill, i64),
+    /// Look where the raw log begins.
+    LogStart,
 }
 
 impl Task {
     /// Restores come first, those that never failed before those that did: each attempt may take seconds.
     fn turn(&self) -> (bool, usize, Instant) {
-        (matches!(self.job, Job::Read(..)), self.attempts.min(1), self.due)
+        (!matches!(self.job, Job::Restore(_)), self.attempts.min(1), self.due)
     }
 }
 
@@ -115,6 +120,11 @@ impl Restorer {
     /// Reads a partition's raw log for a longer window, up to the offset `to`.
     pub(super) fn read(&self, number: i32, backfill: Backfill, to: i64) -> Result<Wanted, Died> {
         self.send(number, Job::Read(backfill, to))
+    }
+
+    /// Looks where a partition's raw log begins.
+    pub(super) fn look_at_log_start(&self, number: i32) -> Result<Wanted, Died> {
+        self.send(number, Job::LogStart)
     }
 
     fn send(&self, number: i32, job: Job) -> Result<Wanted, Died> {
@@ -194,8 +204,8 @@ fn attempt(
                     let outcome = Outcome::Failed(error.to_string());
                     let _ = outbox.send(Done { number, cancelled: task.cancelled.clone(), outcome });
                 }
-                Job::Read(..) => {
-                    tracing::warn!(partition = number, %error, "a longer window cannot be filled, trying again");
+                Job::Read(..) | Job::LogStart => {
+                    tracing::warn!(partition = number, %error, "the raw log cannot be read, trying again");
                 }
             }
             task.attempts += 1;
@@ -220,10 +230,11 @@ fn attempt_once(
     let attempt = Attempt { context, clients, number: task.number, cancelled: &task.cancelled };
     Ok(match &mut task.job {
         Job::Restore(open) => {
-            let partition = attempt.restore(open)?;
+            let (partition, log_start) = attempt.restore(open)?;
             context.metrics.restore_seconds.observe(began.elapsed().as_secs_f64());
-            Some(Outcome::Restored(Box::new(partition)))
+            Some(Outcome::Restored(Box::new(partition), log_start))
         }
+        Job::LogStart => Some(Outcome::LogStart(attempt.log_start()?)),
         Job::Read(backfill, to) => {
             attempt.read_older(backfill, *to, STRETCH)?.then(|| Outcome::Read(std::mem::take(backfill)))
         }
