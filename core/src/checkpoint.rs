@@ -42,8 +42,7 @@ impl Corrupt {
 
 /// Writes due checkpoints of a partition, oldest first, until `budget` bytes are used; gives the bytes and records.
 ///
-/// An entity is due when it has been dirty for `age` units of the clock that `now` is of. `put` takes a
-/// key and a value, or a key to delete.
+/// [`Partition::is_checkpoint_due`] says what is due. `put` takes a key and a value, or a key to delete.
 ///
 /// ```
 /// # use stockwatch_core::wire::{RawRecord, read_shapes};
@@ -85,7 +84,7 @@ pub fn write_due<E>(
     let mut used = 0;
     let offset = partition.next_offset;
     let minutes: Vec<u32> = partition.shape().map(|s| s.minutes().collect()).unwrap_or_default();
-    while used < budget && partition.oldest_dirty().is_some_and(|d| now.saturating_sub(d.since) >= age) {
+    while used < budget && partition.is_checkpoint_due(now, age) {
         let Some((name, entity)) = partition.begin_checkpoint() else { break };
         used = write_entity(name, entity, offset, &minutes, &mut put)?;
     }
@@ -128,6 +127,7 @@ fn write_entity<E>(
         primed: entity.primed(minutes),
         chunks: (first, entity.saved.next_chunk),
         chunkeduntil: (entity.saved.chunked_until > i64::MIN).then_some(entity.saved.chunked_until),
+        seen: (entity.seen > entity.accepted).then_some(entity.seen),
     };
     put(&entity_key(name), Some(&encode_entity(&entity.value, &checkpoint, &loose)))
 }
@@ -321,6 +321,7 @@ impl TableReader {
         let change = later.unwrap_or(base);
         let mut entity = Entity::new(state.born, change.epoch, change.shape.minutes());
         entity.accepted = state.accepted;
+        entity.seen = state.seen.unwrap_or(state.accepted);
         entity.covered = state.offset;
         entity.value = quote.to_vec();
         entity.saved.next_chunk = state.chunks.1;

@@ -45,6 +45,8 @@ pub struct Entity {
     pub born: i64,
     /// The raw offset of its last accepted quote.
     pub accepted: i64,
+    /// The raw offset of its last quote, accepted or not, as far as is known.
+    pub seen: i64,
     /// Records below this raw offset are in the state: replay skips them.
     pub covered: i64,
     /// The epoch of the shape that the state is under.
@@ -78,6 +80,7 @@ impl Entity {
         Self {
             born,
             accepted: -1,
+            seen: -1,
             covered: 0,
             epoch,
             value: Vec::new(),
@@ -245,7 +248,8 @@ impl Entity {
 /// The key under which an entity is known.
 pub type Name = Arc<str>;
 
-fn length(minutes: u32) -> i64 {
+/// A window's length in nanoseconds.
+pub(crate) fn length(minutes: u32) -> i64 {
     i64::from(minutes) * 60 * NANO
 }
 

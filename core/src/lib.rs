@@ -6,6 +6,7 @@
 //! brings it back from there without any output.
 
 mod average;
+mod backfill;
 pub mod checkpoint;
 mod decimal;
 mod encode;
@@ -13,13 +14,15 @@ mod entity;
 mod partition;
 pub mod replay;
 mod shape;
+mod unsaved;
 pub mod wire;
 
 pub use average::{Average, exceeds};
+pub use backfill::Backfill;
 pub use decimal::{parse_nanos, push_nanos, push_ratio};
 pub use encode::{Encoder, OutputCounts, OutputSender, OutputTopic};
 pub use entity::{Entity, Joined, Name, Sample, Saved};
-pub use partition::{Accepted, Backfill, Dirty, Effect, Partition, RecordedShapes, Removed, WILDCARD_LIMIT};
+pub use partition::{Accepted, Effect, Partition, RecordedShapes, Removed, WILDCARD_LIMIT};
 pub use shape::{Shape, ShapeChange};
 
 /// One second in the unit of event times and prices, 10⁻⁹.

@@ -1,15 +1,16 @@
 //! The state of one raw partition: its entities, the shapes that it took, and what no checkpoint holds yet.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::NANO;
 use crate::average::Average;
-use crate::entity::{Entity, Joined, Name, Sample};
+use crate::backfill::{Backfill, Tail};
+use crate::entity::{Entity, Joined, Name, Sample, length};
 use crate::shape::{Shape, ShapeChange};
+use crate::unsaved::Unsaved;
 use crate::wire::DeadLetterReason;
 use crate::wire::deduplicated::push_bare_value;
-use crate::wire::raw::{MAX_AHEAD, Quote, RawRecord};
+use crate::wire::raw::{Quote, RawRecord};
 
 /// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
 pub const WILDCARD_LIMIT: usize = 100_000;
@@ -48,7 +49,7 @@ pub struct Accepted<'a> {
     pub late: bool,
 }
 
-/// An entity that a new shape no longer lists: its table records are to be deleted.
+/// An entity that is computed no more: its table records are to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed {
     /// The entity.
@@ -56,9 +57,6 @@ pub struct Removed {
     /// Its chunks' numbers.
     pub chunks: Vec<u64>,
 }
-
-/// Samples older than the longest window so far, by entity: what a longer window takes in.
-pub type Backfill = HashMap<Name, BTreeMap<i64, i64>>;
 
 /// What the table partition has of the shapes.
 #[derive(Debug, Clone, Default)]
@@ -84,19 +82,13 @@ pub struct Partition {
     pub recorded: RecordedShapes,
     index: HashMap<Name, usize>,
     slots: Vec<(Name, Entity)>,
-    dirty: VecDeque<Dirty>,
+    unsaved: Unsaved,
     known: usize, // entities born below `next_offset`
+    /// In a replay, those that are in the table no more and counted until the replay reaches their end.
+    pub(crate) gone: usize,
+    /// What is computed while a backfill is read.
+    tail: Option<Tail>,
     previous: Vec<Option<Average>>,
-}
-
-/// An entity with changes that no checkpoint holds.
-#[derive(Debug, Clone, Copy)]
-pub struct Dirty {
-    /// The raw offset of the first such change.
-    pub from: i64,
-    /// When it was seen, by the caller's clock.
-    pub since: u64,
-    slot: usize,
 }
 
 impl Partition {
@@ -117,8 +109,10 @@ impl Partition {
             recorded: RecordedShapes::default(),
             index,
             slots: entities,
-            dirty: VecDeque::new(),
+            unsaved: Unsaved::default(),
             known,
+            gone: 0,
+            tail: None,
             previous: Vec::new(),
         }
     }
@@ -140,6 +134,7 @@ impl Partition {
         }
         self.next_offset = record.offset + 1;
         self.last_timestamp = record.timestamp;
+        self.unsaved.count(record);
         let Some(change) = self.history.last() else { return Effect::Unlisted };
         let Some(value) = record.value else { return Effect::Bad(DeadLetterReason::NotJson) };
         let quote = match Quote::read(value) {
@@ -148,14 +143,17 @@ impl Partition {
         };
         let slot = self.index.get(&*quote.entity).copied();
         if let Some(slot) = slot {
-            let entity = &self.slots[slot].1;
+            let entity = &mut self.slots[slot].1;
             if record.offset < entity.covered {
+                entity.seen = entity.seen.max(record.offset);
                 self.known += usize::from(record.offset == entity.born);
                 return Effect::Covered;
             }
         } else if !change.shape.computes(&quote.entity) {
             return Effect::Unlisted;
-        } else if self.known >= WILDCARD_LIMIT && !change.shape.entities.contains_key(&*quote.entity) {
+        } else if self.known + self.gone >= WILDCARD_LIMIT
+            && !change.shape.entities.contains_key(&*quote.entity)
+        {
             return Effect::OverLimit;
         }
         let (price, time) = match quote.price_and_time(record.timestamp) {
@@ -174,47 +172,70 @@ impl Partition {
             }
         };
         let (name, entity) = &mut self.slots[slot];
-        let late = match entity.join(Sample { time, price }, &mut self.previous) {
+        if let Some(tail) = &mut self.tail {
+            tail.note(name, Sample { time, price });
+        }
+        entity.seen = record.offset;
+        let joined = entity.join(Sample { time, price }, &mut self.previous);
+        let is_accepted = matches!(joined, Joined::Newest | Joined::Late);
+        if is_accepted {
+            entity.accepted = record.offset;
+            entity.value.clear();
+            push_bare_value(&mut entity.value, value, quote.is_marked);
+        }
+        // One that is not listed lasts as long as it has quotes, be they duplicates: its checkpoint says so.
+        let is_changed = is_accepted || !change.shape.entities.contains_key(&**name);
+        if is_changed && entity.saved.dirty_from.is_none() {
+            entity.saved.dirty_from = Some(record.offset);
+            self.unsaved.push(slot, record.offset, now);
+        }
+        let late = match joined {
             Joined::Newest => false,
             Joined::Late => true,
             Joined::Duplicate => return Effect::Duplicate,
             Joined::TooLate => return Effect::TooLate,
         };
-        entity.accepted = record.offset;
-        entity.value.clear();
-        push_bare_value(&mut entity.value, value, quote.is_marked);
-        if entity.saved.dirty_from.is_none() {
-            entity.saved.dirty_from = Some(record.offset);
-            self.dirty.push_back(Dirty { from: record.offset, since: now, slot });
-        }
         Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &change.shape, late })
     }
 
-    /// The earliest record timestamp (ms) that may hold a quote which `shape` wants and the state lacks.
-    ///
-    /// A quote's event time is at most five minutes ahead of its record's timestamp, so all that is
-    /// younger than an event time stands behind the first record stamped five minutes before it.
-    pub fn backfill_since(&self, shape: &Shape, epoch: u64) -> Option<i64> {
-        let longest = i64::from(shape.longest()) * 60 * NANO;
-        let lacking = self.slots.iter().map(|(_, e)| e).filter(|e| e.epoch < epoch && e.longest() < longest);
-        let oldest = lacking.filter_map(Entity::newest).min()?.saturating_sub(longest);
-        Some(oldest.saturating_sub(MAX_AHEAD).max(0) / 1_000_000)
+    /// What the log has to be read for when the partition takes `change`; `None`: for nothing.
+    pub fn backfill(&self, change: &ShapeChange) -> Option<Backfill> {
+        Backfill::wanted(change.shape.longest(), self.lacking(change))
     }
 
-    /// Notes a record's sample in `backfill`, if a window of `shape` would hold it and the state does not.
-    pub fn note_backfill(&self, record: &RawRecord<'_>, shape: &Shape, epoch: u64, backfill: &mut Backfill) {
-        let Some(quote) = record.value.and_then(|v| Quote::read(v).ok()) else { return };
-        let Some(&slot) = self.index.get(&*quote.entity) else { return };
-        let (name, entity) = &self.slots[slot];
-        let (Some(newest), Ok((price, time))) = (entity.newest(), quote.price_and_time(record.timestamp))
-        else {
-            return;
+    /// Whether the log has to be read when the partition takes `change`.
+    pub fn lacks(&self, change: &ShapeChange) -> bool {
+        self.lacking(change).next().is_some()
+    }
+
+    fn lacking(&self, change: &ShapeChange) -> impl Iterator<Item = &(Name, Entity)> {
+        let (epoch, longest) = (change.epoch, length(change.shape.longest()));
+        self.slots
+            .iter()
+            .filter(move |(_, e)| e.epoch < epoch && e.longest() < longest && e.newest().is_some())
+    }
+
+    /// The quotes that `change` takes in, if it can be taken here and now; `read` is what was read of the log for it or
+    /// for another change.
+    ///
+    /// # Errors
+    /// What is to be read of the log first, up to `next_offset`, beside what is computed from there on.
+    pub fn fill(&mut self, change: &ShapeChange, read: Option<Backfill>) -> Result<Backfill, Backfill> {
+        let read = read.filter(|read| read.minutes() >= change.shape.longest() && self.lacks(change));
+        let Some(mut backfill) = read.or_else(|| self.backfill(change)) else {
+            return Ok(Backfill::default());
         };
-        let longest = i64::from(shape.longest()) * 60 * NANO;
-        let wanted = newest.saturating_sub(longest) < time && time <= newest - entity.longest();
-        if wanted && entity.epoch < epoch && entity.born <= record.offset {
-            backfill.entry(name.clone()).or_default().entry(time).or_insert(price);
-        }
+        let Some(tail) = self.tail.take_if(|tail| tail.continues(&backfill)) else {
+            self.tail = Some(Tail::new(self.next_offset));
+            return Err(backfill);
+        };
+        tail.append_to(&mut backfill);
+        Ok(backfill)
+    }
+
+    /// No window is to be filled any more.
+    pub fn end_fill(&mut self) {
+        self.tail = None;
     }
 
     /// What taking `shape` here would be recorded as.
@@ -225,27 +246,42 @@ impl Partition {
             let place = last.and_then(|t| t.shape.minutes().position(|m| m == minutes));
             place.and_then(|p| last?.since.get(p)).copied().unwrap_or(epoch)
         };
-        ShapeChange { epoch, offset: self.next_offset, since: shape.minutes().map(since).collect(), shape }
+        ShapeChange {
+            epoch,
+            offset: self.next_offset,
+            since: shape.minutes().map(since).collect(),
+            shape,
+            gone: 0,
+        }
     }
 
     /// Computes by another shape from here on; gives the entities that it no longer lists.
     ///
     /// Entities whose restored state is of this epoch or a later one stay as they are.
     pub fn apply_shape(&mut self, change: ShapeChange, backfill: &Backfill, now: u64) -> Vec<Removed> {
+        self.apply_change(change, backfill, now, |_, _| false)
+    }
+
+    fn apply_change(
+        &mut self,
+        change: ShapeChange,
+        backfill: &Backfill,
+        now: u64,
+        is_silent: impl Fn(&Name, &Entity) -> bool,
+    ) -> Vec<Removed> {
         self.forget_tolerances();
+        self.end_fill();
+        self.gone = self.gone.saturating_sub(change.gone);
         let mut removed = Vec::new();
         let mut slots = Vec::with_capacity(self.slots.len());
         for (name, mut entity) in self.slots.drain(..) {
             if entity.epoch < change.epoch {
-                if !change.shape.computes(&name) {
+                if !change.shape.computes(&name) || is_silent(&name, &entity) {
                     let chunks = entity.saved.chunks.iter().map(|(n, _)| *n).collect();
                     removed.push(Removed { name, chunks });
                     continue;
                 }
-                let samples: Vec<Sample> = backfill
-                    .get(&name)
-                    .map(|o| o.iter().map(|(&time, &price)| Sample { time, price }).collect())
-                    .unwrap_or_default();
+                let samples = backfill.older(&name, &entity, change.shape.longest());
                 entity.reshape(change.epoch, change.shape.minutes(), &samples);
                 if !samples.is_empty() {
                     entity.saved.dirty_from.get_or_insert(change.offset);
@@ -253,21 +289,34 @@ impl Partition {
             }
             slots.push((name, entity));
         }
-        let since: HashMap<i64, u64> = self.dirty.iter().map(|d| (d.from, d.since)).collect();
         self.slots = slots;
         self.index = self.slots.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
         self.known = self.slots.iter().filter(|(_, e)| e.born < change.offset).count();
-        let mut dirty: Vec<Dirty> = self
-            .slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, (_, e))| Some((slot, e.saved.dirty_from?)))
-            .map(|(slot, from)| Dirty { from, since: since.get(&from).copied().unwrap_or(now), slot })
-            .collect();
-        dirty.sort_unstable_by_key(|d| d.from);
-        self.dirty = dirty.into();
+        let unsaved = self.slots.iter().enumerate();
+        let unsaved = unsaved.filter_map(|(slot, (_, e))| Some((slot, e.saved.dirty_from?, e.newest())));
+        self.unsaved.replace(now, unsaved);
         self.history.push(change);
         removed
+    }
+
+    /// Forgets the entities that no shape lists and that have no quote, accepted or not, in the raw log any more, which
+    /// begins at `log_start`; gives them. A worker that computed the log as it is now would not know them either.
+    ///
+    /// Their end is recorded as a change of the shape to the same, here. None has a quote from where a replay begins, so
+    /// a replay cannot bring one back; and the change says how many counted against [`WILDCARD_LIMIT`] until then.
+    pub fn forget_silent(&mut self, log_start: i64) -> Vec<Removed> {
+        let Some(shape) = self.shape().filter(|s| s.wildcard.is_some() && self.tail.is_none()).cloned()
+        else {
+            return Vec::new();
+        };
+        let before = log_start.min(self.replay_from());
+        let is_silent = |name: &Name, e: &Entity| e.seen < before && !shape.entities.contains_key(&**name);
+        let gone = self.slots.iter().filter(|(name, e)| is_silent(name, e)).count();
+        if gone == 0 {
+            return Vec::new();
+        }
+        let change = ShapeChange { gone, ..self.next_change(shape.clone()) };
+        self.apply_change(change, &Backfill::default(), 0, is_silent)
     }
 
     /// Other tolerances or another generation under the same windows and entities.
@@ -279,18 +328,21 @@ impl Partition {
 
     /// The least raw offset that checkpoints do not cover: replay begins here.
     pub fn replay_from(&self) -> i64 {
-        self.dirty.front().map_or(self.next_offset, |d| d.from)
+        self.unsaved.from().unwrap_or(self.next_offset)
     }
 
-    /// The entity that has waited longest for a checkpoint.
-    pub fn oldest_dirty(&self) -> Option<Dirty> {
-        self.dirty.front().copied()
+    /// Whether the entity that has waited longest is to be checkpointed: for `age` units of the clock that `now` is of,
+    /// and for so long that this is worth it. All are at the age of 0.
+    pub fn is_checkpoint_due(&self, now: u64, age: u64) -> bool {
+        // What is from before the shape in force has a restore go over from one to the other, and fill windows again.
+        let hurry = self.history.last().map_or(i64::MIN, |change| change.offset);
+        self.unsaved.is_due(now, age, hurry)
     }
 
-    /// Takes it off the list: the caller writes its checkpoint.
+    /// Takes the entity that has waited longest off the list: the caller writes its checkpoint.
     pub fn begin_checkpoint(&mut self) -> Option<(&Name, &mut Entity)> {
-        let dirty = self.dirty.pop_front()?;
-        let (name, entity) = &mut self.slots[dirty.slot];
+        let slot = self.unsaved.pop()?;
+        let (name, entity) = &mut self.slots[slot];
         entity.saved.dirty_from = None;
         Some((name, entity))
     }
@@ -300,7 +352,7 @@ impl Partition {
     /// With nothing dirty there is nothing to replay: what the table has is under the last shape. Otherwise those from
     /// R on are replayed, and the one in force before it is where that begins.
     pub fn prune_history(&mut self) {
-        let from = self.dirty.front().map_or(i64::MAX, |d| d.from);
+        let from = self.unsaved.from().unwrap_or(i64::MAX);
         let first = self.history.iter().skip(1).take_while(|t| t.offset < from).count();
         self.history.drain(..first);
     }

@@ -93,10 +93,12 @@ impl Replay {
             Some(base) => table.entities(base, &history)?,
             None => Vec::new(),
         };
+        let gone = pending.iter().map(|change| change.gone).sum();
         let mut pending = pending.into_iter();
         let next_shape = pending.next();
         let mut partition = Partition::new(goal.partition, goal.replay, past, entities);
         partition.recorded = recorded;
+        partition.gone = gone;
         Ok(Self { partition, goal: *goal, pending, next_shape, last: None })
     }
 

@@ -35,6 +35,8 @@ pub struct ShapeChange {
     pub since: Vec<u64>,
     /// The rules.
     pub shape: Arc<Shape>,
+    /// How many entities were forgotten with it.
+    pub gone: usize,
 }
 
 impl Shape {

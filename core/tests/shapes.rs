@@ -151,6 +151,117 @@ fn a_lengthened_window_is_filled_again_by_a_restore_before_its_checkpoint() {
 }
 
 #[test]
+fn a_lengthened_window_is_filled_beside_the_quotes_that_come() {
+    let mut kept = Kept::new(shape(1, &[(1, "0")], ["silent", "x", "late"].into_iter(), false));
+    kept.quote("silent", 0, 1);
+    for second in [900, 1000, 1100, 1200] {
+        kept.quote("x", second, second);
+    }
+    kept.begin_edit(shape(2, &[(5, "0")], ["silent", "x", "late"].into_iter(), false));
+    // Meanwhile one entity is new, one quote comes too late for the windows so far, and one falls out of them.
+    for (entity, second) in [("x", 1270), ("late", 1290), ("x", 1050), ("late", 1200), ("x", 1280)] {
+        assert!(kept.is_filling() && kept.live.shape().unwrap().generation == 1, "it computes as before");
+        kept.quote(entity, second, second);
+        kept.read(1);
+        kept.commit(0);
+        kept.check();
+    }
+    kept.fill();
+    kept.commit(0);
+    kept.check();
+    assert_eq!(kept.live.shape().unwrap().generation, 2);
+    let times = |name: &str| -> Vec<i64> {
+        let (_, entity) = kept.live.entities().find(|(n, _)| &**n == name).unwrap();
+        entity.samples().iter().map(|s| s.time / 1_000_000_000 - kept::START).collect()
+    };
+    assert_eq!(times("x"), [1000, 1050, 1100, 1200, 1270, 1280]);
+    assert_eq!((times("late"), times("silent")), (vec![1200, 1290], vec![0]));
+}
+
+#[test]
+fn an_edit_of_tolerances_while_a_window_is_filled_does_not_begin_anew() {
+    let one =
+        |generation, minutes, tolerance| shape(generation, &[(minutes, tolerance)], ["x"].into_iter(), false);
+    let mut kept = Kept::new(one(1, 1, "0"));
+    (0..20).for_each(|i| kept.quote("x", 30 * i, 1));
+    kept.begin_edit(one(2, 8, "0"));
+    kept.read(5);
+    kept.begin_edit(one(3, 8, "1%"));
+    kept.begin_edit(one(4, 5, "1%"));
+    kept.read(15);
+    assert!(!kept.is_filling());
+    assert_eq!(kept.live.shape().unwrap().generation, 4);
+    // A longer one does, and one that needs no filling waits for nothing.
+    kept.begin_edit(one(5, 8, "0"));
+    kept.begin_edit(one(6, 9, "0"));
+    assert!(kept.is_filling());
+    kept.begin_edit(one(7, 2, "0"));
+    assert!(!kept.is_filling());
+    kept.commit(0);
+    kept.check();
+}
+
+#[test]
+fn quotes_that_come_faster_than_the_log_is_read_are_read_from_it_too() {
+    let mut kept = Kept::new(shape(1, &[(1, "0")], ["x"].into_iter(), false));
+    (0..10).for_each(|i| kept.quote("x", 30 * i, 1));
+    kept.begin_edit(shape(2, &[(8, "0")], ["x"].into_iter(), false));
+    (0..60_000).for_each(|_| kept.quote("x", 300, 1));
+    kept.quote("x", 400, 2);
+    kept.read(i64::MAX);
+    assert!(kept.is_filling(), "what was computed meanwhile is not kept without bound");
+    kept.quote("x", 410, 2);
+    kept.read(i64::MAX);
+    assert!(!kept.is_filling());
+    assert_eq!(kept.live.entities().next().unwrap().1.samples().len(), 13);
+    kept.commit(0);
+    kept.check();
+}
+
+#[test]
+fn an_entity_that_is_not_listed_goes_once_the_log_has_no_quote_of_it() {
+    let wild = || shape(1, &[(5, "0")], ["listed"].into_iter(), true);
+    let mut kept = Kept::new(wild());
+    for (entity, second) in
+        [("listed", 0), ("silent", 0), ("repeats", 0), ("x", 60), ("repeats", 0), ("x", 61)]
+    {
+        kept.quote(entity, second, 1);
+    }
+    kept.commit(usize::MAX);
+    assert_eq!(kept.forget(1), 0, "they have quotes in the log");
+    assert_eq!(kept.forget(4), 1);
+    kept.commit(0);
+    kept.check();
+    assert!(last(&kept, r#""silent""#).is_none() && last(&kept, r#""repeats""#).is_some());
+    kept.crash(wild());
+    assert_eq!(kept.forget(4), 0, "a duplicate counts as a quote after a restart too");
+    kept.quote("silent", 62, 2);
+    kept.commit(usize::MAX);
+    kept.check();
+    let samples = |name: &str| kept.live.entities().find(|(n, _)| &**n == name).unwrap().1.samples().len();
+    assert_eq!((samples("silent"), samples("listed")), (1, 1));
+}
+
+#[test]
+fn entities_that_went_make_room_for_others_and_a_replay_knows_when() {
+    let mut kept = Kept::new(shape(1, &[(5, "0")], [].into_iter(), true));
+    let limit = i64::try_from(stockwatch_core::WILDCARD_LIMIT).unwrap();
+    (0..limit).for_each(|i| kept.quote(&format!("e{i}"), 0, 1));
+    kept.commit(usize::MAX);
+    // What is read again by a restore from here on.
+    kept.quote("e0", 1, 1);
+    kept.quote("one too many", 2, 1);
+    assert_eq!(kept.forget(limit / 2), stockwatch_core::WILDCARD_LIMIT / 2 - 1);
+    kept.commit(0);
+    kept.check();
+    kept.quote("one too many", 3, 1);
+    kept.commit(0);
+    kept.check();
+    let (_, late) = kept.live.entities().find(|(name, _)| &**name == "one too many").unwrap();
+    assert_eq!((late.samples().len(), late.born), (1, limit + 2));
+}
+
+#[test]
 fn a_worker_that_ends_leaves_a_whole_record() {
     let mut kept = Kept::new(largest(0, false));
     kept.edit(largest(1, false));
@@ -165,10 +276,25 @@ fn a_worker_that_ends_leaves_a_whole_record() {
 
 #[derive(Debug, Clone)]
 enum Event {
-    Quote { entity: usize, second: i64, cents: i64 },
-    Edit { windows: Vec<u32>, entities: u8, wildcard: bool, long: bool },
+    Quote {
+        entity: usize,
+        second: i64,
+        cents: i64,
+    },
+    Edit {
+        windows: Vec<u32>,
+        entities: u8,
+        wildcard: bool,
+        long: bool,
+    },
     Tolerance(u64),
-    Commit { budget: usize },
+    /// So many records of the log are read for a longer window.
+    Read(i64),
+    /// The log begins so many records before its end.
+    Forget(i64),
+    Commit {
+        budget: usize,
+    },
     Crash,
     Finish,
 }
@@ -181,6 +307,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (prop::sample::subsequence(vec![1_u32, 2, 3, 5, 8], 1..=3), 0..8_u8, any::<bool>(), any::<bool>())
             .prop_map(|(windows, entities, wildcard, long)| Event::Edit { windows, entities, wildcard, long }),
         1 => (1..9_u64).prop_map(Event::Tolerance),
+        6 => (1..30_i64).prop_map(Event::Read),
+        3 => (0..20_i64).prop_map(Event::Forget),
         5 => budget.prop_map(|budget| Event::Commit { budget }),
         1 => Just(Event::Crash),
         1 => Just(Event::Finish),
@@ -208,7 +336,7 @@ proptest! {
 
     #[test]
     fn a_restore_at_any_time_gives_the_state_of_a_worker_that_never_restarted(
-        events in prop::collection::vec(event(), 1..80)
+        events in prop::collection::vec(event(), 1..100)
     ) {
         let (mut generation, mut tolerance) = (1, 0);
         let mut spec = (vec![2, 5], 7, false, false);
@@ -223,12 +351,14 @@ proptest! {
                 Event::Edit { windows, entities, wildcard, long } => {
                     spec = (windows, entities, wildcard, long);
                     generation += 1;
-                    kept.edit(wanted(generation, tolerance, &spec.0, spec.1, spec.2, spec.3));
+                    kept.begin_edit(wanted(generation, tolerance, &spec.0, spec.1, spec.2, spec.3));
                 }
+                Event::Read(most) => kept.read(most),
+                Event::Forget(records) => _ = kept.forget(kept.end() - records),
                 Event::Tolerance(other) => {
                     tolerance = other;
                     generation += 1;
-                    kept.edit(wanted(generation, tolerance, &spec.0, spec.1, spec.2, spec.3));
+                    kept.begin_edit(wanted(generation, tolerance, &spec.0, spec.1, spec.2, spec.3));
                 }
                 Event::Crash => {
                     let shape = shape();
@@ -244,7 +374,9 @@ proptest! {
                 }
             }
         }
+        kept.fill();
         kept.commit(0);
         kept.check();
+        assert_eq!(kept.live.shape().unwrap().windows.len(), spec.0.len());
     }
 }

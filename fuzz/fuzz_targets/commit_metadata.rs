@@ -65,7 +65,7 @@ fuzz_target!(|data: &[u8]| {
 
     let mut table = TableReader::default();
     let mut writer = Partition::new(0, input.taken, Vec::new(), Vec::new());
-    writer.apply_shape(writer.next_change(shape(&[2, 5], 1, true)), &Backfill::new(), 0);
+    writer.apply_shape(writer.next_change(shape(&[2, 5], 1, true)), &Backfill::default(), 0);
     let mut put = |key: &[u8], value: Option<&[u8]>| table.read(key, value);
     checkpoint::write_shapes(&mut writer, &mut put).expect("the shape can be read");
     let mut replay = Replay::prepare(&goal, &table).expect("there is a shape and nothing else");
@@ -76,12 +76,12 @@ fuzz_target!(|data: &[u8]| {
     let last = goal.offset.saturating_sub(REPLAYED / 2).max(first.saturating_add(REPLAYED / 2));
     for offset in (first..goal.offset).take(4).chain((last..goal.offset).take(4)) {
         while let Some(taken) = replay.due(offset) {
-            replay.partition.apply_shape(taken, &Backfill::new(), 0);
+            replay.partition.apply_shape(taken, &Backfill::default(), 0);
         }
         replay.advance(&record(offset));
     }
     while let Some(taken) = replay.due(i64::MAX) {
-        replay.partition.apply_shape(taken, &Backfill::new(), 0);
+        replay.partition.apply_shape(taken, &Backfill::default(), 0);
     }
     let Ok(mut partition) = replay.finish() else { return };
     assert_eq!(partition.next_offset, goal.offset);

@@ -39,7 +39,7 @@ fn check(live: &LiveSpec) {
     assert!(live.ignored.len() <= 100);
     let shape = Shape::of(&live.uid, live.generation.unwrap_or(1), &live.spec);
     let since = vec![1; shape.windows.len()];
-    let change = ShapeChange { epoch: 1, offset: 0, since, shape: Arc::new(shape) };
+    let change = ShapeChange { epoch: 1, offset: 0, since, shape: Arc::new(shape), gone: 0 };
     let record = encode_shapes(std::slice::from_ref(&change)).expect("rules can be written");
     assert!(record.len() <= MAX_RECORD_BYTES, "{} bytes", record.len());
     assert_eq!(read_shapes(&record, None), Ok(Some(vec![change])));

@@ -36,15 +36,14 @@ fuzz_target!(|data: &[u8]| {
     };
     for offset in first..goal.offset {
         while let Some(taken) = replay.due(offset) {
-            let mut older = Backfill::new();
-            replay.partition.backfill_since(&taken.shape, taken.epoch);
-            replay.partition.note_backfill(&record(first), &taken.shape, taken.epoch, &mut older);
+            let mut older = replay.partition.backfill(&taken).unwrap_or_default();
+            older.note(&record(first));
             replay.partition.apply_shape(taken, &older, 0);
         }
         replay.advance(&record(offset));
     }
     while let Some(taken) = replay.due(i64::MAX) {
-        replay.partition.apply_shape(taken, &Backfill::new(), 0);
+        replay.partition.apply_shape(taken, &Backfill::default(), 0);
     }
     let Ok(mut partition) = replay.finish() else { return };
     for offset in goal.offset..goal.offset + 3 {

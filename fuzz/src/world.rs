@@ -103,13 +103,12 @@ pub fn absorb(partition: &mut Partition, record: &RawRecord<'_>, encoder: &mut E
     accepted
 }
 
-/// The samples that a longer window wants of a log.
+/// The quotes that a longer window takes in from a log.
 pub fn older(log: &[Record], partition: &Partition, taken: &ShapeChange) -> Backfill {
-    let mut older = Backfill::new();
-    let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return older };
-    let first = log.iter().position(|r| r.timestamp >= since).unwrap_or(log.len());
+    let Some(mut older) = partition.backfill(taken) else { return Backfill::default() };
+    let first = log.iter().position(|r| r.timestamp >= older.since()).unwrap_or(log.len());
     for (offset, record) in (0..).zip(log).skip(first).take_while(|(o, _)| *o < taken.offset) {
-        partition.note_backfill(&record.at(offset), &taken.shape, taken.epoch, &mut older);
+        older.note(&record.at(offset));
     }
     older
 }

@@ -290,7 +290,10 @@ impl<'b> Scene<'b> {
         }
         let taken: Vec<Taken> = taken.into_values().collect();
         for pair in taken.windows(2) {
-            let forward = pair[0].offset <= pair[1].offset && pair[0].generation < pair[1].generation;
+            // The same generation again says that silent entities were forgotten.
+            let again = Taken { epoch: pair[0].epoch, offset: pair[0].offset, ..pair[1].clone() } == pair[0];
+            let forward = pair[0].generation < pair[1].generation || again;
+            let forward = forward && pair[0].offset <= pair[1].offset;
             assert!(forward, "the shapes of partition {partition} go back: {taken:#?}");
         }
         let shape = |taken: &Taken| {

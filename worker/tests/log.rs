@@ -4,7 +4,7 @@
 //! point, the process dies and is restored from what was committed. Outputs must be the oracle's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -23,8 +23,10 @@ const ENTITIES: [&str; 3] = ["a", "b", "c \"q\""];
 enum Event {
     /// A record: entity, minutes and seconds from the start, price in cents, whether it is spoilt.
     Quote { entity: usize, second: i64, cents: i64, bad: u8 },
-    /// Other windows and entities, taken at the next transaction.
+    /// Other windows and entities are wanted; taken at the next transaction, or when the log is read for longer windows.
     Edit { windows: Vec<u32>, entities: u8, wildcard: bool },
+    /// So many records of the log are read for longer windows.
+    Read(i64),
     /// Checkpoints of at most so many bytes, then the commit.
     Commit { budget: usize },
     /// The transaction is lost, all state with it.
@@ -37,6 +39,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(entity, second, cents, bad)| Event::Quote { entity, second, cents, bad }),
         2 => (prop::sample::subsequence(vec![1_u32, 2, 3, 5, 8], 1..=3), 0..8_u8, any::<bool>())
             .prop_map(|(windows, entities, wildcard)| Event::Edit { windows, entities, wildcard }),
+        3 => (1..60_i64).prop_map(Event::Read),
         6 => prop_oneof![Just(0_usize), 1..400_usize, Just(usize::MAX)].prop_map(|budget| Event::Commit { budget }),
         2 => Just(Event::Crash),
     ]
@@ -84,6 +87,8 @@ struct World {
     committed: (i64, i64),
     shapes: Vec<oracle::Shape>,
     open_shapes: Vec<oracle::Shape>,
+    /// What is read of the log for longer windows, and up to where it is to be.
+    filling: Option<(Backfill, i64)>,
 }
 
 fn raw_record(record: &Record) -> RawRecord<'_> {
@@ -96,14 +101,24 @@ fn raw_record(record: &Record) -> RawRecord<'_> {
 }
 
 impl World {
-    fn older(&self, partition: &Partition, taken: &ShapeChange) -> Backfill {
-        let mut older = HashMap::new();
-        let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return older };
-        let first = self.raw.iter().position(|r| r.timestamp >= since).unwrap_or(self.raw.len());
-        for record in self.raw[first..].iter().take_while(|r| r.offset < taken.offset) {
-            partition.note_backfill(&raw_record(record), &taken.shape, taken.epoch, &mut older);
+    /// Reads at most so many records below `to` for longer windows.
+    fn note(&self, backfill: &mut Backfill, to: i64, most: i64) {
+        let first = || self.raw.iter().find(|r| r.timestamp >= backfill.since()).map_or(to, |r| r.offset);
+        let from = backfill.next_offset.unwrap_or_else(first);
+        let end = to.min(from.saturating_add(most));
+        for record in self.raw.iter().filter(|r| (from..end).contains(&r.offset)) {
+            backfill.note(&raw_record(record));
         }
-        older
+        backfill.next_offset = Some(end);
+    }
+
+    /// Everything of the log that a recorded shape takes in.
+    fn older(&self, partition: &Partition, taken: &ShapeChange) -> Backfill {
+        let mut backfill = partition.backfill(taken);
+        if let Some(backfill) = &mut backfill {
+            self.note(backfill, taken.offset, i64::MAX);
+        }
+        backfill.unwrap_or_default()
     }
 
     fn restore(&self) -> Partition {
@@ -128,12 +143,30 @@ impl World {
         replay.finish().unwrap()
     }
 
+    /// Between two transactions: the partition takes what is wanted of it, if the log is read for that.
     fn edit(&mut self, partition: &mut Partition, shape: &Arc<Shape>) {
         if partition.shape().is_some_and(|s| s.decides_as(shape)) {
+            self.filling = None;
+            partition.end_fill();
             return;
         }
         let taken = partition.next_change(shape.clone());
-        let older = self.older(partition, &taken);
+        let is_read = |(backfill, to): &(Backfill, i64)| backfill.next_offset == Some(*to);
+        if let Some(filling @ (backfill, _)) = &self.filling
+            && !is_read(filling)
+            && shape.longest() <= backfill.minutes()
+            && partition.lacks(&taken)
+        {
+            return;
+        }
+        let read = self.filling.take().filter(is_read).map(|(backfill, _)| backfill);
+        let older = match partition.fill(&taken, read) {
+            Ok(older) => older,
+            Err(backfill) => {
+                self.filling = Some((backfill, partition.next_offset));
+                return;
+            }
+        };
         self.open_shapes.push(oracle::Shape {
             from: taken.offset,
             windows: shape.minutes().collect(),
@@ -175,6 +208,7 @@ impl World {
         self.open.0.clear();
         self.open_dead.clear();
         self.open_shapes.clear();
+        self.filling = None;
     }
 }
 
@@ -225,6 +259,17 @@ fn run(events: &[Event]) -> Result<(), TestCaseError> {
                 world.lose();
                 partition = world.restore();
                 world.edit(&mut partition, &wanted);
+            }
+            Event::Read(most) => {
+                if let Some((mut backfill, to)) = world.filling.take() {
+                    world.note(&mut backfill, to, *most);
+                    let is_read = backfill.next_offset == Some(to);
+                    world.filling = Some((backfill, to));
+                    if is_read {
+                        world.commit(&mut partition, 0);
+                        world.edit(&mut partition, &wanted);
+                    }
+                }
             }
             Event::Commit { .. } => {}
         }

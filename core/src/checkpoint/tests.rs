@@ -33,7 +33,7 @@ fn restored(history: &[String], head: &[u8], goal: Goal) -> Result<Partition, Co
     table.read(br#""a""#, Some(head))?;
     let mut replay = Replay::prepare(&goal, &table)?;
     while let Some(taken) = replay.due(i64::MAX) {
-        replay.partition.apply_shape(taken, &HashMap::new(), 0);
+        replay.partition.apply_shape(taken, &crate::Backfill::default(), 0);
     }
     Ok(replay.finish().unwrap())
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use stockwatch_crds::{MAX_WINDOW_MINUTES, Tolerance, Window};
 
 use super::table::{MAX_COUNT, MAX_RECORD_BYTES};
+use crate::partition::WILDCARD_LIMIT;
 use crate::shape::{Shape, ShapeChange, overrides_of};
 
 /// The value of both records. Of a record of changes, the first three fields are those of the whole record that they
@@ -50,6 +51,9 @@ struct Entry {
     /// With `relative`, those that only the whole record lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     removed: Vec<String>,
+    /// How many entities were forgotten with it, which no shape lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<usize>,
 }
 
 /// Returns the whole record of a history, with fewer bytes where it would be larger than a record may be; `None` before
@@ -180,6 +184,7 @@ impl Entry {
             overrides: Vec::new(),
             relative: false,
             removed: Vec::new(),
+            gone: (change.gone > 0).then_some(change.gone),
         }
     }
 
@@ -220,7 +225,8 @@ impl Entry {
         }
         let wildcard = self.wildcard.then(|| own(&self.wildcardtolerances)).transpose()?;
         let shape = Shape { uid: self.uid, generation: self.generation, windows, entities, wildcard };
-        Ok(ShapeChange { epoch: self.epoch, offset: self.offset, since: self.since, shape: Arc::new(shape) })
+        let (epoch, offset, since, shape) = (self.epoch, self.offset, self.since, Arc::new(shape));
+        Ok(ShapeChange { epoch, offset, since, shape, gone: self.gone.unwrap_or(0).min(WILDCARD_LIMIT) })
     }
 }
 

@@ -139,6 +139,9 @@ pub(crate) struct Checkpoint {
     /// The first live chunk's number, and the next one's.
     pub(crate) chunks: (u64, u64),
     pub(crate) chunkeduntil: Option<i64>,
+    /// The offset of its last quote, if that was not accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seen: Option<i64>,
 }
 
 /// Samples as pairs of seconds and price.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
-use stockwatch_core::{Backfill, Partition, Removed, Shape, ShapeChange};
+use stockwatch_core::{Backfill, Partition, Removed, Shape};
 use stockwatch_crds::{Tolerance, Window};
 
 pub const START: i64 = 1_700_000_000;
@@ -44,6 +44,9 @@ pub struct Kept {
     pub live: Partition,
     removed: Vec<Removed>,
     is_shape_due: bool,
+    wanted: Arc<Shape>,
+    /// What is read of the log for a longer window, and up to where it is to be.
+    filling: Option<(Backfill, i64)>,
 }
 
 impl Kept {
@@ -56,6 +59,8 @@ impl Kept {
             live: Partition::new(0, 0, Vec::new(), Vec::new()),
             removed: Vec::new(),
             is_shape_due: false,
+            wanted: shape.clone(),
+            filling: None,
         };
         kept.edit(shape);
         kept.commit(0);
@@ -67,7 +72,7 @@ impl Kept {
         RawRecord { key: None, value: Some(value), timestamp: *timestamp, offset }
     }
 
-    fn end(&self) -> i64 {
+    pub fn end(&self) -> i64 {
         i64::try_from(self.log.len()).unwrap()
     }
 
@@ -91,25 +96,86 @@ impl Kept {
         }
     }
 
-    fn backfill(&self, partition: &Partition, change: &ShapeChange) -> Backfill {
-        let mut backfill = Backfill::new();
-        let Some(since) = partition.backfill_since(&change.shape, change.epoch) else { return backfill };
-        for offset in (0..change.offset).skip_while(|o| self.record(*o).timestamp < since) {
-            partition.note_backfill(&self.record(offset), &change.shape, change.epoch, &mut backfill);
-        }
-        backfill
+    /// Reads at most so many records below `to` for a longer window.
+    fn note(&self, backfill: &mut Backfill, to: i64, most: i64) {
+        let first = || (0..to).find(|o| self.record(*o).timestamp >= backfill.since()).unwrap_or(to);
+        let from = backfill.next_offset.unwrap_or_else(first);
+        let end = to.min(from.saturating_add(most));
+        (from..end).for_each(|offset| backfill.note(&self.record(offset)));
+        backfill.next_offset = Some(end);
     }
 
-    /// The spec changes between two transactions.
+    /// The spec changes between two transactions, and a longer window is filled at once.
     pub fn edit(&mut self, shape: Arc<Shape>) {
+        self.begin_edit(shape);
+        self.fill();
+    }
+
+    /// The spec changes between two transactions; the log is still to be read for a longer window.
+    pub fn begin_edit(&mut self, shape: Arc<Shape>) {
         self.commit(0);
-        self.is_shape_due = true;
-        if self.live.shape().is_some_and(|s| s.decides_as(&shape)) {
-            return self.live.replace_tolerances(shape);
+        self.wanted = shape;
+        self.apply_rules();
+    }
+
+    /// Reads all of the log that is wanted for a longer window.
+    pub fn fill(&mut self) {
+        while self.is_filling() {
+            self.read(i64::MAX);
         }
-        let change = self.live.next_change(shape);
-        let backfill = self.backfill(&self.live, &change);
-        self.removed.extend(self.live.apply_shape(change, &backfill, 0));
+    }
+
+    pub fn is_filling(&self) -> bool {
+        self.filling.is_some()
+    }
+
+    /// Reads at most so many records for a longer window, which is taken between two transactions once all are read.
+    pub fn read(&mut self, most: i64) {
+        let Some((mut backfill, to)) = self.filling.take() else { return };
+        self.note(&mut backfill, to, most);
+        let is_read = backfill.next_offset == Some(to);
+        self.filling = Some((backfill, to));
+        if is_read {
+            self.commit(0);
+            self.apply_rules();
+        }
+    }
+
+    /// Between two transactions, entities that are silent since before `log_start` are forgotten; gives how many.
+    pub fn forget(&mut self, log_start: i64) -> usize {
+        self.commit(0);
+        let gone = self.live.forget_silent(log_start);
+        self.is_shape_due |= !gone.is_empty();
+        let count = gone.len();
+        self.removed.extend(gone);
+        count
+    }
+
+    fn apply_rules(&mut self) {
+        if self.live.shape().is_some_and(|s| s.decides_as(&self.wanted)) {
+            self.filling = None;
+            self.live.end_fill();
+            self.live.replace_tolerances(self.wanted.clone());
+            self.is_shape_due = true;
+            return;
+        }
+        let change = self.live.next_change(self.wanted.clone());
+        let is_read = |(backfill, to): &(Backfill, i64)| backfill.next_offset == Some(*to);
+        if let Some(filling @ (backfill, _)) = &self.filling
+            && !is_read(filling)
+            && self.wanted.longest() <= backfill.minutes()
+            && self.live.lacks(&change)
+        {
+            return;
+        }
+        let read = self.filling.take().filter(is_read);
+        match self.live.fill(&change, read.map(|(backfill, _)| backfill)) {
+            Ok(backfill) => {
+                self.removed.extend(self.live.apply_shape(change, &backfill, 0));
+                self.is_shape_due = true;
+            }
+            Err(backfill) => self.filling = Some((backfill, self.live.next_offset)),
+        }
     }
 
     fn put(
@@ -157,8 +223,9 @@ impl Kept {
         self.staged.clear();
         self.removed.clear();
         self.is_shape_due = false;
+        self.filling = None;
         self.live = self.restore().0;
-        self.edit(shape);
+        self.begin_edit(shape);
         self.begin();
         self.catch_up();
     }
@@ -174,10 +241,12 @@ impl Kept {
         let mut backfilled = 0;
         let mut take_due = |replay: &mut Replay, offset: i64| {
             while let Some(change) = replay.due(offset) {
-                backfilled +=
-                    usize::from(replay.partition.backfill_since(&change.shape, change.epoch).is_some());
-                let backfill = self.backfill(&replay.partition, &change);
-                replay.partition.apply_shape(change, &backfill, 0);
+                let mut backfill = replay.partition.backfill(&change);
+                if let Some(backfill) = &mut backfill {
+                    backfilled += 1;
+                    self.note(backfill, change.offset, i64::MAX);
+                }
+                replay.partition.apply_shape(change, &backfill.unwrap_or_default(), 0);
             }
         };
         for offset in goal.replay..goal.offset {

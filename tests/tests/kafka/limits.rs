@@ -1,6 +1,6 @@
 //! Records at every size limit.
 
-use stockwatch_tests::{Broker, Market, Raw, Scene, Ticker, Topic, quote};
+use stockwatch_tests::{Broker, Market, Raw, Scene, Ticker, Topic, quote, soon, wait_for};
 
 const T: u64 = Market::START;
 const LARGEST: usize = 64 * 1024;
@@ -171,6 +171,33 @@ fn the_wildcard_takes_a_hundred_thousand_entities_for_each_partition_and_counts_
     scene.settle();
     assert_eq!(scene.read(Topic::Deduplicated)[0].len(), 100_002);
     assert_eq!(again.metric("quotes_over_limit"), 1.0);
+}
+
+#[test]
+fn an_entity_of_the_wildcard_goes_once_the_raw_topic_has_no_quote_of_it() {
+    let scene = Scene::new(Broker::shared(), "silent", |watch| {
+        watch.tickers = vec![Ticker::of("*")];
+        watch.windows = vec![(15, "0".into())];
+    });
+    let worker = scene.worker("w");
+    for (i, entity) in (0..).zip(["silent", "other", "other"]) {
+        scene.send_to(0, &quote(entity, "1", T + i));
+    }
+    scene.settle();
+    worker.terminate();
+    scene.topics.delete_records(&scene.watch.topic(Topic::Raw), 0, 1);
+    let _worker = scene.worker("w");
+    wait_for(30, "a tombstone", || {
+        let table = scene.read(Topic::Table).swap_remove(0);
+        let last = table.into_iter().rfind(|record| record.key_text() == r#""silent""#);
+        soon(last.as_ref().is_some_and(|record| record.value.is_none()), last)
+    });
+    scene.send_to(0, &quote("silent", "2", T + 3));
+    scene.send_to(0, &quote("other", "2", T + 3));
+    scene.settle();
+    let averages = scene.read(Topic::Averages).swap_remove(0);
+    let counts: Vec<_> = averages[3..].iter().map(|average| average.json()["count"].clone()).collect();
+    assert_eq!(counts, [1, 3]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod brokers;
 mod crashes;
 mod dead_letters;
+mod fill;
 mod limits;
 mod offsets;
 mod one_partition;

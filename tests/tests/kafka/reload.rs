@@ -339,7 +339,7 @@ fn an_entity_that_is_idle_over_edits_and_restarts_has_the_windows_of_the_last_ed
 }
 
 #[test]
-fn an_edit_between_two_starts_is_taken_at_the_first_new_record() {
+fn an_edit_between_two_starts_is_taken() {
     let mut scene = Scene::new(Broker::shared(), "between", |watch| watch.windows = windows(&[(5, "0")]));
     let mut market = Market::new(8, &["a", "b", "c"]);
     for round in 0..4 {
@@ -351,7 +351,7 @@ fn an_edit_between_two_starts_is_taken_at_the_first_new_record() {
         } else {
             _ = worker.terminate()
         }
-        // Records that nobody has seen when the edit is made are computed with the new shape.
+        // Records that nobody has seen when the edit is made: the recorded shape says by which they are computed.
         scene.send_market(&mut market, 100);
         scene.edit(|watch| watch.windows = windows(&[(5, "0"), (10 + round, "0")]));
     }

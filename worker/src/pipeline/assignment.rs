@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use stockwatch_core::{Partition, Removed, Shape};
+use stockwatch_core::{Backfill, Partition, Removed, Shape};
 
 use super::restore::Wanted;
 
@@ -12,7 +12,7 @@ use super::restore::Wanted;
 enum State {
     /// The restore thread has it.
     Restoring(Restoring),
-    /// Restored or reshaped; its consumer is still to be positioned.
+    /// Restored; its consumer is still to be positioned.
     Restored(Box<Partition>),
     /// It computes.
     Active(Box<Partition>),
@@ -50,10 +50,42 @@ pub(super) struct Due {
     pub(super) removed: Vec<Removed>,
 }
 
+/// The raw log is read for a longer window, while the partition computes by the rules that it has.
+#[derive(Debug)]
+pub(super) enum Filling {
+    /// The restore thread reads.
+    Reading {
+        /// The longest window that this will fill.
+        minutes: u32,
+        /// Cancels it.
+        wanted: Wanted,
+    },
+    /// All that was asked for is read.
+    Read(Backfill),
+}
+
+/// What the restore thread does for a partition that has a state, or has done.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// For longer windows.
+    pub(super) filling: Option<Filling>,
+    /// Where the raw log begins; taken by whoever acts on it.
+    pub(super) log_start: Option<i64>,
+    /// The look for that which goes on.
+    pub(super) looking: Option<Wanted>,
+}
+
 #[derive(Debug)]
 struct Slot {
     state: State,
     due: Due,
+    reads: Reads,
+}
+
+impl Slot {
+    fn new(state: State) -> Self {
+        Self { state, due: Due::default(), reads: Reads::default() }
+    }
 }
 
 /// The partitions by number.
@@ -73,7 +105,7 @@ impl Assignment {
 
     /// Begins with a partition, or begins with it anew: its state is dropped.
     pub(super) fn restore(&mut self, number: i32, restoring: Restoring) {
-        self.0.insert(number, Slot { state: State::Restoring(restoring), due: Due::default() });
+        self.0.insert(number, Slot::new(State::Restoring(restoring)));
     }
 
     /// No longer owned; its restore is cancelled.
@@ -81,11 +113,16 @@ impl Assignment {
         self.0.remove(&number);
     }
 
-    /// Takes what the restore thread brings; returns what is due for the partition.
-    pub(super) fn restored(&mut self, number: i32, partition: Box<Partition>) -> Option<&mut Due> {
-        let slot = self.0.get_mut(&number)?;
-        slot.state = State::Restored(partition);
-        Some(&mut slot.due)
+    /// Takes a partition that the restore thread brings.
+    pub(super) fn restored(&mut self, number: i32, partition: Box<Partition>) {
+        if let Some(slot) = self.0.get_mut(&number) {
+            slot.state = State::Restored(partition);
+        }
+    }
+
+    /// Returns what the restore thread reads for a partition.
+    pub(super) fn reads(&mut self, number: i32) -> Option<&mut Reads> {
+        self.0.get_mut(&number).map(|slot| &mut slot.reads)
     }
 
     /// Takes note of why an attempt to restore failed.
@@ -95,27 +132,10 @@ impl Assignment {
         }
     }
 
-    /// Hands a partition with its state to `reshape`, which gives it to the restore thread.
-    pub(super) fn reshape<E>(
-        &mut self,
-        number: i32,
-        reshape: impl FnOnce(Box<Partition>) -> Result<Wanted, E>,
-    ) -> Result<(), E> {
-        let Some(Slot { state, due }) = self.0.remove(&number) else { return Ok(()) };
-        let state = match state {
-            State::Active(partition) | State::Restored(partition) => {
-                State::Restoring(Restoring::new(reshape(partition)?, None))
-            }
-            restoring @ State::Restoring(_) => restoring,
-        };
-        self.0.insert(number, Slot { state, due });
-        Ok(())
-    }
-
     /// Returns an active partition with what is due for it.
     pub(super) fn active(&mut self, number: i32) -> Option<(&mut Partition, &mut Due)> {
         match self.0.get_mut(&number) {
-            Some(Slot { state: State::Active(partition), due }) => Some((partition, due)),
+            Some(Slot { state: State::Active(partition), due, .. }) => Some((partition, due)),
             _ => None,
         }
     }
@@ -129,9 +149,9 @@ impl Assignment {
     }
 
     /// All with a state: those that compute, and those that are restored.
-    pub(super) fn all_present(&mut self) -> impl Iterator<Item = (&mut Partition, &mut Due)> {
-        self.0.values_mut().filter_map(|slot| match &mut slot.state {
-            State::Active(partition) | State::Restored(partition) => Some((&mut **partition, &mut slot.due)),
+    pub(super) fn all_present(&mut self) -> impl Iterator<Item = (&mut Partition, &mut Due, &mut Reads)> {
+        self.0.values_mut().filter_map(|Slot { state, due, reads }| match state {
+            State::Active(partition) | State::Restored(partition) => Some((&mut **partition, due, reads)),
             State::Restoring(_) => None,
         })
     }
@@ -155,12 +175,12 @@ impl Assignment {
 
     /// A positioned partition computes; its offset is committed at once, to name its new owner.
     pub(super) fn activate(&mut self, number: i32) {
-        if let Some(Slot { state, due }) = self.0.remove(&number) {
+        if let Some(Slot { state, due, reads }) = self.0.remove(&number) {
             let state = match state {
                 State::Restored(partition) => State::Active(partition),
                 other => other,
             };
-            self.0.insert(number, Slot { state, due: Due { offset: true, ..due } });
+            self.0.insert(number, Slot { state, due: Due { offset: true, ..due }, reads });
         }
     }
 

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::Arc;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata, RebalanceProtocol};
+use stockwatch_core::{Partition, Shape};
 use tokio::sync::watch;
 
-use super::assignment::{Assignment, Restoring};
+use super::assignment::{Assignment, Due, Filling, Reads, Restoring};
 use super::error::{Error, SessionError};
 use super::group::{self, GroupContext};
 use super::restore::{Died, Outcome, Restorer};
@@ -87,28 +88,31 @@ impl Membership {
         Ok(())
     }
 
-    /// Takes what the restore thread brings; returns whether a partition has come back, which may not be under the
-    /// rules yet.
+    /// Takes what the restore thread brings; returns whether there is something to do about it between two transactions.
     pub(super) fn take_restored(&mut self, rules: &mut Rules) -> bool {
         let mut came = false;
         while let Some((number, outcome)) = self.restorer.next() {
+            if let Outcome::Failed(failure) = outcome {
+                self.owned.not_restored(number, failure);
+                continue;
+            }
+            came = true;
+            let Some(reads) = self.owned.reads(number) else { continue };
             match outcome {
-                Outcome::Failed(failure) => self.owned.not_restored(number, failure),
-                Outcome::Restored(partition) => {
+                Outcome::Failed(_) => {}
+                Outcome::Restored(partition, log_start) => {
                     let entities = partition.entities().len();
                     tracing::info!(partition = number, offset = partition.next_offset, entities, "restored");
                     if let Some(shape) = partition.shape() {
                         rules.observe_recorded(shape);
                     }
+                    reads.log_start = Some(log_start);
                     self.owned.restored(number, partition);
-                    came = true;
                 }
-                Outcome::Reshaped(partition, removed) => {
-                    if let Some(due) = self.owned.restored(number, partition) {
-                        due.shape = true;
-                        due.removed.extend(removed);
-                    }
-                    came = true;
+                Outcome::Read(backfill) => reads.filling = Some(Filling::Read(backfill)),
+                Outcome::LogStart(offset) => {
+                    reads.log_start = Some(offset);
+                    reads.looking = None;
                 }
             }
         }
@@ -116,29 +120,38 @@ impl Membership {
     }
 
     /// Brings every partition that has a state under the rules. No transaction is open.
+    ///
+    /// A partition that lacks older quotes for a longer window goes on under its own rules until they are read.
     pub(super) fn apply_rules(&mut self, rules: &Rules) -> Result<(), SessionError> {
-        let mut to_fill = Vec::new();
-        for (partition, due) in self.owned.all_present() {
+        for (partition, due, reads) in self.owned.all_present() {
+            if let Some(log_start) = reads.log_start.take() {
+                let removed = partition.forget_silent(log_start);
+                due.shape |= !removed.is_empty();
+                due.removed.extend(removed);
+            }
             match rules.change(partition.shape()) {
-                Change::None => {}
-                Change::Retune(shape) => {
-                    partition.replace_tolerances(shape);
-                    due.shape = true;
-                }
                 Change::Reshape(shape) => {
-                    let taken = partition.next_change(shape.clone());
-                    if partition.backfill_since(&shape, taken.epoch).is_some() {
-                        to_fill.push((partition.number, shape));
-                    } else {
-                        due.removed.extend(partition.apply_shape(taken, &Default::default(), 0));
+                    reshape(partition, shape, due, reads, &self.restorer).map_err(died)?
+                }
+                same => {
+                    reads.filling = None;
+                    partition.end_fill();
+                    if let Change::Retune(shape) = same {
+                        partition.replace_tolerances(shape);
                         due.shape = true;
                     }
                 }
             }
         }
-        for (number, shape) in to_fill {
-            group::pause(&self.consumer, &self.raw, &[number]).map_err(SessionError::Group)?;
-            self.owned.reshape(number, |partition| self.restorer.reshape(partition, shape)).map_err(died)?;
+        Ok(())
+    }
+
+    /// Has the restore thread look where raw logs begin: entities that no list bounds last no longer than their quotes.
+    pub(super) fn look_at_log_starts(&mut self) -> Result<(), SessionError> {
+        for (partition, _, reads) in self.owned.all_present() {
+            if partition.shape().is_some_and(|shape| shape.wildcard.is_some()) && reads.looking.is_none() {
+                reads.looking = Some(self.restorer.look_at_log_start(partition.number).map_err(died)?);
+            }
         }
         Ok(())
     }
@@ -185,4 +198,38 @@ impl Membership {
         drop(owned);
         restorer.close();
     }
+}
+
+/// Has a partition take another shape, as soon as the older quotes that it lacks are read.
+fn reshape(
+    partition: &mut Partition,
+    shape: Arc<Shape>,
+    due: &mut Due,
+    reads: &mut Reads,
+    restorer: &Restorer,
+) -> Result<(), Died> {
+    let change = partition.next_change(shape);
+    let read = match reads.filling.take() {
+        Some(Filling::Reading { minutes, wanted })
+            if change.shape.longest() <= minutes && partition.lacks(&change) =>
+        {
+            reads.filling = Some(Filling::Reading { minutes, wanted });
+            return Ok(());
+        }
+        Some(Filling::Read(backfill)) => Some(backfill),
+        _ => None,
+    };
+    match partition.fill(&change, read) {
+        Ok(backfill) => {
+            due.removed.extend(partition.apply_shape(change, &backfill, 0));
+            due.shape = true;
+        }
+        Err(backfill) => {
+            let (number, to, minutes) = (partition.number, partition.next_offset, backfill.minutes());
+            tracing::info!(partition = number, to, minutes, "reading the log for a longer window");
+            let wanted = restorer.read(number, backfill, to)?;
+            reads.filling = Some(Filling::Reading { minutes, wanted });
+        }
+    }
+    Ok(())
 }

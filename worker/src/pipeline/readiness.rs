@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_restore_or_reshape_is_a_cause_until_its_partition_is_back() {
+    fn a_failed_restore_is_a_cause_until_its_partition_is_back() {
         let readiness = Readiness::default();
         let mut owned = restoring(&[0, 1]);
         owned.not_restored(1, "no leader".into());

@@ -17,6 +17,8 @@ use super::transaction::Transactions;
 use crate::config::SpecReceiver;
 use crate::kafka;
 
+/// Between two looks at where raw logs begin.
+const LOOK_AT_LOG_STARTS: Duration = Duration::from_secs(600);
 /// The loop turns at least this often.
 const TICK: Duration = Duration::from_millis(50);
 /// The same while something is awaited from another thread.
@@ -36,6 +38,8 @@ pub(super) struct Loop<'a> {
     pub(super) transactions: Transactions<'a>,
     pub(super) readiness: Readiness,
     pub(super) last_tick: Instant,
+    /// The last look at where raw logs begin.
+    pub(super) last_look: Instant,
 }
 
 impl Loop<'_> {
@@ -211,6 +215,10 @@ impl Loop<'_> {
             self.settings.health.set_applied(Some(self.rules.generation()));
         }
         self.count_state();
+        if self.last_look.elapsed() >= LOOK_AT_LOG_STARTS {
+            self.last_look = Instant::now();
+            self.membership.look_at_log_starts()?;
+        }
         if self.transactions.is_open() {
             return Ok(());
         }

@@ -123,6 +123,7 @@ fn connect<'a>(
         transactions: Transactions::new(connector, topology, producers, past.size.get()),
         readiness: Readiness::default(),
         last_tick: Instant::now(),
+        last_look: Instant::now(),
     };
     Ok((running, consumer))
 }

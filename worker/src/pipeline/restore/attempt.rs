@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use stockwatch_core::checkpoint::{Corrupt, TableReader};
 use stockwatch_core::replay::{Plan, Replay};
 use stockwatch_core::wire::{CommitMetadata, Committed, OffsetRecord};
-use stockwatch_core::{Backfill, Partition, ShapeChange};
+use stockwatch_core::{Backfill, Partition};
 
 use super::context::{Clients, Context};
 use super::error::{Ended, RestoreError};
@@ -28,12 +28,12 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Returns the partition at its committed offset.
-    pub(super) fn restore(&self, open: &mut OpenTransaction) -> Result<Partition, Ended> {
+    /// Returns the partition at its committed offset, and where its raw log begins.
+    pub(super) fn restore(&self, open: &mut OpenTransaction) -> Result<(Partition, i64), Ended> {
         let committed = self.committed(open)?;
         self.end_open_outputs(committed.as_ref(), open)?;
         let table = self.read_table(open)?;
-        let Plan { goal, first, .. } = self.plan(committed.as_ref(), table.offset)?;
+        let (Plan { goal, first, .. }, log_start) = self.plan(committed.as_ref(), table.offset)?;
         let mut replay = Replay::prepare(&goal, &table).map_err(|e| self.corrupt(e))?;
         drop(table);
         let mut from = first;
@@ -42,13 +42,17 @@ impl Attempt<'_> {
             let to = taken.offset.min(goal.offset);
             self.replay(&mut replay, from, to)?;
             from = from.max(to);
-            let older = self.older(&replay.partition, &taken)?;
+            let mut older = replay.partition.backfill(&taken);
+            if let Some(older) = &mut older {
+                self.read_older(older, taken.offset, i64::MAX)?;
+            }
+            let older = older.unwrap_or_default();
             replay.partition.apply_shape(taken, &older, 0);
         }
         self.replay(&mut replay, from, goal.offset)?;
         let restored = replay.finish().map_err(|why| self.recreated(why))?;
         self.context.metrics.restores.inc();
-        Ok(restored)
+        Ok((restored, log_start))
     }
 
     fn replay(&self, replay: &mut Replay, from: i64, to: i64) -> Result<(), ReadError> {
@@ -195,8 +199,17 @@ impl Attempt<'_> {
         Ok(table)
     }
 
-    /// Where to go; says what is odd about the way.
-    fn plan(&self, committed: Option<&Committed>, recorded: Option<OffsetRecord>) -> Result<Plan, Ended> {
+    /// Where the partition's raw log begins.
+    pub(super) fn log_start(&self) -> Result<i64, Ended> {
+        Ok(self.clients.uncommitted.bounds(&self.context.raw, self.number)?.0)
+    }
+
+    /// Where to go, and where the raw log begins; says what is odd about the way.
+    fn plan(
+        &self,
+        committed: Option<&Committed>,
+        recorded: Option<OffsetRecord>,
+    ) -> Result<(Plan, i64), Ended> {
         let partition = self.number;
         let (low, high) = self.clients.uncommitted.bounds(&self.context.raw, partition)?;
         if let (None, Some(recorded)) = (committed, recorded) {
@@ -214,22 +227,23 @@ impl Attempt<'_> {
                 "records that were to be replayed are gone from the raw topic"
             );
         }
-        Ok(plan)
+        Ok((plan, low))
     }
 
-    /// Returns the samples before the state's longest window that the shape's longest one holds.
-    pub(super) fn older(&self, partition: &Partition, taken: &ShapeChange) -> Result<Backfill, Ended> {
-        let mut older = Backfill::new();
-        let Some(since) = partition.backfill_since(&taken.shape, taken.epoch) else { return Ok(older) };
+    /// Reads the log for a longer window up to the offset `to`, at most so many records; returns whether that was all.
+    pub(super) fn read_older(&self, older: &mut Backfill, to: i64, most: i64) -> Result<bool, Ended> {
         let raw = &self.context.raw;
-        let Some(from) = self.clients.committed.first_since(raw, self.number, since)? else {
-            return Ok(older);
+        let from = match older.next_offset {
+            Some(next) => next,
+            None => self.clients.committed.first_since(raw, self.number, older.since())?.unwrap_or(to),
         };
-        self.read(raw, from, taken.offset, |message| {
-            partition.note_backfill(&raw_record(message), &taken.shape, taken.epoch, &mut older);
+        let end = to.min(from.saturating_add(most));
+        self.read(raw, from, end, |message| {
+            older.note(&raw_record(message));
             Ok::<_, ReadError>(())
         })?;
-        Ok(older)
+        older.next_offset = Some(end);
+        Ok(end >= to)
     }
 
     fn corrupt(&self, source: Corrupt) -> RestoreError {

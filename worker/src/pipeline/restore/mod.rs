@@ -3,6 +3,9 @@
 //! Each partition by itself: one that cannot be restored is tried again after a pause, with its own reason, while the
 //! others go on. One after another, since a restore holds the whole table partition in memory; all of them share two
 //! clients.
+//!
+//! It also reads the raw log for longer windows of partitions that compute, in stretches, and looks where that log
+//! begins: a restore comes first.
 
 mod attempt;
 mod context;
@@ -15,7 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use stockwatch_core::{Partition, Removed, Shape};
+use stockwatch_core::{Backfill, Partition};
 
 use self::attempt::Attempt;
 use self::context::Clients;
@@ -31,17 +34,22 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Connections are closed when nothing was restored for this long.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// What came of a restore.
+/// So many records are read for a longer window before another partition may have its turn.
+const STRETCH: i64 = 100_000;
+
+/// What came of a task.
 pub(super) enum Outcome {
-    /// It stands at its committed offset.
-    Restored(Box<Partition>),
-    /// It computes by the new shape.
-    Reshaped(Box<Partition>, Vec<Removed>),
+    /// The partition stands at its committed offset; its raw log begins at the other one.
+    Restored(Box<Partition>, i64),
+    /// Its raw log begins at this offset.
+    LogStart(i64),
+    /// The raw log is read as far as was asked for.
+    Read(Backfill),
     /// An attempt failed and is repeated; the reason and the cure, for people.
     Failed(String),
 }
 
-/// A restore that is wanted for as long as this lives.
+/// What is wanted of the thread for as long as this lives.
 #[derive(Debug, Default)]
 pub(super) struct Wanted(Arc<AtomicBool>);
 
@@ -51,16 +59,29 @@ impl Drop for Wanted {
     }
 }
 
-/// A partition to restore, with its own retries.
+/// What is to be done for one partition, with its own retries.
 struct Task {
     number: i32,
-    /// It only lacks the older samples that a longer window of this shape wants.
-    reshape: Option<(Box<Partition>, Arc<Shape>)>,
+    job: Job,
     cancelled: Arc<AtomicBool>,
     attempts: usize,
     due: Instant,
-    /// What is known of a transaction that hides what is to be read.
-    open: OpenTransaction,
+}
+
+enum Job {
+    /// Bring it to its committed offset, with what is known of a transaction that hides what is to be read.
+    Restore(OpenTransaction),
+    /// Read the raw log up to an offset for a longer window.
+    Read(Backfill, i64),
+    /// Look where the raw log begins.
+    LogStart,
+}
+
+impl Task {
+    /// Restores come first, those that never failed before those that did: each attempt may take seconds.
+    fn turn(&self) -> (bool, usize, Instant) {
+        (!matches!(self.job, Job::Restore(_)), self.attempts.min(1), self.due)
+    }
 }
 
 struct Done {
@@ -93,23 +114,27 @@ impl Restorer {
 
     /// Brings a partition to the state of its committed offset.
     pub(super) fn restore(&self, number: i32) -> Result<Wanted, Died> {
-        self.send(number, None)
+        self.send(number, Job::Restore(OpenTransaction::default()))
     }
 
-    /// Gives a partition the older samples that a longer window of `shape` wants, and lets it take the shape.
-    pub(super) fn reshape(&self, partition: Box<Partition>, shape: Arc<Shape>) -> Result<Wanted, Died> {
-        self.send(partition.number, Some((partition, shape)))
+    /// Reads a partition's raw log for a longer window, up to the offset `to`.
+    pub(super) fn read(&self, number: i32, backfill: Backfill, to: i64) -> Result<Wanted, Died> {
+        self.send(number, Job::Read(backfill, to))
     }
 
-    fn send(&self, number: i32, reshape: Option<(Box<Partition>, Arc<Shape>)>) -> Result<Wanted, Died> {
+    /// Looks where a partition's raw log begins.
+    pub(super) fn look_at_log_start(&self, number: i32) -> Result<Wanted, Died> {
+        self.send(number, Job::LogStart)
+    }
+
+    fn send(&self, number: i32, job: Job) -> Result<Wanted, Died> {
         let wanted = Wanted::default();
         let cancelled = wanted.0.clone();
-        let open = OpenTransaction::default();
-        let task = Task { number, reshape, cancelled, attempts: 0, due: Instant::now(), open };
+        let task = Task { number, job, cancelled, attempts: 0, due: Instant::now() };
         self.tasks.send(task).map(|()| wanted).map_err(|_| Died)
     }
 
-    /// What came of a partition whose restore is still wanted, if there is news.
+    /// What came of a task that is still wanted, if there is news.
     pub(super) fn next(&self) -> Option<(i32, Outcome)> {
         let wanted = self.done.try_iter().find(|done| !done.cancelled.load(Ordering::Relaxed));
         wanted.map(|done| (done.number, done.outcome))
@@ -140,28 +165,26 @@ fn work(context: &Context, inbox: &Receiver<Task>, outbox: &Sender<Done>) {
         }
         tasks.extend(inbox.try_iter());
         tasks.retain(|task| !context.is_cancelled(&task.cancelled));
-        // Those that never failed come before those that did: each attempt may take seconds.
         let now = Instant::now();
         let first = (0..tasks.len()).filter(|i| tasks[*i].due <= now);
-        if let Some(first) = first.min_by_key(|i| (tasks[*i].attempts.min(1), tasks[*i].due)) {
+        if let Some(first) = first.min_by_key(|i| tasks[*i].turn()) {
             let task = tasks.remove(first);
             tasks.extend(attempt(context, &mut clients, task, outbox));
         }
     }
 }
 
-/// One attempt; gives the task back if it is to be tried again.
+/// One attempt; gives the task back if it is to go on or to be tried again.
 fn attempt(
     context: &Context,
     clients: &mut Option<Clients>,
     mut task: Task,
     outbox: &Sender<Done>,
 ) -> Option<Task> {
-    let began = Instant::now();
     let number = task.number;
     let ended = match attempt_once(context, clients, &mut task) {
-        Ok(outcome) => {
-            context.metrics.restore_seconds.observe(began.elapsed().as_secs_f64());
+        Ok(None) => return Some(task),
+        Ok(Some(outcome)) => {
             let _ = outbox.send(Done { number, cancelled: task.cancelled, outcome }); // the loop may have gone
             return None;
         }
@@ -174,10 +197,17 @@ fn attempt(
         Ended::Cancelled => return None,
         Ended::OpenTransaction => LOOK_AGAIN,
         Ended::Failed(error) => {
-            tracing::warn!(partition = number, %error, "a partition cannot be restored, trying again");
-            let outcome = Outcome::Failed(error.to_string());
-            let _ = outbox.send(Done { number, cancelled: task.cancelled.clone(), outcome });
-            task.open = OpenTransaction::default();
+            match &mut task.job {
+                Job::Restore(open) => {
+                    tracing::warn!(partition = number, %error, "a partition cannot be restored, trying again");
+                    *open = OpenTransaction::default();
+                    let outcome = Outcome::Failed(error.to_string());
+                    let _ = outbox.send(Done { number, cancelled: task.cancelled.clone(), outcome });
+                }
+                Job::Read(..) | Job::LogStart => {
+                    tracing::warn!(partition = number, %error, "the raw log cannot be read, trying again");
+                }
+            }
             task.attempts += 1;
             RETRY[(task.attempts - 1).min(RETRY.len() - 1)]
         }
@@ -186,25 +216,27 @@ fn attempt(
     Some(task)
 }
 
-fn attempt_once(context: &Context, clients: &mut Option<Clients>, task: &mut Task) -> Result<Outcome, Ended> {
+/// Returns `None` if there is more to do, after others had their turn.
+fn attempt_once(
+    context: &Context,
+    clients: &mut Option<Clients>,
+    task: &mut Task,
+) -> Result<Option<Outcome>, Ended> {
+    let began = Instant::now();
     let clients = match clients {
         Some(clients) => clients,
         none => none.insert(Clients::open(context)?),
     };
-    let cancelled = &*task.cancelled;
-    let attempt = Attempt { context, clients, number: task.number, cancelled };
-    let Some((mut partition, shape)) = task.reshape.take() else {
-        return Ok(Outcome::Restored(Box::new(attempt.restore(&mut task.open)?)));
-    };
-    let taken = partition.next_change(shape.clone());
-    match attempt.older(&partition, &taken) {
-        Ok(older) => {
-            let removed = partition.apply_shape(taken, &older, 0);
-            Ok(Outcome::Reshaped(partition, removed))
+    let attempt = Attempt { context, clients, number: task.number, cancelled: &task.cancelled };
+    Ok(match &mut task.job {
+        Job::Restore(open) => {
+            let (partition, log_start) = attempt.restore(open)?;
+            context.metrics.restore_seconds.observe(began.elapsed().as_secs_f64());
+            Some(Outcome::Restored(Box::new(partition), log_start))
         }
-        Err(ended) => {
-            task.reshape = Some((partition, shape));
-            Err(ended)
+        Job::LogStart => Some(Outcome::LogStart(attempt.log_start()?)),
+        Job::Read(backfill, to) => {
+            attempt.read_older(backfill, *to, STRETCH)?.then(|| Outcome::Read(std::mem::take(backfill)))
         }
-    }
+    })
 }

@@ -13,7 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
-use stockwatch_core::{Effect, Encoder, Partition, checkpoint};
+use stockwatch_core::{Effect, Encoder, checkpoint};
 
 use self::counts::Counts;
 use self::outputs::{Outputs, put};
@@ -28,7 +28,7 @@ use super::producers::Producers;
 use super::record::raw_record;
 use super::topology::Topology;
 
-/// An entity is checkpointed when it has been dirty for this long (ms).
+/// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
 const CHECKPOINT_AGE: u64 = 5_000;
 /// Bytes of checkpoints in a transaction, at least, and for each quote in it.
 const CHECKPOINT_BYTES: usize = 16 * 1024;
@@ -221,13 +221,10 @@ impl<'a> Transactions<'a> {
         Ok(())
     }
 
-    /// Whether an entity has waited long enough for its checkpoint.
+    /// Whether an entity is to be checkpointed although no quote comes.
     pub(super) fn is_checkpoint_due(&self, owned: &mut Assignment) -> bool {
         let now = self.clock();
-        let waited = |p: &mut Partition| {
-            p.oldest_dirty().is_some_and(|d| now.saturating_sub(d.since) >= CHECKPOINT_AGE)
-        };
-        owned.all_active().any(|(partition, _)| waited(partition))
+        owned.all_active().any(|(partition, _)| partition.is_checkpoint_due(now, CHECKPOINT_AGE))
     }
 
     /// Writes checkpoints into the open transaction.
