@@ -32,8 +32,8 @@ use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::measure::{
-    catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore, restore_large, slow_feed,
-    start, tolerance, windows,
+    catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore, restore_large,
+    slow_feed, start, tolerance, windows,
 };
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};

@@ -9,8 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use stockwatch_core::NANO;
-use stockwatch_core::wire::AverageRecord;
 
 use crate::cluster::Cluster;
 use crate::error::{Error, Result};
@@ -80,7 +78,7 @@ impl Bulk {
                     *price % 100
                 )?;
                 write!(value, r#""lastupdatedate":{}"#, millis / 1000)?;
-                if millis % 1000 > 0 {
+                if !millis.is_multiple_of(1000) {
                     write!(value, ".{:03}", millis % 1000)?;
                 }
                 value.push('}');

@@ -145,7 +145,7 @@ async fn a_topic_that_would_lose_state_is_named_with_the_cure_until_its_policy_i
         let name = &tech.topics[place].name;
         kafka::create(name, 1, &[("cleanup.policy", bad)]).await;
         let observed = operator.answer(&plain(), &tech).await;
-        assert_eq!(problem(&observed), Some(Reason::TopicLosesState));
+        assert_eq!(problem(&observed), Some(KafkaReason::TopicLosesState));
         let said = kafka::message(&observed);
         let words = [name, &format!("cleanup.policy={bad}"), &format!("--add-config cleanup.policy={good}")];
         assert!(words.iter().all(|word| said.contains(*word)), "{words:?} in {said}");

@@ -196,10 +196,10 @@ mod tests {
         };
         let mut wanted = wanted(stockwatch("tech", 1));
         let [raw, stream, table] = &wanted.topics[..3] else { unreachable!() };
-        assert_eq!(reason(raw, "compact"), Some(Reason::TopicLosesState));
+        assert_eq!(reason(raw, "compact"), Some(KafkaReason::TopicLosesState));
         assert_eq!(reason(raw, "delete"), None);
         assert_eq!(reason(stream, "compact"), None, "no state is in it");
-        assert_eq!(reason(table, "delete"), Some(Reason::TopicLosesState));
+        assert_eq!(reason(table, "delete"), Some(KafkaReason::TopicLosesState));
         assert_eq!(loss(table, &[]), None, "what cannot be read is not refused");
         wanted.topics[2].state = Some(TopicState::Created);
         assert_eq!(reason(&wanted.topics[2], "delete"), None, "it is altered");

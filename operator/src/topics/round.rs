@@ -240,7 +240,7 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
             };
             if loss.is_some() {
                 // Workers wait for it.
-                tasks[place.0].again(Retry::Later);
+                tasks[place.0].retry(Retry::Later);
             }
             tasks[place.0].plan.problems.extend(loss.into_iter().chain(problem));
         }

@@ -73,8 +73,8 @@ pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
 }
 
 /// What every storage table has.
-fn compacted(role: Role) -> BTreeMap<String, String> {
-    let is_table = role == Role::AfterDedupStorageTable;
+fn compacted(role: TopicRole) -> BTreeMap<String, String> {
+    let is_table = role == TopicRole::AfterDedupStorageTable;
     is_table.then(|| ("cleanup.policy".to_owned(), "compact".to_owned())).into_iter().collect()
 }
 
