@@ -110,12 +110,17 @@ impl Loop<'_> {
         };
         let mut polled = kafka::poll(consumer, wait);
         let (now, age) = (self.transactions.clock(), self.transactions.age());
-        for _ in 0..MOST_RECORDS {
+        let mut taken = 0;
+        loop {
             match polled {
                 Some(Ok(message)) => {
                     self.transactions.absorb(&mut self.membership, &message, now)?;
                     if self.transactions.is_full(age) {
                         return self.commit();
+                    }
+                    taken += 1;
+                    if taken >= MOST_RECORDS {
+                        return Ok(());
                     }
                 }
                 Some(Err(error)) => self.hear_error(error)?,
@@ -124,7 +129,6 @@ impl Loop<'_> {
             }
             polled = consumer.poll(Duration::ZERO);
         }
-        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), Step> {
