@@ -13,32 +13,42 @@ const QUICK: Duration = Duration::from_millis(500);
 
 /// Bytes of output at which a transaction is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::pipeline) struct Size(usize);
+pub(in crate::pipeline) struct Size {
+    bytes: usize,
+    /// What was too much once is come back to slowly: beyond this a size grows by a sixteenth instead of doubling.
+    doubled_up_to: usize,
+}
 
 impl Default for Size {
     fn default() -> Self {
-        Self(FIRST)
+        Self { bytes: FIRST, doubled_up_to: MOST }
     }
 }
 
 impl Size {
     /// Bytes of output.
     pub(super) fn bytes(self) -> usize {
-        self.0
+        self.bytes
     }
 
     /// The next transaction's, after one of so many bytes was committed.
     pub(super) fn after_commit(self, bytes: usize, took: Duration) -> Self {
         match took {
             _ if took > SLOW => self.halved(),
-            _ if took < QUICK && bytes >= self.0 => Self((self.0 * 2).min(MOST)),
+            _ if took < QUICK && bytes >= self.bytes => self.grown(),
             _ => self,
         }
     }
 
     /// The next transaction's, after brokers did not take one in time.
     pub(super) fn halved(self) -> Self {
-        Self((self.0 / 2).max(LEAST))
+        let bytes = (self.bytes / 2).max(LEAST);
+        Self { bytes, doubled_up_to: bytes }
+    }
+
+    fn grown(self) -> Self {
+        let by = if self.bytes < self.doubled_up_to { self.bytes } else { self.bytes / 16 };
+        Self { bytes: (self.bytes + by).min(MOST), ..self }
     }
 }
 
@@ -81,6 +91,14 @@ mod tests {
             assert!(last[0] as f64 / bytes_per_second <= SLOW.as_secs_f64(), "{bytes_per_second}: {sizes:?}");
             assert!(timed_out <= 3, "{bytes_per_second}: {timed_out}");
         }
+    }
+
+    #[test]
+    fn what_was_too_much_once_is_come_back_to_slowly() {
+        let quick = |size: Size| size.after_commit(size.bytes(), Duration::ZERO);
+        let once = (0..3).fold(Size::default(), |size, _| quick(size));
+        let again = (0..10).fold(once.halved(), |size, _| quick(size));
+        assert!(again.bytes() > once.halved().bytes() && again.bytes() < once.bytes(), "{again:?}");
     }
 
     #[test]
