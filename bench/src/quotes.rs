@@ -113,14 +113,8 @@ impl Feed {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, count, topic) = (stop.clone(), sent.clone(), topic.to_owned());
         let thread = std::thread::spawn(move || {
-            let started = Instant::now();
             let mut times = Vec::new();
-            for number in 0.. {
-                let due = started + Duration::from_nanos(number * 1_000_000_000 / rate);
-                sleep(due.saturating_duration_since(Instant::now()));
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
+            paced(rate, &stopped, |number| {
                 let (ticker, step) = (number % Self::TICKERS, number / Self::TICKERS);
                 let price = if step.is_multiple_of(2) { 100 } else { 200 };
                 let key = format!("F{ticker}");
@@ -131,7 +125,8 @@ impl Feed {
                 times.push(Instant::now());
                 send(&producer, &topic, &key, &value, None)?;
                 count.store(number + 1, Ordering::Relaxed);
-            }
+                Ok(())
+            })?;
             producer.flush(FLUSH)?;
             Ok(times)
         });
@@ -166,6 +161,20 @@ impl Drop for Feed {
 /// Seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Has `send` write quote after quote, by number, so many a second, until `stop`.
+pub(crate) fn paced(rate: u64, stop: &AtomicBool, mut send: impl FnMut(u64) -> Result<()>) -> Result<()> {
+    let started = Instant::now();
+    for number in 0.. {
+        let due = started + Duration::from_nanos(number * 1_000_000_000 / rate);
+        sleep(due.saturating_duration_since(Instant::now()));
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        send(number)?;
+    }
+    Ok(())
 }
 
 fn producer(cluster: &Cluster, linger_millis: &str) -> Result<BaseProducer> {

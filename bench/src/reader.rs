@@ -58,17 +58,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The bytes of keys and values of all records that come until none does for a while.
-    pub(crate) fn bytes(&self) -> Result<u64> {
-        let (mut bytes, mut last) = (0, Instant::now());
+    /// The bytes of key and value of each record that comes until none does for a while.
+    pub(crate) fn sizes(&self) -> Result<Vec<usize>> {
+        let (mut sizes, mut last) = (Vec::new(), Instant::now());
         while last.elapsed() < STILL {
             if let Some(message) = self.consumer.poll(POLL) {
                 let message = message?;
-                bytes += message.key_len() + message.payload_len();
+                sizes.push(message.key_len() + message.payload_len());
                 last = Instant::now();
             }
         }
-        Ok(bytes as u64)
+        Ok(sizes)
     }
 
     /// Shows each record to `find` until it answers; an error after `limit`.

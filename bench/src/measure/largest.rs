@@ -1,14 +1,12 @@
 //! A thousand edits of the largest StockWatch there is, over partitions that are busy, idle and empty: what the table
 //! holds of them, how long the worker is not ready, and what a restart costs then.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use crate::cluster::Cluster;
@@ -16,6 +14,7 @@ use crate::error::Result;
 use crate::http;
 use crate::job::Job;
 use crate::program::Program;
+use crate::quotes::paced;
 use crate::reader::Reader;
 use crate::report::{Report, median};
 use crate::systems::{Bench, TOLERANCE};
@@ -54,7 +53,9 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let (after, mut worker) = restart(bench, &job, worker)?;
     worker.check()?;
     feed.stop()?;
-    let (largest, bytes) = table(bench, &job)?;
+    let sizes = Reader::from_start(&bench.cluster, &[&job.table()])?.sizes()?;
+    let largest = sizes.iter().max().copied().unwrap_or_default() as f64;
+    let bytes = sizes.iter().sum::<usize>() as f64;
     report.note(format!(
         "{EDITS} edits of {TICKERS} tickers: restart to ready {before:.2} s before, {after:.2} s after; the table's largest \
          record {largest:.0} bytes, all that were written {:.1} MB",
@@ -94,26 +95,6 @@ fn write(bench: &Bench, job: &Job, edit: u64) -> Result<()> {
         writeln!(tickers, "    - {{symbol: \"{symbol}\", name: \"{name}\"}}")?;
     }
     bench.write_generation(job, Some(edit + 1), &tickers, &[5, 10 + (edit % 50) as u32], TOLERANCE)
-}
-
-/// The bytes of the table's largest record, and of all that were written.
-fn table(bench: &Bench, job: &Job) -> Result<(f64, f64)> {
-    let ends = bench.cluster.ends(&job.table())?;
-    let reader = Reader::from_start(&bench.cluster, &[&job.table()])?;
-    let (mut largest, mut bytes) = (0, 0);
-    let mut left: BTreeSet<i32> = (0..).zip(&ends).filter(|(_, end)| **end > 0).map(|(p, _)| p).collect();
-    reader.find("end of the table", LIMIT, |record| {
-        let size = record.key().map_or(0, <[u8]>::len) + record.payload().map_or(0, <[u8]>::len);
-        largest = largest.max(size);
-        bytes += size;
-        // After the last record comes its transaction's marker.
-        let partition = record.partition();
-        if record.offset() + 2 >= ends[partition as usize] {
-            left.remove(&partition);
-        }
-        left.is_empty().then_some(())
-    })?;
-    Ok((largest as f64, bytes as f64))
 }
 
 /// Looks at `/readyz` all the time.
@@ -171,15 +152,7 @@ impl Feed {
                 Ok(())
             };
             (BUSY..IDLE).try_for_each(|idle| send(idle, 0))?;
-            let started = Instant::now();
-            for number in 0.. {
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                let due = started + Duration::from_nanos(number * 1_000_000_000 / RATE);
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                send(i32::try_from(number % BUSY as u64)?, number)?;
-            }
+            paced(RATE, &stopped, |number| send(i32::try_from(number % BUSY as u64)?, number))?;
             producer.flush(LIMIT)?;
             Ok(())
         });

@@ -38,7 +38,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let (raw, table) = (raw?, table?);
     quotes(begin..begin + MINUTES, MINUTE).write(cluster, &job.raw)?;
     program.kill()?;
-    let (raw, table) = (raw.bytes()? as f64, table.bytes()? as f64);
+    let bytes = |reader: Reader| -> Result<f64> { Ok(reader.sizes()?.iter().sum::<usize>() as f64) };
+    let (raw, table) = (bytes(raw)?, bytes(table)?);
 
     let mut program = bench.start_worker(&job, "a", HTTP)?;
     let ready = http::ready(&mut program, HTTP, LIMIT)? - program.started();

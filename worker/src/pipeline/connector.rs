@@ -7,7 +7,6 @@ use super::topology::{Topology, TopologyError};
 use crate::kafka::KafkaContext;
 
 /// What each client of a session is made with.
-#[derive(Clone)]
 pub(super) struct Connector<'a> {
     pub(super) settings: &'a Settings,
     /// Takes what librdkafka says.

@@ -71,7 +71,7 @@ impl CommitPolicy {
 
     /// Returns how long the open transaction may still wait for quotes: zero says that it is committed now.
     pub(super) fn wait(&self, open: Open, poll: Poll) -> Duration {
-        if open.quotes >= self.most_quotes() || open.bytes >= self.size.bytes() || open.age >= MOST_AGE {
+        if self.reaches(open, self.most_quotes()) {
             return Duration::ZERO;
         }
         match (poll, open.quotes) {
@@ -80,6 +80,11 @@ impl CommitPolicy {
             (Poll::Drained { since_commit }, 1..BURST) => LEAST_GAP.saturating_sub(since_commit),
             (Poll::Drained { .. }, _) => BURST_AGE.saturating_sub(open.age).min(LONGEST_WAIT),
         }
+    }
+
+    /// Whether `open` has so many quotes, or as many bytes or the age that no transaction goes beyond.
+    fn reaches(&self, open: Open, quotes: usize) -> bool {
+        open.quotes >= quotes || open.bytes >= self.size.bytes() || open.age >= MOST_AGE
     }
 
     /// How large transactions may be: what the next session begins with.
@@ -129,7 +134,7 @@ impl CommitPolicy {
     }
 
     fn note_feed(&mut self, open: Open) {
-        let is_burst = open.quotes >= BURST || open.bytes >= self.size.bytes() || open.age >= MOST_AGE;
+        let is_burst = self.reaches(open, BURST);
         let (other, enough) = match self.feed {
             Feed::Live => (Feed::Backlog, BURSTS),
             Feed::Backlog => (Feed::Live, CALM),
