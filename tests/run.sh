@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Every test: the worker's against a broker, then the operator's in one cluster. What each prints is also in
-# target/test-logs; the last lines are a table of phases, and how many tests passed and failed.
-# Programs and tests are built already (make build). THREADS (5) tests run side by side.
+# Every test: the worker's against a broker beside the operator's in one cluster, since most of them wait. What each
+# prints is also in target/test-logs; the last lines are a table of phases, and how many tests passed and failed.
+# Programs and tests are built already (make build). THREADS (4) tests of each side run at once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source tests/phases.sh
-threads=${THREADS:-5}
+threads=${THREADS:-4}
 logs=$PWD/target/test-logs
 rm -rf "$logs" && mkdir -p "$logs"
-trap 'end_cluster; table; totals; rm -f "$times"' EXIT
+trap 'end_cluster; wait; table; totals; rm -f "$times"' EXIT
 trap 'exit 130' INT TERM
 
 tests() { # CARGO_ARGUMENTS... -- TEST_ARGUMENTS...
@@ -33,7 +33,6 @@ end_cluster() {
 
 worker() {
   local failed=0
-  phase 'unit and doc tests' tests --no-fail-fast || failed=1
   # Those of three brokers take turns: beside the others, which would wait with them.
   phase 'worker and three brokers' tests --test kafka -- --test-threads=1 brokers:: >"$logs/brokers" 2>&1 &
   phase 'worker and Kafka' tests --test kafka -- --test-threads=$((threads - 1)) --skip brokers:: || failed=1
@@ -50,15 +49,19 @@ operator() {
 }
 
 totals() { # of all runners, in one line
-  cat "$logs"/{worker,operator} 2>/dev/null |
+  cat "$logs"/{units,worker,operator} 2>/dev/null |
     awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
       END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 }
 
 failed=0
-worker >"$logs/worker" 2>&1 || failed=1
-cat "$logs/worker"
+phase 'unit and doc tests' tests --no-fail-fast >"$logs/units" 2>&1 || failed=1
+cat "$logs/units"
 phase 'start of the cluster' hold_cluster || exit 1
-operator >"$logs/operator" 2>&1 8>&- || failed=1
+operator >"$logs/operator" 2>&1 8>&- &
+beside=$!
+worker >"$logs/worker" 2>&1 8>&- || failed=1
+cat "$logs/worker"
+wait $beside || failed=1
 cat "$logs/operator"
 exit $failed
