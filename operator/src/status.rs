@@ -32,8 +32,16 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
     let available = available::statement(seen, now);
     let (applied, applied_generation) = applied::statement(seen);
     let ready = ready::statement(seen, &topics.statement, &available.statement, &applied.statement);
+    let ready = match ready.holds {
+        // It holds for what all of its parts hold for.
+        Holds::True => {
+            let generation = [&topics, &available, &applied].into_iter().map(|part| part.generation).min();
+            Said { statement: ready, generation: generation.flatten() }
+        }
+        _ => seen.now(ready),
+    };
     let said = BTreeMap::from([
-        (Condition::Ready, seen.now(ready)),
+        (Condition::Ready, ready),
         (Condition::TopicsReady, topics),
         (Condition::WorkerAvailable, available),
         (Condition::ConfigApplied, applied),

@@ -36,6 +36,12 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
         (_, Some(rollout)) => of(rollout, seen, now),
     };
+    // The Deployment was not made anew from this spec: what it is like says something of an older one.
+    if seen.decision == Decision::Leave
+        && let Some(before) = seen.said(Condition::WorkerAvailable)
+    {
+        return Said { statement, generation: before.observed_generation };
+    }
     seen.now(statement)
 }
 

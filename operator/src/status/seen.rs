@@ -66,6 +66,17 @@ impl Seen<'_> {
         }
     }
 
+    /// Returns what was said before of this generation; otherwise `first`: a verdict on an older one says nothing of this
+    /// one.
+    pub(super) fn as_said_of_this(&self, condition: Condition, first: Statement) -> Said {
+        match self.said(condition) {
+            Some(before) if before.observed_generation == Some(self.generation()) => {
+                self.as_before(condition, first)
+            }
+            _ => self.now(first),
+        }
+    }
+
     pub(super) fn now(&self, statement: Statement) -> Said {
         Said { statement, generation: Some(self.generation()) }
     }

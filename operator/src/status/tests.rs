@@ -72,6 +72,35 @@ fn an_operator_that_was_started_anew_says_what_was_said() {
 }
 
 #[test]
+fn of_an_edit_that_kafka_has_not_seen_no_condition_claims_to_hold() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.kafka = Some(Observed::Pending);
+    scene.report = Report { pods: vec![answered("a", 8), answered("b", 8)] };
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::TopicsReady), "Unknown AskingKafka");
+    assert_eq!(condition(&status, Condition::Ready), "Unknown AskingKafka");
+    assert!(status.conditions.iter().all(|said| said.observed_generation == Some(8)));
+    scene.kafka = Some(known(TopicState::Created, None));
+    assert_eq!(ready(&scene), "True Working");
+}
+
+#[test]
+fn workers_that_were_left_as_they_are_say_nothing_of_the_new_spec() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.decision = Decision::Leave;
+    scene.report = Report { pods: vec![answered("a", 8), answered("b", 8)] };
+    let status = scene.status();
+    for kind in [Condition::WorkerAvailable, Condition::Ready] {
+        let said = said(&status, kind).unwrap();
+        assert_eq!((said.status.as_str(), said.observed_generation), ("True", Some(7)), "{kind:?}");
+    }
+}
+
+#[test]
 fn after_an_edit_the_workers_are_behind_until_all_of_them_have_answered() {
     let mut scene = Scene::new();
     scene.write();
