@@ -13,7 +13,7 @@ use crate::fence::Fence;
 use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::reconcile::Applier;
+use crate::reconcile::{Applier, Template};
 use crate::slots::Slots;
 use crate::store::Store;
 use crate::topics::{self, KafkaClusters, ObjectKey};
@@ -55,7 +55,7 @@ pub struct Context {
     pub workers: Workers,
     /// Applies owned objects.
     pub applier: Applier,
-    /// Who takes a new default image now.
+    /// Whose pods are replaced now.
     pub slots: Slots,
     memory: Mutex<HashMap<Key, Memory>>,
 }
@@ -73,6 +73,8 @@ pub struct Memory {
     pub said_unreadable: Option<String>,
     /// Kafka refused its credentials.
     pub refused: bool,
+    /// The pod template that was wanted last.
+    pub template: Option<Template>,
     /// What its deletion waits for, as it was last logged.
     pub waits_for: Option<String>,
 }
@@ -128,7 +130,14 @@ impl Context {
 
     /// It does not roll any more: the next one may.
     pub fn free_slot(&self, key: &Key) {
-        if let Some(next) = self.slots.free(key) {
+        if let Some(next) = self.slots.free(key, Instant::now()) {
+            self.queue.add(next);
+        }
+    }
+
+    /// Its workers are ready in the form that is wanted: the next one may roll.
+    pub fn slot_done(&self, key: &Key) {
+        if let Some(next) = self.slots.done(key, Instant::now()) {
             self.queue.add(next);
         }
     }

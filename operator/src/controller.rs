@@ -15,6 +15,8 @@ use crate::key::Key;
 use crate::metrics::Ready;
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
+use crate::rollout::Progress;
+use crate::slots::Cause;
 use crate::status::{Condition, said};
 use crate::store::Watched;
 use crate::topics::{ObjectKey, Wanted};
@@ -116,7 +118,7 @@ fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<RequeueAft
     }
 }
 
-/// What an earlier leader began: whose the topics are, and who takes a new image just now.
+/// What an earlier leader began: whose the topics are, and whose pods are being replaced.
 fn recall(context: &Context) {
     for key in context.store.stockwatches.keys() {
         if let Some(Watched::Readable(stockwatch)) = context.store.stockwatches.get(&key, "")
@@ -127,24 +129,45 @@ fn recall(context: &Context) {
         }
         let deployment = context.store.owned_of(&key, Kind::Deployment);
         if let Some(rollout) = deployment.and_then(|deployment| deployment.rollout)
-            && rollout.image == context.settings.worker_image
             && !rollout.is_complete()
+            && rollout.progress != Progress::Complete
         {
-            context.slots.note(key, Instant::now());
+            // Those of the form before are ready still, while the new ones do not become so.
+            let upgrades = rollout.image == context.settings.worker_image && rollout.ready > 0;
+            let cause = if upgrades { Cause::Upgrade } else { Cause::Own };
+            context.slots.note(key, cause, Instant::now());
         }
     }
 }
 
 fn look(context: &Context) {
     context.metrics.queue_depth.set(i64::try_from(context.queue.len()).unwrap_or(i64::MAX));
-    for key in context.slots.overdue(Instant::now()) {
+    let now = Instant::now();
+    for key in context.slots.overdue(now) {
         context.queue.add(key);
     }
+    say_halt(context, context.slots.halted(now));
     let mut counts = [0_i64; Ready::ALL.len()];
     context.store.stockwatches.each(|watched| counts[readiness(watched) as usize] += 1);
     for ready in Ready::ALL {
         context.metrics.stockwatches.get_or_create(ready).set(counts[*ready as usize]);
     }
+}
+
+/// An upgrade that begins or ends to be halted is said, also by those that wait for it.
+fn say_halt(context: &Context, by: Option<Key>) {
+    if i64::from(by.is_some()) == context.metrics.upgrade_halted.get() {
+        return;
+    }
+    context.metrics.upgrade_halted.set(i64::from(by.is_some()));
+    match by {
+        Some(by) => tracing::error!(
+            stockwatch = %by, image = context.settings.worker_image,
+            "the upgrade of the workers is halted: those that took it do not become ready"
+        ),
+        None => tracing::info!("the upgrade of the workers goes on"),
+    }
+    context.slots.waiting().into_iter().for_each(|key| context.queue.add(key));
 }
 
 fn readiness(watched: &Watched) -> Ready {

@@ -113,6 +113,8 @@ pub struct Metrics {
     pub worker_request_errors: Counter,
     /// StockWatches deleted whose topics were to go but stayed.
     pub topics_left: Counter,
+    /// 1 while an upgrade of the workers is halted: those that took it do not become ready.
+    pub upgrade_halted: Gauge,
     /// 1 while this process leads.
     pub leading: Gauge,
     registry: Mutex<Registry>,
@@ -145,6 +147,11 @@ impl Metrics {
                 r,
                 "topics_left",
                 "StockWatches deleted whose topics were to go but stayed",
+            ),
+            upgrade_halted: register(
+                r,
+                "upgrade_halted",
+                "1 while no more workers are upgraded, since those that were do not become ready",
             ),
             leading: register(r, "leading", "1 while this process leads"),
             registry: Mutex::default(),

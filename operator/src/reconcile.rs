@@ -13,6 +13,7 @@ use std::time::Duration;
 use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
 
+pub use build::{Template, Turn};
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
 pub use decide::{Decision, Facts, Plan, decide};
 pub use finalize::FinalizeError;
@@ -100,6 +101,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
                 return finalize_said(context, key, &stockwatch).await;
             }
             if is_paused(&stockwatch) {
+                context.free_slot(key);
                 let next = status::paused(&stockwatch, &write::now());
                 return write::status(context, key, &stockwatch, next).await.map_err(ReconcileError::Status);
             }
@@ -164,10 +166,10 @@ async fn reconcile_live(
         kafka: inputs.kafka.as_ref(),
         rollout: inputs.rollout.as_ref(),
     });
-    let mut applied = match &inputs.spec {
+    let (mut applied, turn) = match &inputs.spec {
         Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
         // The last good form stays, with its workers.
-        Err(_) => Applied::default(),
+        Err(_) => (Applied::default(), None),
     };
     applied.problems.extend(finalizer.map(|refusal| ObjectProblem::of_finalizer(&owner.name, refusal)));
     applied.problems.extend(inputs.failed.as_ref().map(ReadError::problem));
@@ -180,6 +182,7 @@ async fn reconcile_live(
         decision: plan.decision,
         objects: &applied.problems,
         rollout: rollout.as_ref(),
+        turn: turn.as_ref(),
         report: &inputs.report,
     };
     let next = status::status(&seen, &write::now());
@@ -245,23 +248,25 @@ async fn apply(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
-) -> Result<Applied, serde_json::Error> {
+) -> Result<(Applied, Option<Turn>), serde_json::Error> {
     let surroundings = surroundings(owner, stockwatch)?;
     let fresh = stockwatch.status.is_none();
     let mut applied = context.applier.all(&context.store, owner, &surroundings, fresh).await;
     let existing = context.store.owned_of(key, Kind::Deployment);
+    let mut turn = None;
     if let Some(connection) = &plan.connection
         && (existing.is_some() || !applied.keeps_from_starting())
     {
-        let desired =
+        let built =
             build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
-        context.applier.each(&context.store, owner, &desired, fresh, &mut applied).await;
+        turn = built.turn;
+        context.applier.each(&context.store, owner, &built.desired, fresh, &mut applied).await;
         if applied.problems.iter().any(|problem| problem.kind == Kind::Deployment.as_str()) {
             // It does not roll: the next one may.
             context.free_slot(key);
         }
     }
-    Ok(applied)
+    Ok((applied, turn))
 }
 
 /// The Deployment, if it is ours.
@@ -269,8 +274,9 @@ fn rollout(context: &Context, key: &Key, owner: &Owner) -> Option<Rollout> {
     let owned = context.store.owned_of(key, Kind::Deployment)?;
     let ours = owned.whose(&owner.name, &owner.uid) == Whose::Ours && !owned.deleting;
     let rollout = owned.rollout.filter(|_| ours)?;
-    if rollout.is_complete() && rollout.image == context.settings.worker_image {
-        context.free_slot(key);
+    let wanted = context.remember(key, |memory| memory.template.as_ref().map(Template::digest).cloned());
+    if rollout.is_complete() && wanted == rollout.template {
+        context.slot_done(key);
     }
     Some(rollout)
 }

@@ -35,6 +35,8 @@ pub struct Rollout {
     pub image: String,
     /// Digest of how its pods reach Kafka.
     pub connection: Option<String>,
+    /// Digest of the pod template that was applied; `None`: by an operator that did not note it.
+    pub template: Option<String>,
 }
 
 impl Rollout {
@@ -47,6 +49,7 @@ impl Rollout {
         let containers = template.spec.as_ref().map(|pod| pod.containers.as_slice()).unwrap_or_default();
         let worker = containers.iter().find(|container| container.name == CONTAINER);
         let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+        let own = deployment.metadata.annotations.as_ref();
         Some(Self {
             observed: status.observed_generation >= deployment.metadata.generation,
             wanted: spec.replicas.unwrap_or(1),
@@ -56,6 +59,7 @@ impl Rollout {
             progress: progress(status),
             image: worker.and_then(|container| container.image.clone()).unwrap_or_default(),
             connection: annotations.and_then(|annotations| annotations.get(names::CONNECTION).cloned()),
+            template: own.and_then(|annotations| annotations.get(names::TEMPLATE).cloned()),
         })
     }
 

@@ -151,6 +151,7 @@ mod tests {
             progress: Progress::Complete,
             image: "worker:1".into(),
             connection: Some(connection.into()),
+            template: None,
         }
     }
 

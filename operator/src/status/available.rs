@@ -4,8 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::condition::{Condition, Holds, Reason, Statement};
 use super::seen::{Said, Seen};
+use crate::key::Key;
 use crate::names;
-use crate::reconcile::Decision;
+use crate::reconcile::{Decision, Turn};
 use crate::rollout::{Progress, Rollout};
 
 /// Pods that are not rolled out but added have no deadline of the Deployment's own: this is theirs, in seconds.
@@ -34,7 +35,14 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
             "the workers start once their objects are there: Ready says what is in the way",
         ),
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
-        (_, Some(rollout)) => of(rollout, seen, now),
+        (_, Some(rollout)) => match seen.turn {
+            Some(Turn { is_edited: true, .. }) => Statement::unknown(
+                Reason::WaitingForTurn,
+                "the workers go on as they are until it is their turn to be replaced: many others are being replaced now",
+            ),
+            Some(Turn { halted_by: Some(by), .. }) if rollout.is_complete() => halted(rollout, by),
+            _ => of(rollout, seen, now),
+        },
     };
     // The Deployment was not made anew from this spec: what it is like says something of an older one.
     if seen.decision == Decision::Leave
@@ -47,6 +55,16 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
 
 fn waiting() -> Statement {
     Statement::unknown(Reason::WaitingForTopics, "the workers start once the topics are there")
+}
+
+fn halted(Rollout { ready, wanted, .. }: &Rollout, by: &Key) -> Statement {
+    Statement::yes(
+        Reason::UpgradeHalted,
+        format!(
+            "{ready} of {wanted} workers are ready, in their form before the operator's upgrade: it is halted, since the \
+             workers of {by} and others do not become ready with it"
+        ),
+    )
 }
 
 fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Statement {

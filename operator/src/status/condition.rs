@@ -123,6 +123,10 @@ pub enum Reason {
     WaitingForObjects,
     /// The workers keep their connection until the new one is known to work.
     WaitingForConnection,
+    /// The workers wait for their turn to be replaced.
+    WaitingForTurn,
+    /// The workers work, and an upgrade of the operator does not reach them: it failed elsewhere.
+    UpgradeHalted,
     /// Workers start, or are replaced one by one.
     WorkersStarting,
     /// Workers did not become ready in time.
@@ -170,6 +174,8 @@ impl Reason {
             Self::WaitingForTopics => "WaitingForTopics",
             Self::WaitingForObjects => "WaitingForObjects",
             Self::WaitingForConnection => "WaitingForConnection",
+            Self::WaitingForTurn => "WaitingForTurn",
+            Self::UpgradeHalted => "UpgradeHalted",
             Self::WorkersStarting => "WorkersStarting",
             Self::WorkersNotStarting => "WorkersNotStarting",
             Self::WorkersNotReady => "WorkersNotReady",

@@ -5,7 +5,7 @@ use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 use super::condition::{Condition, Holds, Statement, said};
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem};
+use crate::reconcile::{Decision, ObjectProblem, Turn};
 use crate::rollout::Rollout;
 use crate::topics::Observed;
 use crate::workers::Report;
@@ -27,6 +27,8 @@ pub struct Seen<'a> {
     pub objects: &'a [ObjectProblem],
     /// The Deployment.
     pub rollout: Option<&'a Rollout>,
+    /// Why its pods are not replaced yet, where they are to be.
+    pub turn: Option<&'a Turn>,
     /// What the workers answered.
     pub report: &'a Report,
 }

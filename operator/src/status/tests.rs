@@ -5,7 +5,8 @@ use stockwatch_crds::v1alpha1::TopicState;
 use super::fixtures::*;
 use super::*;
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem, Trouble};
+use crate::key::Key;
+use crate::reconcile::{Decision, ObjectProblem, Trouble, Turn};
 use crate::resources::Kind;
 use crate::rollout::{Progress, Rollout};
 use crate::topics;
@@ -273,6 +274,23 @@ fn a_worker_that_is_added_is_trouble_only_when_it_does_not_come_up() {
     let later = |second| condition(&scene.status_at(&at(second)), Condition::WorkerAvailable);
     assert_eq!(later(179), "Unknown WorkersStarting");
     assert_eq!(later(180), "False WorkersNotStarting");
+}
+
+#[test]
+fn an_edit_that_waits_for_its_turn_is_not_there_yet_and_an_upgrade_that_does_is_no_trouble() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.turn = Some(Turn { is_edited: false, halted_by: None });
+    assert_eq!(available(&scene), "True WorkersReady");
+    scene.turn = Some(Turn { is_edited: false, halted_by: Some(Key::new("market", "first")) });
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::WorkerAvailable), "True UpgradeHalted");
+    assert_eq!(condition(&status, Condition::Ready), "True Working");
+    assert!(said(&status, Condition::WorkerAvailable).unwrap().message.contains("market/first"));
+    scene.edit();
+    scene.report.pods = vec![answered("a", 8), answered("b", 8)];
+    scene.turn = Some(Turn { is_edited: true, halted_by: None });
+    assert_eq!(ready(&scene), "Unknown WaitingForTurn");
 }
 
 fn problem(kind: Kind, trouble: Trouble) -> ObjectProblem {
