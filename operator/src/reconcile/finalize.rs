@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
-use stockwatch_crds::v1alpha1::TopicState;
 use stockwatch_crds::{DeletionPolicy, Spec, StockWatch};
 
 use super::write::RequeueAfter;
@@ -16,7 +15,7 @@ use crate::key::Key;
 use crate::names::{self, FINALIZER};
 use crate::resources::Kind;
 use crate::store::Whose;
-use crate::topics::{DeletionRequest, DeletionState, ObjectKey};
+use crate::topics::{DeletionRequest, DeletionState, ObjectKey, is_own};
 use crate::writes::WriteError;
 
 /// Pods are looked for again.
@@ -146,7 +145,7 @@ fn policy(stockwatch: &StockWatch) -> DeletionPolicy {
 fn deletion_request(stockwatch: &StockWatch) -> Option<DeletionRequest> {
     let status = stockwatch.status.as_ref()?;
     let cluster_id = status.kafka_cluster_id.clone()?;
-    let ours = status.topics.iter().filter(|topic| topic.state != TopicState::Found);
+    let ours = status.topics.iter().filter(|topic| is_own(topic.state));
     let group = Spec::parse_kafka(stockwatch).ok()?.group_id;
     Some(DeletionRequest {
         who: ObjectKey::of(stockwatch)?,

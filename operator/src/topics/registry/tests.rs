@@ -24,7 +24,8 @@ fn planned(registry: &mut ClusterRegistry, connection: &Connection, work: &Work)
             topics: plan.statuses("c", &found),
             problem: KafkaProblem::of(plan.problems),
         },
-        wanted: plan.wanted,
+        wanted: plan.asked,
+        creations: plan.creations,
         retry: Retry::No,
     };
     registry.plan(connection, "c", &found, &work.wanted).into_iter().map(outcome).collect()
