@@ -8,6 +8,7 @@ use stockwatch_crds::StockWatchStatus;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::controller::Revision;
 use crate::credentials::{Credentials, SecretAccess};
 use crate::fence::Fence;
 use crate::key::Key;
@@ -73,6 +74,8 @@ pub struct Memory {
     pub said_unreadable: Option<String>,
     /// Kafka refused its credentials.
     pub refused: bool,
+    /// What a reconcile that failed was about.
+    pub failed_at: Option<Option<Revision>>,
     /// The pod template that was wanted last.
     pub template: Option<Template>,
     /// What its deletion waits for, as it was last logged.

@@ -1,6 +1,6 @@
 //! Takes StockWatches from the queue and reconciles a bounded number at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub async fn run(
 ) {
     recall(&context);
     let mut active = JoinSet::new();
-    let mut keys: HashMap<Id, Key> = HashMap::new();
+    let mut keys: HashMap<Id, (Key, Option<Revision>)> = HashMap::new();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -52,18 +52,19 @@ pub async fn run(
                     Ok((id, outcome)) => (id, Some(outcome)),
                     Err(error) => (error.id(), None),
                 };
-                if let Some(key) = keys.remove(&id) {
-                    settle(&context, &key, outcome);
+                if let Some((key, revision)) = keys.remove(&id) {
+                    settle(&context, &key, revision, outcome);
                 }
             }
             Some(who) = woken.recv() => context.queue.add_first(Key::new(who.namespace, who.name)),
             Some(key) = context.queue.next(), if active.len() < concurrency => {
+                let revision = Revision::of(&context, &key);
                 let context = Arc::clone(&context);
                 let handle = active.spawn({
                     let key = key.clone();
                     async move { one(&context, &key).await }
                 });
-                keys.insert(handle.id(), key);
+                keys.insert(handle.id(), (key, revision));
             }
             _ = tick.tick() => {
                 health.beat();
@@ -88,8 +89,47 @@ async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, Reconc
     result
 }
 
+/// What users change of a StockWatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    generation: Option<i64>,
+    annotations: Option<BTreeMap<String, String>>,
+    is_deleting: bool,
+}
+
+impl Revision {
+    /// `None`: it is gone.
+    fn of(context: &Context, key: &Key) -> Option<Self> {
+        let watched = context.store.stockwatches.get(key, "")?;
+        let metadata = watched.metadata();
+        Some(Self {
+            generation: metadata.generation,
+            annotations: metadata.annotations.clone(),
+            is_deleting: metadata.deletion_timestamp.is_some(),
+        })
+    }
+}
+
+/// Returns the wait until a StockWatch whose reconcile failed is tried again; a change since ends its backoff.
+fn failed(context: &Context, key: &Key, tried: Option<Revision>) -> Duration {
+    if Revision::of(context, key) != tried {
+        context.queue.changed(key);
+        return Duration::ZERO;
+    }
+    let before = context.remember(key, |memory| memory.failed_at.replace(tried.clone()));
+    if before.is_some_and(|before| before != tried) {
+        context.queue.forgive(key);
+    }
+    context.queue.failed(key)
+}
+
 /// `None`: it crashed; `Some(None)`: it hung.
-fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<RequeueAfter, ReconcileError>>>) {
+fn settle(
+    context: &Context,
+    key: &Key,
+    tried: Option<Revision>,
+    outcome: Option<Option<Result<RequeueAfter, ReconcileError>>>,
+) {
     match outcome {
         Some(Some(Ok(again))) => {
             context.queue.done(key);
@@ -103,16 +143,16 @@ fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<RequeueAft
             context.queue.add_after(key.clone(), OVERTAKEN);
         }
         Some(Some(Err(error))) => {
-            let retry = context.queue.failed(key);
+            let retry = failed(context, key, tried);
             context.metrics.errors.get_or_create(&error.step()).inc();
             tracing::warn!(stockwatch = %key, %error, ?retry, "a reconcile failed");
         }
         Some(None) => {
-            let retry = context.queue.failed(key);
+            let retry = failed(context, key, tried);
             tracing::error!(stockwatch = %key, ?retry, "a reconcile did not end within {MOST:?}");
         }
         None => {
-            let retry = context.queue.failed(key);
+            let retry = failed(context, key, tried);
             tracing::error!(stockwatch = %key, ?retry, "a reconcile crashed: please report what it printed");
         }
     }

@@ -113,6 +113,21 @@ impl Queue {
         delay
     }
 
+    /// It failed, but is another one by now: it is tried again at once, as if it had never failed.
+    pub fn changed(&self, key: &Key) {
+        let mut state = self.lock();
+        state.failures.remove(key);
+        state.again.entry(key.clone()).or_default();
+        state.release(key);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// What failed was another form of it: its next failure counts as the first.
+    pub fn forgive(&self, key: &Key) {
+        self.lock().failures.remove(key);
+    }
+
     /// It is gone: nothing about it is kept.
     pub fn forget(&self, key: &Key) {
         let mut state = self.lock();
@@ -247,6 +262,23 @@ mod tests {
         let start = Instant::now();
         assert_eq!(queue.next().await, Some(key("a")));
         assert!(start.elapsed() >= delay);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_ends_the_backoff() {
+        let queue = Queue::default();
+        queue.add(key("a"));
+        for _ in 0..8 {
+            queue.next().await.unwrap();
+            queue.failed(&key("a"));
+        }
+        queue.next().await.unwrap();
+        queue.changed(&key("a"));
+        assert_eq!(taken(&queue), Some(key("a")), "at once");
+        assert!(queue.failed(&key("a")) <= Duration::from_millis(250), "its first failure");
+        queue.failed(&key("a"));
+        queue.forgive(&key("a"));
+        assert!(queue.failed(&key("a")) <= Duration::from_millis(250));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::breaker::pause;
+use super::breaker::{pause, refused};
 use super::claims::Claims;
 use super::connection::Connection;
 use super::deletion::{DeletionOutcome, DeletionRequest};
@@ -325,6 +325,10 @@ impl ClusterRegistry {
                     None
                 }
                 Retry::Soon => Some(SOON),
+                Retry::Refused => {
+                    entry.tries += 1;
+                    Some(refused(entry.tries))
+                }
                 Retry::Later => {
                     entry.tries += 1;
                     Some(pause(entry.tries))

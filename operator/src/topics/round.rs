@@ -47,6 +47,9 @@ pub(super) struct Outcome {
 pub(super) enum Retry {
     /// It is not repeated.
     No,
+    /// The brokers refuse: a permission or a policy may be changed without a word. Repeated with growing pauses, up to
+    /// the regular look at everything.
+    Refused,
     /// A transient failure: repeated with growing pauses.
     Later,
     /// A change that metadata does not show yet: repeated soon.
@@ -202,7 +205,7 @@ fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &FoundTopics)
             Some(false) => {
                 let problem = refusal::invisible(topic(tasks, place));
                 tasks[place.0].plan.problems.push(problem);
-                tasks[place.0].retry(Retry::Later);
+                tasks[place.0].retry(Retry::Refused);
             }
             None => {}
         }
@@ -290,6 +293,9 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                 // Workers wait for it.
                 tasks[place.0].retry(Retry::Later);
             }
+            if problem.is_some() {
+                tasks[place.0].retry(Retry::Refused);
+            }
             tasks[place.0].plan.problems.extend(loss.into_iter().chain(problem));
         }
         if altered.is_empty() {
@@ -302,6 +308,7 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
             let topic = topic(tasks, place);
             let problem = refusal::config(topic, refusal::settings(topic));
             tasks[place.0].plan.problems.push(problem);
+            tasks[place.0].retry(Retry::Refused);
         }
     }
     Ok(())
@@ -364,5 +371,6 @@ fn refuse(task: &mut Task, code: RDKafkaErrorCode, problem: KafkaProblem) {
         return;
     }
     tracing::warn!(%code, "{}", problem.message);
+    task.retry(Retry::Refused);
     task.plan.problems.push(problem);
 }

@@ -167,3 +167,22 @@ fn what_only_needs_time_is_looked_for_soon_and_without_growing_pauses() {
         entry.due = Some(Instant::now());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_brokers_refuse_is_tried_again_soon_at_first_and_then_with_the_regular_look() {
+    let (mut registry, kafka, tech) =
+        (ClusterRegistry::default(), connection("kafka:1"), wanted(stockwatch("a", 1)));
+    registry.observe(&kafka, tech.clone());
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        let work = registry.take(&kafka);
+        let mut outcomes = planned(&mut registry, &kafka, &work);
+        outcomes[0].retry = Retry::Refused;
+        registry.publish(&kafka, outcomes, Vec::new());
+        let entry = registry.clusters.get_mut(&kafka).unwrap().entries.get_mut(&tech.who).unwrap();
+        waits.push(entry.due.unwrap().duration_since(Instant::now()));
+        entry.due = Some(Instant::now());
+    }
+    assert!(waits[0] <= Duration::from_secs(5), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= LOOK_EVERY), "{waits:?}");
+}
