@@ -17,6 +17,7 @@ use crate::queue::Queue;
 use crate::reconcile::{Applier, Template};
 use crate::slots::Slots;
 use crate::store::Store;
+use crate::synced::Synced;
 use crate::topics::{self, KafkaClusters, ObjectKey};
 use crate::workers::Workers;
 use crate::writes::Writes;
@@ -44,6 +45,8 @@ pub struct Context {
     pub writes: Writes,
     /// What the watches have shown.
     pub store: Arc<Store>,
+    /// Of which namespaces that is all there is.
+    pub synced: Arc<Synced>,
     /// Who is to be reconciled.
     pub queue: Arc<Queue>,
     /// What is counted.
@@ -89,6 +92,7 @@ impl Context {
         client: Client,
         fence: Fence,
         store: Arc<Store>,
+        synced: Arc<Synced>,
         queue: Arc<Queue>,
         metrics: Arc<Metrics>,
     ) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
@@ -106,6 +110,7 @@ impl Context {
             client,
             writes,
             store,
+            synced,
             queue,
             metrics,
         };

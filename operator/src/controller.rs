@@ -82,6 +82,12 @@ pub async fn run(
 }
 
 async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, ReconcileError>> {
+    if !context.synced.covers(&key.namespace) {
+        // What is known of it may be old, or only a part. It is looked at again once all of it is known.
+        context.workers.forget(key);
+        context.free_slot(key);
+        return Some(Ok(None));
+    }
     let began = Instant::now();
     let result = timeout(MOST, reconcile(context, key)).await.ok();
     context.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
@@ -188,7 +194,12 @@ fn look(context: &Context) {
     }
     say_halt(context, context.slots.halted(now));
     let mut counts = [0_i64; Ready::ALL.len()];
-    context.store.stockwatches.each(|watched| counts[readiness(watched) as usize] += 1);
+    let is_covered = |watched: &Watched| {
+        watched.metadata().namespace.as_ref().is_some_and(|namespace| context.synced.covers(namespace))
+    };
+    context.store.stockwatches.each(|watched| {
+        counts[readiness(watched) as usize] += i64::from(is_covered(watched));
+    });
     for ready in Ready::ALL {
         context.metrics.stockwatches.get_or_create(ready).set(counts[*ready as usize]);
     }

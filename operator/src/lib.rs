@@ -29,6 +29,7 @@ pub mod run;
 pub mod slots;
 pub mod status;
 pub mod store;
+pub mod synced;
 pub mod topics;
 pub mod watch;
 pub mod workers;

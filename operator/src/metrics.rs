@@ -107,6 +107,8 @@ pub struct Metrics {
     pub refused: Family<Write, Counter>,
     /// Breaks of watches.
     pub watch_errors: Counter,
+    /// Namespaces that are to be looked after and may not be watched.
+    pub namespaces_left_out: Gauge,
     /// Times that workers were asked.
     pub worker_requests: Counter,
     /// Times that a worker did not answer.
@@ -141,6 +143,11 @@ impl Metrics {
             writes: register(r, "writes", "Writes to the API server, the Lease and refused ones apart"),
             refused: register(r, "refused", "Writes that the API server refused"),
             watch_errors: register(r, "watch_errors", "Breaks of watches"),
+            namespaces_left_out: register(
+                r,
+                "namespaces_left_out",
+                "Namespaces that are listed, and gone or forbidden to watch",
+            ),
             worker_requests: register(r, "worker_requests", "Times that workers were asked"),
             worker_request_errors: register(r, "worker_request_errors", "Times that a worker did not answer"),
             topics_left: register(

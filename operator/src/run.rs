@@ -23,7 +23,8 @@ use crate::leader::{Leader, Lost};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
-use crate::watch::{Synced, Watches};
+use crate::synced::Synced;
+use crate::watch::Watches;
 
 /// Why the operator ended although nobody stopped it.
 #[derive(Debug, thiserror::Error)]

@@ -195,7 +195,7 @@ mod tests {
         let client = Client::new(service, "default");
         let metrics = Arc::new(Metrics::new());
         let (context, _) =
-            Context::new(settings, client, Fence::open(), Arc::default(), Arc::default(), metrics);
+            Context::new(settings, client, Fence::open(), Arc::default(), Arc::default(), Arc::default(), metrics);
         (context, asked)
     }
 

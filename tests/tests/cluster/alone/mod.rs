@@ -5,6 +5,7 @@ mod api_server;
 mod bare;
 mod idle;
 mod install;
+mod namespaces;
 mod operators;
 mod rights;
 mod times;
