@@ -17,6 +17,7 @@ pub use build::{Template, Turn};
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
 pub use decide::{Decision, Facts, Plan, decide};
 pub use finalize::FinalizeError;
+use finalize::Step;
 pub use write::RequeueAfter;
 
 use crate::context::Context;
@@ -122,20 +123,24 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
     }
 }
 
-/// A deletion that is refused a step says so, if it can; the step is tried again by itself.
+/// A deletion that is refused a step, or that waits, says so, if it can; it is tried again by itself.
 async fn finalize_said(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
 ) -> Result<RequeueAfter, ReconcileError> {
-    let refusal = match finalize::finalize(context, key, stockwatch).await {
-        Err(FinalizeError::Write(WriteError::Refused(refusal))) => refusal,
-        ended => return Ok(ended?),
+    let (next, wait) = match finalize::finalize(context, key, stockwatch).await {
+        Err(FinalizeError::Write(WriteError::Refused(refusal))) => {
+            let wait = refusal.wait();
+            (status::deletion_refused(stockwatch, refusal, &write::now()), wait)
+        }
+        Ok(Step::Waits(why, wait)) => (status::deletion_waits(stockwatch, &why, &write::now()), wait),
+        Ok(Step::Done(again)) => return Ok(again),
+        Err(error) => return Err(error.into()),
     };
-    let wait = refusal.wait();
-    let next = status::deletion_refused(stockwatch, refusal, &write::now());
+    // A namespace that is being deleted takes no events; and the deletion goes on whether it is spoken of or not.
     if let Err(error) = write::status(context, key, stockwatch, next).await {
-        tracing::debug!(stockwatch = %key, %error, "the status does not say that the deletion is refused");
+        tracing::debug!(stockwatch = %key, %error, "the status does not say what the deletion waits for");
     }
     Ok(Some(wait))
 }

@@ -82,6 +82,20 @@ pub fn deletion_refused(stockwatch: &StockWatch, refusal: Refusal, now: &Time) -
     with_ready(stockwatch, Statement::no(Reason::ObjectRefused, message), now)
 }
 
+/// The status of a StockWatch whose deletion waits, with the command that ends the wait.
+pub fn deletion_waits(stockwatch: &StockWatch, why: &str, now: &Time) -> StockWatchStatus {
+    let metadata = &stockwatch.metadata;
+    let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
+    let message = format!(
+        "its deletion waits, tried again by itself: {why}. To let it go and leave its topics and its group: \
+         kubectl annotate sw {} -n {} {}=",
+        name.unwrap_or_default(),
+        namespace.unwrap_or_default(),
+        names::SKIP_KAFKA
+    );
+    with_ready(stockwatch, Statement::no(Reason::DeletionWaits, message), now)
+}
+
 /// All that was said of it, but for Ready; what others say is theirs.
 fn with_ready(stockwatch: &StockWatch, statement: Statement, now: &Time) -> StockWatchStatus {
     let mut status = stockwatch.status.clone().unwrap_or_default();

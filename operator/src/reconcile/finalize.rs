@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
 use stockwatch_crds::{DeletionPolicy, Spec, StockWatch};
 
-use super::write::RequeueAfter;
+use super::write::{RequeueAfter, now};
 use crate::bounded::{CallError, READ, bounded};
 use crate::context::Context;
 use crate::credentials::{Access, ReadError};
@@ -22,6 +22,17 @@ use crate::writes::WriteError;
 const PODS_AGAIN: Duration = Duration::from_secs(1);
 /// Kafka wakes its StockWatches; this is for the annotation's sake alone, which a watch shows as well.
 const KAFKA_AGAIN: Duration = Duration::from_secs(30);
+
+/// Pods that take longer than this to end are spoken of, in seconds.
+const PODS_END: i64 = 60;
+
+/// How far a deletion is.
+pub(super) enum Step {
+    /// As far as it can be now.
+    Done(RequeueAfter),
+    /// It waits for something that somebody may have to end; a sentence, and when it is looked at again.
+    Waits(String, Duration),
+}
 
 /// Why a deletion is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -71,22 +82,25 @@ pub(super) async fn finalize(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<RequeueAfter, FinalizeError> {
+) -> Result<Step, FinalizeError> {
     context.workers.forget(key);
     if !has_finalizer(&stockwatch.metadata) {
-        return Ok(None);
+        return Ok(Step::Done(None));
     }
     let annotations = stockwatch.metadata.annotations.as_ref();
     let skips = annotations.is_some_and(|annotations| annotations.contains_key(names::SKIP_KAFKA));
     if policy(stockwatch) == DeletionPolicy::Retain || skips {
         tracing::info!(stockwatch = %key, skips, "deleted: its topics stay");
-        return remove(context, key, &stockwatch.metadata).await;
+        return Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?));
     }
     if !stopped(context, key, stockwatch).await? {
-        return Ok(Some(PODS_AGAIN));
+        return Ok(match is_late(stockwatch) {
+            true => Step::Waits(pods_remain(key), PODS_AGAIN),
+            false => Step::Done(Some(PODS_AGAIN)),
+        });
     }
     let Some(request) = deletion_request(stockwatch) else {
-        return remove(context, key, &stockwatch.metadata).await;
+        return Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?));
     };
     let Some(access) = access(context, key, stockwatch).await? else {
         context.metrics.topics_left.inc();
@@ -96,14 +110,14 @@ pub(super) async fn finalize(
             group = request.group,
             "deleted, but without usable credentials for Kafka: its topics and its group stay"
         );
-        return remove(context, key, &stockwatch.metadata).await;
+        return Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?));
     };
     match context.kafka.delete(&access.connection, request) {
         DeletionState::Done => {
             tracing::info!(stockwatch = %key, "deleted, with its topics and its group");
-            remove(context, key, &stockwatch.metadata).await
+            Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?))
         }
-        DeletionState::Pending => Ok(Some(KAFKA_AGAIN)),
+        DeletionState::Pending => Ok(Step::Done(Some(KAFKA_AGAIN))),
         DeletionState::Failed(problem) => {
             let news = context.remember(key, |memory| {
                 memory.refused = problem.reason.is_refusal();
@@ -118,9 +132,20 @@ pub(super) async fn finalize(
                     names::SKIP_KAFKA
                 );
             }
-            Ok(Some(KAFKA_AGAIN))
+            Ok(Step::Waits(problem.message, KAFKA_AGAIN))
         }
     }
+}
+
+/// Whether it has been deleted for longer than pods take to end.
+fn is_late(stockwatch: &StockWatch) -> bool {
+    let deleted = stockwatch.metadata.deletion_timestamp.as_ref();
+    deleted.is_some_and(|deleted| now().0.as_second() - deleted.0.as_second() > PODS_END)
+}
+
+fn pods_remain(key: &Key) -> String {
+    let selector = names::selector_text(&key.name);
+    format!("its pods have not ended: kubectl get pods -n {} -l {selector}", key.namespace)
 }
 
 /// The end of one that cannot be read: what it wants of its topics is not known, so they stay.

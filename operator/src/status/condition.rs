@@ -93,6 +93,8 @@ pub enum Reason {
     NameConflict,
     /// The objects of an older StockWatch of this name are still being deleted.
     WaitingForDeletion,
+    /// It is deleted, and its finalizer waits for Kafka or for its pods.
+    DeletionWaits,
     /// The API server, or a policy in it, refuses an object as it is wanted.
     ObjectRefused,
     /// The API server does not answer, or cannot.
@@ -160,6 +162,7 @@ impl Reason {
             Self::DuplicateEntity => "DuplicateEntity",
             Self::NameConflict => "NameConflict",
             Self::WaitingForDeletion => "WaitingForDeletion",
+            Self::DeletionWaits => "DeletionWaits",
             Self::ObjectRefused => "ObjectRefused",
             Self::ApiServerUnavailable => "ApiServerUnavailable",
             Self::SecretNotReadable => "SecretNotReadable",

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use k8s_openapi::jiff::Timestamp;
 use stockwatch_crds::v1alpha1::TopicState;
 
 use super::fixtures::*;
@@ -392,4 +393,21 @@ fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
     let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
     assert_eq!((&status.conditions[1..], status.topics), (&before.conditions[1..], before.topics));
+}
+
+#[test]
+fn a_deletion_that_waits_says_for_what_and_how_to_end_that_in_an_event_as_well() {
+    let mut scene = Scene::new();
+    scene.kafka = Some(unreachable());
+    let before = scene.write();
+    assert_eq!(condition(&before, Condition::Ready), "False KafkaUnreachable");
+    let status = deletion_waits(&scene.stockwatch, "no broker answers", &at(5));
+    let ready = said(&status, Condition::Ready).unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "DeletionWaits"));
+    let command = "kubectl annotate sw tech -n market stockwatch.dev/skip-kafka=";
+    assert!(ready.message.contains("no broker answers") && ready.message.ends_with(command), "{ready:?}");
+    assert_eq!(hold(Some(&before), &status), Hold::Now);
+    let event = crate::events::of_transition(&scene.stockwatch, &status, "a", Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(event.reason.as_deref(), Some("DeletionWaits"));
+    assert!(event.note.unwrap().ends_with(command));
 }
