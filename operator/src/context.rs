@@ -35,6 +35,26 @@ pub struct Settings {
     pub instance: String,
 }
 
+/// What a context is made of.
+pub struct Parts {
+    /// From the command line.
+    pub settings: Settings,
+    /// Reads and writes.
+    pub client: Client,
+    /// Whether it may write.
+    pub fence: Fence,
+    /// What the watches have shown.
+    pub store: Arc<Store>,
+    /// Of which namespaces that is all there is.
+    pub synced: Arc<Synced>,
+    /// Who is to be reconciled.
+    pub queue: Arc<Queue>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is counted of Kafka.
+    pub kafka_metrics: topics::Metrics,
+}
+
 /// What every reconcile works with.
 pub struct Context {
     /// From the command line.
@@ -86,22 +106,14 @@ pub struct Memory {
 }
 
 impl Context {
-    /// Gives the keys of StockWatches that Kafka has news of, too.
-    pub fn new(
-        settings: Settings,
-        client: Client,
-        fence: Fence,
-        store: Arc<Store>,
-        synced: Arc<Synced>,
-        queue: Arc<Queue>,
-        metrics: Arc<Metrics>,
-    ) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
+    /// For one term of leadership. Gives the keys of StockWatches that Kafka has news of, too.
+    pub fn new(parts: Parts) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
+        let Parts { settings, client, fence, store, synced, queue, metrics, kafka_metrics } = parts;
         let (wake, woken) = mpsc::unbounded_channel();
         let writes = Writes::new(client.clone(), fence, Arc::clone(&metrics));
-        let kafka = KafkaClusters::new(wake, metrics.register_with(topics::Metrics::new));
         let context = Self {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
-            kafka,
+            kafka: KafkaClusters::new(wake, kafka_metrics),
             workers: Workers::new(Arc::clone(&queue), Arc::clone(&metrics)),
             applier: Applier::new(client.clone(), writes.clone()),
             slots: Slots::default(),

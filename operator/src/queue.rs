@@ -143,6 +143,16 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Begins anew after [`Queue::stop`], with these and what came since: nothing is known of earlier tries.
+    pub fn restart(&self, keys: Vec<Key>) {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        *state = State::default();
+        keys.into_iter().chain(waiting).for_each(|key| state.add(key, false));
+        drop(state);
+        self.changed.notify_one();
+    }
+
     /// How many wait to be reconciled at once.
     pub fn len(&self) -> usize {
         self.lock().waiting.len()
@@ -300,6 +310,23 @@ mod tests {
         queue.add(key("a"));
         queue.stop();
         assert_eq!(queue.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_begins_with_everybody_and_without_what_the_last_one_left() {
+        let queue = Queue::default();
+        for name in ["a", "b"] {
+            queue.add(key(name));
+        }
+        queue.next().await.unwrap();
+        queue.add_after(key("b"), Duration::from_secs(9));
+        queue.stop();
+        queue.add(key("c"));
+        queue.restart(vec![key("a"), key("b")]);
+        for name in ["a", "b", "c"] {
+            assert_eq!(taken(&queue), Some(key(name)), "what was active is, too");
+        }
+        assert!(queue.is_empty() && queue.lock().timers.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
