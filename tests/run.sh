@@ -34,6 +34,7 @@ end_cluster() {
 worker() {
   local failed=0
   phase 'unit and doc tests' tests --no-fail-fast || failed=1
+  phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
   # Those of three brokers take turns: beside the others, which would wait with them.
   phase 'worker and three brokers' tests --test kafka -- --test-threads=1 brokers:: >"$logs/brokers" 2>&1 &
   phase 'worker and Kafka' tests --test kafka -- --test-threads=$((threads - 1)) --skip brokers:: || failed=1

@@ -16,11 +16,22 @@ pub enum Condition {
     WorkerAvailable,
     /// Every ready worker computes with this generation.
     ConfigApplied,
+    /// It is not Ready, and may become so by itself; for kstatus.
+    Reconciling,
+    /// It is not Ready, and somebody has to do something; for kstatus.
+    Stalled,
 }
 
 impl Condition {
     /// Every condition.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::TopicsReady, Self::WorkerAvailable, Self::ConfigApplied];
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::TopicsReady,
+        Self::WorkerAvailable,
+        Self::ConfigApplied,
+        Self::Reconciling,
+        Self::Stalled,
+    ];
 
     /// The one of this type; `None`: somebody else's.
     pub fn of(text: &str) -> Option<Self> {
@@ -34,6 +45,8 @@ impl Condition {
             Self::TopicsReady => "TopicsReady",
             Self::WorkerAvailable => "WorkerAvailable",
             Self::ConfigApplied => "ConfigApplied",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
         }
     }
 }
@@ -221,5 +234,33 @@ impl Statement {
 
     fn new(holds: Holds, reason: Reason, message: impl Into<String>) -> Self {
         Self { holds, reason: reason.as_str().to_owned(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!("../../../docs/conditions.md");
+
+    /// The names of a source's reasons: what its `as_str` maps each variant to.
+    fn names(source: &str) -> Vec<&str> {
+        let mapped =
+            source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \""));
+        mapped.map(|(_, rest)| rest.trim_end_matches(['"', ','])).collect()
+    }
+
+    #[test]
+    fn every_reason_says_in_the_documentation_what_to_do() {
+        let observed = include_str!("../topics/observed.rs");
+        let all = [names(include_str!("condition.rs")), names(observed)].concat();
+        assert!(all.contains(&"InvalidSpec") && all.contains(&"TopicMissing") && all.len() > 45, "{all:?}");
+        let is_there = |name: &&&str| DOCS.contains(&format!("\n| `{name}` | "));
+        let missing: Vec<&&str> = all
+            .iter()
+            .filter(|name| !is_there(name) && !["True", "False", "Unknown"].contains(name))
+            .collect();
+        assert!(missing.is_empty(), "docs/conditions.md has no entry for {missing:?}");
+        assert!(Condition::ALL.iter().all(|condition| is_there(&&condition.as_str())));
     }
 }

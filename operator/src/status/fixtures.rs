@@ -20,6 +20,7 @@ pub(super) struct Scene {
     pub(super) decision: Decision,
     pub(super) objects: Vec<ObjectProblem>,
     pub(super) rollout: Option<Rollout>,
+    pub(super) pods: Option<String>,
     pub(super) turn: Option<Turn>,
     pub(super) report: Report,
 }
@@ -49,6 +50,7 @@ impl Scene {
             decision: Decision::Run,
             objects: Vec::new(),
             rollout: Some(rollout(2)),
+            pods: None,
             turn: None,
             report: Report { pods: vec![answered("a", 7), answered("b", 7)] },
         }
@@ -75,6 +77,7 @@ impl Scene {
             decision: self.decision,
             objects: &self.objects,
             rollout: self.rollout.as_ref(),
+            pods: self.pods.as_deref(),
             turn: self.turn.as_ref(),
             report: &self.report,
         };
@@ -117,6 +120,7 @@ pub(super) fn rollout(ready: i32) -> Rollout {
         updated: 2,
         ready,
         progress: Progress::Complete,
+        refusal: None,
         image: "worker:1".into(),
         connection: Some("c".into()),
         template: None,

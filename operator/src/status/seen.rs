@@ -27,6 +27,8 @@ pub struct Seen<'a> {
     pub objects: &'a [ObjectProblem],
     /// The Deployment.
     pub rollout: Option<&'a Rollout>,
+    /// What Kubernetes says of pods that do not become ready.
+    pub pods: Option<&'a str>,
     /// Why its pods are not replaced yet, where they are to be.
     pub turn: Option<&'a Turn>,
     /// What the workers answered.

@@ -49,6 +49,7 @@ fn one_that_was_just_applied_is_under_way() {
             "TopicsReady=Unknown AskingKafka",
             "WorkerAvailable=Unknown WaitingForTopics",
             "ConfigApplied=Unknown NoReadyWorkers",
+            "Reconciling=True AskingKafka",
         ]
     );
 }
@@ -194,6 +195,7 @@ fn a_spec_that_breaks_a_rule_leaves_the_workers_what_they_are() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True WorkersReady",
             "ConfigApplied=False DuplicateEntity",
+            "Stalled=True DuplicateEntity",
         ]
     );
     assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));
@@ -278,6 +280,29 @@ fn a_worker_that_is_added_is_trouble_only_when_it_does_not_come_up() {
 }
 
 #[test]
+fn workers_that_do_not_come_up_have_kubernetes_own_sentence() {
+    let mut scene = Scene::new();
+    let refusal = Some("pods \"tech-1\" is forbidden: exceeded quota: none, used: pods=5".into());
+    scene.rollout =
+        Some(Rollout { progress: Progress::Going, replicas: 0, updated: 0, refusal, ..rollout(0) });
+    let before = scene.write();
+    let said_of = |status: &StockWatchStatus| said(status, Condition::WorkerAvailable).unwrap().clone();
+    assert_eq!(condition(&before, Condition::WorkerAvailable), "False WorkersNotStarting");
+    assert!(said_of(&before).message.ends_with("exceeded quota: none, used: pods=5"));
+    scene.rollout.as_mut().unwrap().refusal =
+        Some("pods \"tech-2\" is forbidden: exceeded quota: none, used: pods=6".into());
+    assert_eq!(said_of(&scene.status()), said_of(&before), "other numbers are no news");
+
+    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
+    scene.pods = Some("pod b: CrashLoopBackOff: it ended with OOMKilled (exit code 137)".into());
+    let status = scene.status();
+    assert!(said_of(&status).message.contains("CrashLoopBackOff: it ended with OOMKilled"));
+    scene.rollout = Some(Rollout { progress: Progress::Going, ..rollout(1) });
+    assert_eq!(available(&scene), "Unknown WorkersStarting");
+    assert!(said_of(&scene.status()).message.contains("OOMKilled"), "it is said before it is too late");
+}
+
+#[test]
 fn an_edit_that_waits_for_its_turn_is_not_there_yet_and_an_upgrade_that_does_is_no_trouble() {
     let mut scene = Scene::new();
     scene.write();
@@ -321,7 +346,8 @@ fn paused_says_so_and_keeps_the_rest() {
     let before = scene.write();
     let status = paused(&scene.stockwatch, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "Unknown Paused");
-    assert_eq!(status.conditions[1..], before.conditions[1..]);
+    assert_eq!(status.conditions[1..4], before.conditions[1..]);
+    assert_eq!(condition(&status, Condition::Stalled), "True Paused");
     assert_eq!(status.topics, before.topics);
     scene.stockwatch.status = Some(status.clone());
     assert_eq!(paused(&scene.stockwatch, &at(9)), status);
@@ -375,9 +401,9 @@ fn what_others_add_to_a_status_is_theirs() {
     both.conditions.insert(0, foreign);
     both.topics.insert(0, topic);
     assert_eq!(hold(scene.stockwatch.status.as_ref(), &scene.status()), Hold::Same);
-    assert_eq!(
-        paused(&scene.stockwatch, &at(5)).conditions.len(),
-        Condition::ALL.len(),
+    let types = paused(&scene.stockwatch, &at(5)).conditions.into_iter().map(|said| said.type_);
+    assert!(
+        types.eq(["Ready", "TopicsReady", "WorkerAvailable", "ConfigApplied", "Stalled"]),
         "nor is it taken over"
     );
 
@@ -392,7 +418,8 @@ fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
     let refusal = Refusal { code: 403, words: "it stays".into(), retry: tokio::time::Instant::now() };
     let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
-    assert_eq!((&status.conditions[1..], status.topics), (&before.conditions[1..], before.topics));
+    assert_eq!((&status.conditions[1..4], &status.topics), (&before.conditions[1..], &before.topics));
+    assert_eq!(condition(&status, Condition::Reconciling), "True ObjectRefused");
 }
 
 #[test]
