@@ -97,12 +97,25 @@ pub struct Memory {
     pub said_unreadable: Option<String>,
     /// Kafka refused its credentials.
     pub refused: bool,
+    /// Since when its workers are not as wanted, when their pods were looked at, and what these said.
+    pub unready: Option<Unready>,
     /// What a reconcile that failed was about.
     pub failed_at: Option<Option<Revision>>,
     /// The pod template that was wanted last.
     pub template: Option<Template>,
     /// What its deletion waits for, as it was last logged.
     pub waits_for: Option<String>,
+}
+
+/// Workers that are not as wanted.
+#[derive(Debug, Clone)]
+pub struct Unready {
+    /// Since when.
+    pub since: Instant,
+    /// When their pods were looked at; `None`: not yet.
+    pub looked: Option<Instant>,
+    /// What these said.
+    pub words: Option<String>,
 }
 
 impl Context {
@@ -155,9 +168,9 @@ impl Context {
         }
     }
 
-    /// Its workers are ready in the form that is wanted: the next one may roll.
-    pub fn slot_done(&self, key: &Key) {
-        if let Some(next) = self.slots.done(key, Instant::now()) {
+    /// Its workers are ready in the form that is wanted: the next one may roll. `proves`: they have the default image.
+    pub fn slot_done(&self, key: &Key, proves: bool) {
+        if let Some(next) = self.slots.done(key, proves, Instant::now()) {
             self.queue.add(next);
         }
     }

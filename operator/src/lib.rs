@@ -7,6 +7,7 @@
 pub mod args;
 pub mod bounded;
 pub mod cache;
+pub mod claims;
 pub mod client;
 pub mod context;
 pub mod controller;
@@ -20,6 +21,7 @@ pub mod leader;
 pub mod managed;
 pub mod metrics;
 pub mod names;
+pub mod pods;
 pub mod queue;
 pub mod reconcile;
 pub mod refusals;

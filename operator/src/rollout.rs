@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 
 use crate::names;
+use crate::refusals::cut;
 use crate::resources::CONTAINER;
 
 /// How the newest rollout goes.
@@ -31,6 +32,8 @@ pub struct Rollout {
     pub ready: i32,
     /// How the newest rollout goes.
     pub progress: Progress,
+    /// Why pods are not created: a quota, a limit or a policy, in the API server's words.
+    pub refusal: Option<String>,
     /// The worker's image.
     pub image: String,
     /// Digest of how its pods reach Kafka.
@@ -57,6 +60,7 @@ impl Rollout {
             updated: status.updated_replicas.unwrap_or_default(),
             ready: status.ready_replicas.unwrap_or_default(),
             progress: progress(status),
+            refusal: refusal(status),
             image: worker.and_then(|container| container.image.clone()).unwrap_or_default(),
             connection: annotations.and_then(|annotations| annotations.get(names::CONNECTION).cloned()),
             template: own.and_then(|annotations| annotations.get(names::TEMPLATE).cloned()),
@@ -72,6 +76,14 @@ impl Rollout {
     pub fn lacks_ready(&self) -> bool {
         self.observed && self.progress == Progress::Complete && self.ready < self.wanted
     }
+}
+
+fn refusal(status: &DeploymentStatus) -> Option<String> {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let failure = conditions
+        .iter()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    Some(cut(failure.message.as_deref().unwrap_or("the API server refuses them")))
 }
 
 fn progress(status: &DeploymentStatus) -> Progress {

@@ -159,6 +159,7 @@ mod tests {
             updated: 1,
             ready: 1,
             progress: Progress::Complete,
+            refusal: None,
             image: "worker:1".into(),
             connection: Some("c".into()),
             template: Some("t".into()),

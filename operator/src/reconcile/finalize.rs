@@ -27,7 +27,7 @@ const KAFKA_AGAIN: Duration = Duration::from_secs(30);
 const PODS_END: i64 = 60;
 
 /// How far a deletion is.
-pub(super) enum Step {
+pub(super) enum Ending {
     /// As far as it can be now.
     Done(RequeueAfter),
     /// It waits for something that somebody may have to end; a sentence, and when it is looked at again.
@@ -82,25 +82,25 @@ pub(super) async fn finalize(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<Step, FinalizeError> {
+) -> Result<Ending, FinalizeError> {
     context.workers.forget(key);
     if !has_finalizer(&stockwatch.metadata) {
-        return Ok(Step::Done(None));
+        return Ok(Ending::Done(None));
     }
     let annotations = stockwatch.metadata.annotations.as_ref();
     let skips = annotations.is_some_and(|annotations| annotations.contains_key(names::SKIP_KAFKA));
     if policy(stockwatch) == DeletionPolicy::Retain || skips {
         tracing::info!(stockwatch = %key, skips, "deleted: its topics stay");
-        return Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?));
+        return Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?));
     }
     if !stopped(context, key, stockwatch).await? {
         return Ok(match is_late(stockwatch) {
-            true => Step::Waits(pods_remain(key), PODS_AGAIN),
-            false => Step::Done(Some(PODS_AGAIN)),
+            true => Ending::Waits(pods_remain(key), PODS_AGAIN),
+            false => Ending::Done(Some(PODS_AGAIN)),
         });
     }
     let Some(request) = deletion_request(stockwatch) else {
-        return Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?));
+        return Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?));
     };
     let Some(access) = access(context, key, stockwatch).await? else {
         context.metrics.topics_left.inc();
@@ -110,14 +110,14 @@ pub(super) async fn finalize(
             group = request.group,
             "deleted, but without usable credentials for Kafka: its topics and its group stay"
         );
-        return Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?));
+        return Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?));
     };
     match context.kafka.delete(&access.connection, request) {
         DeletionState::Done => {
             tracing::info!(stockwatch = %key, "deleted, with its topics and its group");
-            Ok(Step::Done(remove(context, key, &stockwatch.metadata).await?))
+            Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?))
         }
-        DeletionState::Pending => Ok(Step::Done(Some(KAFKA_AGAIN))),
+        DeletionState::Pending => Ok(Ending::Done(Some(KAFKA_AGAIN))),
         DeletionState::Failed(problem) => {
             let news = context.remember(key, |memory| {
                 memory.refused = problem.reason.is_refusal();
@@ -132,7 +132,7 @@ pub(super) async fn finalize(
                     names::SKIP_KAFKA
                 );
             }
-            Ok(Step::Waits(problem.message, KAFKA_AGAIN))
+            Ok(Ending::Waits(problem.message, KAFKA_AGAIN))
         }
     }
 }

@@ -195,17 +195,16 @@ mod tests {
         };
         let client = Client::new(service, "default");
         let metrics = Arc::new(Metrics::new());
-        let (context, _) =
-            Context::new(Parts {
-                settings,
-                client,
-                fence: Fence::open(),
-                store: Arc::default(),
-                synced: Arc::default(),
-                queue: Arc::default(),
-                kafka_metrics: metrics.register_with(topics::Metrics::new),
-                metrics,
-            });
+        let (context, _) = Context::new(Parts {
+            settings,
+            client,
+            fence: Fence::open(),
+            store: Arc::default(),
+            synced: Arc::default(),
+            queue: Arc::default(),
+            kafka_metrics: metrics.register_with(topics::Metrics::new),
+            metrics,
+        });
         (context, asked)
     }
 
