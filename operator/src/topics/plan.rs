@@ -261,9 +261,8 @@ mod tests {
         let wanted = announced();
         let mut creations = Creations::of(&wanted);
         creations.refuse(&wanted.topics[2].name);
-        let of = |found: &FoundTopics| {
-            plan(Arc::new(wanted.clone()), "c", found, Vec::new(), creations.clone())
-        };
+        let of =
+            |found: &FoundTopics| plan(Arc::new(wanted.clone()), "c", found, Vec::new(), creations.clone());
         let nothing = FoundTopics::new();
         let refused = of(&nothing);
         assert_eq!((refused.create.len(), refused.validate.len()), (5, 1));
@@ -367,8 +366,7 @@ mod tests {
     fn the_loser_of_a_conflict_touches_nothing() {
         let wanted = announced();
         let lost = vec![KafkaProblem::new(KafkaReason::TopicConflict, "lost")];
-        let plan =
-            plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost, Creations::default());
+        let plan = plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost, Creations::default());
         assert!(plan.stopped && plan.create.is_empty() && plan.configure.is_empty());
     }
 

@@ -139,8 +139,7 @@ impl ClusterRegistry {
         let deleted = cluster.down.clone().map_or(DeletionState::Pending, DeletionState::Failed);
         let (request, now) = (Arc::new(request), Instant::now());
         let (since, due) = (now, Some(now));
-        let deletion =
-            Deletion { asked, request, creations, deleted: deleted.clone(), since, due, tries: 0 };
+        let deletion = Deletion { asked, request, creations, deleted: deleted.clone(), since, due, tries: 0 };
         cluster.deletions.insert(who, deletion);
         cluster.notify.notify_one();
         (deleted, start)

@@ -286,7 +286,7 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                     altered.push((place, settings));
                     None
                 }
-                Need::Unknown(names) => Some(refusal::config(topic, names)),
+                Need::Unknown(names) => Some(refusal::config(topic, names, None)),
                 Need::Hidden => Some(refusal::hidden(topic)),
             };
             if loss.is_some() {
@@ -306,7 +306,7 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
         let places: Vec<TopicIndex> = altered.into_iter().map(|(place, _)| place).collect();
         for place in refused(client, tasks, &places)? {
             let topic = topic(tasks, place);
-            let problem = refusal::config(topic, refusal::settings(topic));
+            let problem = refusal::config(topic, refusal::settings(topic), None);
             tasks[place.0].plan.problems.push(problem);
             tasks[place.0].retry(Retry::Refused);
         }
