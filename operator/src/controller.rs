@@ -84,6 +84,9 @@ pub async fn run(
 async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, ReconcileError>> {
     if !context.synced.covers(&key.namespace) {
         // What is known of it may be old, or only a part. It is looked at again once all of it is known.
+        if context.synced.is_anothers(&key.namespace) {
+            context.forget(key);
+        }
         context.workers.forget(key);
         context.free_slot(key);
         return Some(Ok(None));

@@ -41,11 +41,7 @@ impl Health {
 
     /// What a process that is ready does without.
     pub fn notes(&self) -> Vec<String> {
-        let left_out = self.synced.left_out().into_iter();
-        let note = |namespace| {
-            format!("namespace {namespace} is left out: it is gone, or the operator may not watch it")
-        };
-        left_out.map(note).collect()
+        self.synced.notes()
     }
 }
 

@@ -107,7 +107,8 @@ pub struct Metrics {
     pub refused: Family<Write, Counter>,
     /// Breaks of watches.
     pub watch_errors: Counter,
-    /// Namespaces that are to be looked after and may not be watched.
+    /// Namespaces (or the cluster) that are to be looked after and are not: they may not be watched, or are another
+    /// release's.
     pub namespaces_left_out: Gauge,
     /// Times that workers were asked.
     pub worker_requests: Counter,
@@ -146,7 +147,7 @@ impl Metrics {
             namespaces_left_out: register(
                 r,
                 "namespaces_left_out",
-                "Namespaces that are listed, and gone or forbidden to watch",
+                "Namespaces not looked after: gone, forbidden, or another release's",
             ),
             worker_requests: register(r, "worker_requests", "Times that workers were asked"),
             worker_request_errors: register(r, "worker_request_errors", "Times that a worker did not answer"),

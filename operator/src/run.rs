@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, Run};
+use crate::claims::Claims;
 use crate::client::{ClientError, client};
 use crate::context::{Context, Parts, Settings};
 use crate::controller;
@@ -19,7 +21,7 @@ use crate::credentials::SecretAccess;
 use crate::fence::Fence;
 use crate::health::Health;
 use crate::http::{self, Shared};
-use crate::leader::Leader;
+use crate::leader::{HeldLease, Leader};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
@@ -103,10 +105,11 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
     };
     let fence = election.as_ref().map_or_else(Fence::open, |(_, fence)| fence.clone());
     let leader = election.map(|(leader, _)| leader);
+    let claims = claims(arguments, client.clone(), &synced, &metrics);
     let kafka_metrics = metrics.register_with(topics::Metrics::new);
     loop {
         let mut held = tokio::select! {
-            held = lead(leader.as_ref(), &synced, &health) => held,
+            held = lead(leader.as_ref(), claims.as_ref(), &synced, &health) => held,
             signal = signals.next() => {
                 tracing::info!(signal, "stopped while standing by");
                 return Ok(());
@@ -140,6 +143,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
         let lost = tokio::select! {
             lost = keep => Some(lost),
             _ = watching.join_next() => return Err(RunError::Watch),
+            () = follow(claims.as_ref(), &store, &queue) => return Err(RunError::Watch),
             // It ends by itself only when it crashes.
             _ = &mut controller => return Err(RunError::Watch),
             signal = signals.next() => {
@@ -162,7 +166,12 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
 }
 
 /// Waits until the store is filled and this process leads.
-async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Option<crate::leader::HeldLease> {
+async fn lead(
+    leader: Option<&Leader>,
+    claims: Option<&Claims>,
+    synced: &Synced,
+    health: &Health,
+) -> Option<HeldLease> {
     let beat = async {
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -174,14 +183,31 @@ async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Opti
     let lead = async {
         synced.wait().await;
         tracing::info!("synced");
-        match leader {
+        let held = match leader {
             Some(leader) => Some(leader.acquire().await),
             None => None,
+        };
+        if let Some(claims) = claims {
+            claims.first().await;
         }
+        held
     };
     tokio::select! {
         held = lead => held,
         () = beat => None,
+    }
+}
+
+/// None where the operator does not know which release it is of.
+fn claims(arguments: &Run, client: Client, synced: &Arc<Synced>, metrics: &Arc<Metrics>) -> Option<Claims> {
+    let me = format!("{}/{}", arguments.pod_namespace.as_ref()?, arguments.lease);
+    Some(Claims::new(client, &arguments.namespaces(), me, Arc::clone(synced), Arc::clone(metrics)))
+}
+
+async fn follow(claims: Option<&Claims>, store: &Store, queue: &Queue) {
+    match claims {
+        Some(claims) => claims.follow(store, queue).await,
+        None => std::future::pending().await,
     }
 }
 

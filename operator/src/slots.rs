@@ -60,11 +60,12 @@ impl Slots {
         self.lock().rolling.insert(key, (cause, now));
     }
 
-    /// Its workers are ready in their new form. Gives the next one that may try, if it had a slot.
-    pub fn done(&self, key: &Key, now: Instant) -> Option<Key> {
+    /// Its workers are ready in their new form, which `proves` the upgrade if it has all of it. Gives the next one that may
+    /// try, if it had a slot.
+    pub fn done(&self, key: &Key, proves: bool, now: Instant) -> Option<Key> {
         let mut state = self.lock();
         let (cause, _) = state.rolling.remove(key)?;
-        state.proven |= cause == Cause::Upgrade;
+        state.proven |= proves && cause == Cause::Upgrade;
         state.next(now)
     }
 
@@ -128,8 +129,7 @@ impl State {
 
     /// How many more may roll. An upgrade that is stuck holds up itself alone.
     fn room(&self, cause: Cause, now: Instant) -> usize {
-        let counts =
-            |rolling: &&(Cause, Instant)| cause == Cause::Upgrade || !self.is_stuck(rolling, now);
+        let counts = |rolling: &&(Cause, Instant)| cause == Cause::Upgrade || !self.is_stuck(rolling, now);
         MOST.saturating_sub(self.rolling.values().filter(counts).count())
     }
 
@@ -161,10 +161,10 @@ mod tests {
             let (slots, now) = (Slots::default(), Instant::now());
             assert_eq!(take(&slots, cause, 0..12, now), (0..10).collect::<Vec<_>>());
             assert!(slots.take(&key(3), cause, now), "it keeps its slot");
-            assert_eq!(slots.done(&key(3), now), Some(key(10)));
+            assert_eq!(slots.done(&key(3), true, now), Some(key(10)));
             assert!(slots.take(&key(10), cause, now));
             assert!(!slots.take(&key(11), cause, now));
-            assert_eq!(slots.done(&key(40), now), None, "it had none");
+            assert_eq!(slots.done(&key(40), true, now), None, "it had none");
             assert_eq!(slots.free(&key(4), now), Some(key(11)));
         }
     }
@@ -188,6 +188,7 @@ mod tests {
         assert_eq!(slots.halted(later), Some(key(0)));
         assert_eq!(slots.waiting(), [key(10), key(11)]);
         assert!(slots.take(&key(30), Cause::Own, later), "an edit does not wait for it");
+        assert_eq!(slots.done(&key(30), true, later), None, "nor does it speak for the upgrade");
         assert_eq!(slots.free(&key(0), later), Some(key(10)), "one that is suspended makes room");
         assert_eq!(slots.halted(later), None);
     }
@@ -196,7 +197,10 @@ mod tests {
     fn an_upgrade_that_works_for_one_passes_those_that_are_broken_anyhow() {
         let (slots, now) = (Slots::default(), Instant::now());
         take(&slots, Cause::Upgrade, 0..12, now);
-        assert_eq!(slots.done(&key(0), now), Some(key(10)));
-        assert_eq!(slots.overdue(now + PATIENCE), [key(11)]);
+        assert_eq!(slots.done(&key(0), false, now), Some(key(10)), "it has an image of its own");
+        assert!(slots.take(&key(10), Cause::Upgrade, now));
+        assert!(slots.overdue(now + PATIENCE).is_empty());
+        assert_eq!(slots.done(&key(1), true, now + PATIENCE), Some(key(11)));
+        assert!(take(&slots, Cause::Upgrade, 20..30, now + PATIENCE).len() > 1, "the others' time is over");
     }
 }

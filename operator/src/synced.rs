@@ -1,4 +1,4 @@
-//! Which watches have shown everything, by the namespace that they are of.
+//! Which watches have shown everything, by the namespace that they are of, and which namespaces are another release's.
 //!
 //! A namespace that is gone, or that the operator may not watch, concerns itself alone: the others are looked after, and
 //! it is once it may be watched again.
@@ -22,11 +22,13 @@ struct Scope {
     missing: BTreeMap<String, String>,
     /// Those of them that the API server forbids.
     forbidden: BTreeSet<String>,
+    /// Another release that looks after it.
+    claimed: Option<String>,
 }
 
 impl Scope {
-    fn is_complete(&self) -> bool {
-        self.missing.is_empty()
+    fn is_covered(&self) -> bool {
+        self.missing.is_empty() && self.claimed.is_none()
     }
 }
 
@@ -53,17 +55,46 @@ impl Synced {
         (!lines.is_empty()).then(|| lines.join("\n"))
     }
 
-    /// The namespaces that are left out.
-    pub fn left_out(&self) -> Vec<String> {
+    /// What this release does without, in a sentence each.
+    pub fn notes(&self) -> Vec<String> {
         let scopes = self.lock();
-        let left_out = scopes.iter().filter(|(scope, watches)| is_left_out(scope, watches));
-        left_out.filter_map(|(scope, _)| scope.clone()).collect()
+        let note = |(scope, watches): (&Option<String>, &Scope)| {
+            let what = scope.as_ref().map_or("the cluster".to_owned(), |scope| format!("namespace {scope}"));
+            match &watches.claimed {
+                Some(release) => {
+                    Some(format!("{what} is looked after by release {release}: this one stays away"))
+                }
+                None if is_left_out(scope, watches) => {
+                    Some(format!("{what} is left out: it is gone, or the operator may not watch it"))
+                }
+                None => None,
+            }
+        };
+        scopes.iter().filter_map(note).collect()
     }
 
-    /// Whether all of a namespace is known.
+    /// Which other release looks after a namespace, or after all. `true`: that is news.
+    pub(crate) fn claimed(&self, scope: Option<&str>, by: Option<String>) -> bool {
+        let mut scopes = self.lock();
+        let of = scopes.entry(scope.map(str::to_owned)).or_default();
+        let is_news = of.claimed != by;
+        of.claimed = by;
+        self.changed.notify_waiters();
+        is_news
+    }
+
+    /// Whether a namespace is another release's.
+    pub fn is_anothers(&self, namespace: &str) -> bool {
+        let scopes = self.lock();
+        [Some(namespace.to_owned()), None]
+            .iter()
+            .any(|scope| scopes.get(scope).is_some_and(|watches| watches.claimed.is_some()))
+    }
+
+    /// Whether all of a namespace is known, and it is this release's.
     pub fn covers(&self, namespace: &str) -> bool {
         let scopes = self.lock();
-        let of = |scope: Option<String>| scopes.get(&scope).map(Scope::is_complete);
+        let of = |scope: Option<String>| scopes.get(&scope).map(Scope::is_covered);
         of(Some(namespace.to_owned())).or_else(|| of(None)).unwrap_or(scopes.is_empty())
     }
 
@@ -132,12 +163,26 @@ mod tests {
         assert!(synced.problem().is_some(), "the other one has not been listed");
         finish(&synced, Some("a"));
         synced.wait().await;
-        assert_eq!((synced.problem(), synced.left_out()), (None, vec!["b".to_owned()]));
+        assert_eq!(synced.problem(), None);
+        assert!(synced.notes()[0].starts_with("namespace b is left out"), "{:?}", synced.notes());
         assert!(synced.covers("a") && !synced.covers("b"));
         finish(&synced, Some("b"));
-        assert!(synced.left_out().is_empty() && synced.covers("b"), "it may be watched again");
+        assert!(synced.notes().is_empty() && synced.covers("b"), "it may be watched again");
         forbid(&synced, Some("b"));
         assert!(synced.problem().is_none() && !synced.covers("b"), "its end later is no other matter");
+    }
+
+    #[test]
+    fn what_another_release_looks_after_is_not_acted_on() {
+        let synced = begun(&[None]);
+        finish(&synced, None);
+        assert!(synced.covers("a") && synced.notes().is_empty());
+        assert!(synced.claimed(None, Some("team/stockwatch".into())));
+        assert!(!synced.claimed(None, Some("team/stockwatch".into())), "said once");
+        assert!(!synced.covers("a") && synced.is_anothers("a"));
+        assert_eq!(synced.problem(), None, "it stands by");
+        assert!(synced.notes()[0].contains("release team/stockwatch"));
+        assert!(synced.claimed(None, None) && synced.covers("a"));
     }
 
     #[test]
@@ -154,7 +199,7 @@ mod tests {
         assert!(synced.problem().is_some_and(|why| why.contains("may not watch it")));
         let all = begun(&[None]);
         forbid(&all, None);
-        assert!(all.problem().is_some() && all.left_out().is_empty());
+        assert!(all.problem().is_some() && all.notes().is_empty());
         finish(&all, None);
         assert!(all.problem().is_none() && all.covers("anything"));
     }

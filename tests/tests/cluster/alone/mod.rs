@@ -7,6 +7,7 @@ mod idle;
 mod install;
 mod namespaces;
 mod operators;
+mod releases;
 mod rights;
 mod times;
 mod upgrade;
