@@ -100,7 +100,7 @@ pub struct Memory {
     /// Since when its workers are not as wanted, when their pods were looked at, and what these said.
     pub unready: Option<Unready>,
     /// What a reconcile that failed was about.
-    pub failed_at: Option<Option<Revision>>,
+    pub failed_at: Option<Revision>,
     /// The pod template that was wanted last.
     pub template: Option<Template>,
     /// What its deletion waits for, as it was last logged.

@@ -125,8 +125,8 @@ fn failed(context: &Context, key: &Key, tried: Option<Revision>) -> Duration {
         context.queue.changed(key);
         return Duration::ZERO;
     }
-    let before = context.remember(key, |memory| memory.failed_at.replace(tried.clone()));
-    if before.is_some_and(|before| before != tried) {
+    let before = context.remember(key, |memory| std::mem::replace(&mut memory.failed_at, tried.clone()));
+    if before.is_some() && before != tried {
         context.queue.forgive(key);
     }
     context.queue.failed(key)

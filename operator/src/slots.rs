@@ -43,7 +43,9 @@ impl Slots {
     pub fn take(&self, key: &Key, cause: Cause, now: Instant) -> bool {
         let mut state = self.lock();
         state.expire(now);
-        if state.rolling.contains_key(key) {
+        if let Some(rolling) = state.rolling.get_mut(key) {
+            // It rolls once more, perhaps for another reason.
+            *rolling = (cause, now);
             return true;
         }
         if state.room(cause, now) == 0 {

@@ -14,13 +14,12 @@ use crate::topics::KafkaReason;
 const PATIENCE: i64 = 120;
 
 /// What only an edit, or somebody's deliberate act, ends: nothing is waited for.
-const FINAL: [Reason; 13] = [
+const FINAL: [Reason; 12] = [
     Reason::Paused,
     Reason::InvalidSpec,
     Reason::DuplicateEntity,
     Reason::NameConflict,
     Reason::SpecRefused,
-    Reason::WorkersNotStarting,
     Reason::Kafka(KafkaReason::ClusterChanged),
     Reason::Kafka(KafkaReason::TopicConflict),
     Reason::Kafka(KafkaReason::GroupConflict),
