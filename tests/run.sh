@@ -57,6 +57,7 @@ totals() { # of all runners, in one line
 failed=0
 phase 'unit and doc tests' tests --no-fail-fast >"$logs/units" 2>&1 || failed=1
 cat "$logs/units"
+phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
 phase 'start of the cluster' hold_cluster || exit 1
 operator >"$logs/operator" 2>&1 8>&- &
 beside=$!

@@ -24,7 +24,7 @@ mod topics;
 pub mod v1alpha1;
 
 pub use backoff::Backoff;
-pub use definition::{definition, definition_yaml};
+pub use definition::{UNSEEN, definition, definition_yaml};
 pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
 pub use kafka::{Kafka, Sasl, SecretKey, Tls};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};

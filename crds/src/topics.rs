@@ -190,8 +190,13 @@ impl Topic {
         defaults: &[(&str, &str)],
         problems: &mut Problems,
     ) -> Self {
-        let mut config: BTreeMap<String, String> =
-            defaults.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        // What keeps state is no matter of taste.
+        let all = spec.is_none_or(|spec| spec.defaults != Some(false));
+        let mut config: BTreeMap<String, String> = defaults
+            .iter()
+            .filter(|(key, _)| all || *key == CLEANUP_POLICY)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         let Some(spec) = spec else {
             return Self { name: default_name, partitions: None, replication_factor: None, config };
         };
@@ -252,6 +257,23 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn defaults_can_be_left_out_but_for_the_one_that_keeps_state() {
+        let parsed = |spec: serde_json::Value| {
+            let spec: TopicSpec = serde_json::from_value(spec).unwrap();
+            let mut problems = Problems::default();
+            Topic::parse(Some(&spec), "table".into(), "path", &TABLE_CONFIG, &mut problems).config
+        };
+        let config = serde_json::json!({"segment.ms": "1"});
+        let bare = parsed(serde_json::json!({"defaults": false, "config": config}));
+        assert!(
+            bare.iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .eq([("cleanup.policy", "compact"), ("segment.ms", "1")])
+        );
+        assert_eq!(parsed(serde_json::json!({"config": config})).len(), TABLE_CONFIG.len());
+    }
 
     #[test]
     fn a_policy_that_loses_state_is_named_with_the_command_that_mends_it() {

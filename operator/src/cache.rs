@@ -1,7 +1,9 @@
 //! What the watches have shown last, and what our own writes were answered with.
 //!
 //! A write's answer is put in at once, so that nobody decides on what was before it; the watch's echo of it is
-//! then nothing new. Of two states of one object the one with the greater resourceVersion is kept.
+//! then nothing new. Of two states of one object the one with the greater resourceVersion is kept, but a new listing of
+//! everything (a consistent read) replaces all that was known before it began: a cluster that was restored from a backup
+//! counts its versions on from lower ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +38,8 @@ struct State<V> {
     graves: VecDeque<(Instant, Id)>,
     // When each watch began to list everything, in listings begun.
     began: Vec<u64>,
+    // Which watches are listing everything.
+    listing: Vec<bool>,
     listings: u64,
 }
 
@@ -53,7 +57,8 @@ struct Entry<V> {
 impl<V> Default for Cache<V> {
     fn default() -> Self {
         let (entries, graves) = (BTreeMap::new(), VecDeque::new());
-        Self { state: Mutex::new(State { entries, graves, began: Vec::new(), listings: 0 }) }
+        let (began, listing) = (Vec::new(), Vec::new());
+        Self { state: Mutex::new(State { entries, graves, began, listing, listings: 0 }) }
     }
 }
 
@@ -62,6 +67,7 @@ impl<V: Clone + PartialEq> Cache<V> {
     pub fn add_watch(&self) -> usize {
         let mut state = self.lock();
         state.began.push(0);
+        state.listing.push(false);
         state.began.len() - 1
     }
 
@@ -73,11 +79,13 @@ impl<V: Clone + PartialEq> Cache<V> {
         if let Some(began) = state.began.get_mut(watch) {
             *began = now;
         }
+        state.set_listing(watch, true);
     }
 
     /// The watch has listed everything. Gives the StockWatches of what it has not listed: that is gone.
     pub fn finish(&self, watch: usize) -> Vec<Key> {
         let mut state = self.lock();
+        state.set_listing(watch, false);
         let began = state.began.get(watch).copied().unwrap_or_default();
         let mut gone = Vec::new();
         state.entries.retain(|(key, _), entry| {
@@ -156,15 +164,29 @@ impl<V: Clone + PartialEq> Cache<V> {
 }
 
 impl<V: PartialEq> State<V> {
+    fn set_listing(&mut self, watch: usize, listing: bool) {
+        if let Some(is) = self.listing.get_mut(watch) {
+            *is = listing;
+        }
+    }
+
+    /// Whatever was known before is replaced: when the watch's listing under way began, if there is one.
+    fn replaces_before(&self, watch: Option<usize>) -> u64 {
+        let listing = watch.filter(|watch| self.listing.get(*watch) == Some(&true));
+        listing.and_then(|watch| self.began.get(watch).copied()).unwrap_or_default()
+    }
+
     fn put(&mut self, watch: Option<usize>, id: Id, version: u64, value: V) -> bool {
         let shown = self.listings;
+        let replaces_before = self.replaces_before(watch);
         let Some(entry) = self.entries.get_mut(&id) else {
             self.entries.insert(id, Entry { version, value: Some(value), watch, shown });
             return true;
         };
+        let is_older = entry.shown < replaces_before;
         entry.watch = watch.or(entry.watch);
         entry.shown = shown;
-        if version <= entry.version && version != 0 {
+        if version <= entry.version && version != 0 && !is_older {
             return false;
         }
         entry.version = version;
@@ -245,6 +267,27 @@ mod tests {
         cache.learn(key("new"), "", 2, ());
         assert_eq!(cache.finish(one), [key("b")]);
         assert_eq!(cache.keys(), [key("a"), key("c"), key("new")]);
+    }
+
+    #[test]
+    fn a_new_listing_replaces_what_is_known_whatever_its_versions() {
+        let cache = Cache::default();
+        let watch = cache.add_watch();
+        cache.begin(watch);
+        cache.put(watch, key("a"), "", 1000, "before the backup was restored");
+        cache.put(watch, key("gone"), "", 1000, "deleted since the backup");
+        cache.finish(watch);
+        cache.remove(key("gone"), "", 1001, Instant::now());
+        cache.begin(watch);
+        assert!(cache.put(watch, key("a"), "", 40, "restored"));
+        assert!(cache.put(watch, key("gone"), "", 41, "restored"));
+        cache.learn(key("a"), "", 50, "our write since");
+        assert!(!cache.put(watch, key("a"), "", 45, "listed a moment earlier"));
+        assert!(cache.finish(watch).is_empty());
+        assert_eq!(cache.get(&key("a"), ""), Some("our write since"));
+        assert_eq!(cache.get(&key("gone"), ""), Some("restored"));
+        assert!(cache.put(watch, key("gone"), "", 42, "goes on from there"));
+        assert!(!cache.put(watch, key("gone"), "", 41, "restored"), "outside of a listing order counts");
     }
 
     #[test]

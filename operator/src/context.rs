@@ -8,14 +8,16 @@ use stockwatch_crds::StockWatchStatus;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::controller::Revision;
 use crate::credentials::{Credentials, SecretAccess};
 use crate::fence::Fence;
 use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::reconcile::Applier;
+use crate::reconcile::{Applier, Template};
 use crate::slots::Slots;
 use crate::store::Store;
+use crate::synced::Synced;
 use crate::topics::{self, KafkaClusters, ObjectKey};
 use crate::workers::Workers;
 use crate::writes::Writes;
@@ -33,6 +35,26 @@ pub struct Settings {
     pub instance: String,
 }
 
+/// What a context is made of.
+pub struct Parts {
+    /// From the command line.
+    pub settings: Settings,
+    /// Reads and writes.
+    pub client: Client,
+    /// Whether it may write.
+    pub fence: Fence,
+    /// What the watches have shown.
+    pub store: Arc<Store>,
+    /// Of which namespaces that is all there is.
+    pub synced: Arc<Synced>,
+    /// Who is to be reconciled.
+    pub queue: Arc<Queue>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What is counted of Kafka.
+    pub kafka_metrics: topics::Metrics,
+}
+
 /// What every reconcile works with.
 pub struct Context {
     /// From the command line.
@@ -43,6 +65,8 @@ pub struct Context {
     pub writes: Writes,
     /// What the watches have shown.
     pub store: Arc<Store>,
+    /// Of which namespaces that is all there is.
+    pub synced: Arc<Synced>,
     /// Who is to be reconciled.
     pub queue: Arc<Queue>,
     /// What is counted.
@@ -55,7 +79,7 @@ pub struct Context {
     pub workers: Workers,
     /// Applies owned objects.
     pub applier: Applier,
-    /// Who takes a new default image now.
+    /// Whose pods are replaced now.
     pub slots: Slots,
     memory: Mutex<HashMap<Key, Memory>>,
 }
@@ -73,26 +97,36 @@ pub struct Memory {
     pub said_unreadable: Option<String>,
     /// Kafka refused its credentials.
     pub refused: bool,
+    /// Since when its workers are not as wanted, when their pods were looked at, and what these said.
+    pub unready: Option<Unready>,
+    /// What a reconcile that failed was about.
+    pub failed_at: Option<Revision>,
+    /// The pod template that was wanted last.
+    pub template: Option<Template>,
     /// What its deletion waits for, as it was last logged.
     pub waits_for: Option<String>,
 }
 
+/// Workers that are not as wanted.
+#[derive(Debug, Clone)]
+pub struct Unready {
+    /// Since when.
+    pub since: Instant,
+    /// When their pods were looked at; `None`: not yet.
+    pub looked: Option<Instant>,
+    /// What these said.
+    pub words: Option<String>,
+}
+
 impl Context {
-    /// Gives the keys of StockWatches that Kafka has news of, too.
-    pub fn new(
-        settings: Settings,
-        client: Client,
-        fence: Fence,
-        store: Arc<Store>,
-        queue: Arc<Queue>,
-        metrics: Arc<Metrics>,
-    ) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
+    /// For one term of leadership. Gives the keys of StockWatches that Kafka has news of, too.
+    pub fn new(parts: Parts) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
+        let Parts { settings, client, fence, store, synced, queue, metrics, kafka_metrics } = parts;
         let (wake, woken) = mpsc::unbounded_channel();
         let writes = Writes::new(client.clone(), fence, Arc::clone(&metrics));
-        let kafka = KafkaClusters::new(wake, metrics.register_with(topics::Metrics::new));
         let context = Self {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
-            kafka,
+            kafka: KafkaClusters::new(wake, kafka_metrics),
             workers: Workers::new(Arc::clone(&queue), Arc::clone(&metrics)),
             applier: Applier::new(client.clone(), writes.clone()),
             slots: Slots::default(),
@@ -101,6 +135,7 @@ impl Context {
             client,
             writes,
             store,
+            synced,
             queue,
             metrics,
         };
@@ -128,7 +163,14 @@ impl Context {
 
     /// It does not roll any more: the next one may.
     pub fn free_slot(&self, key: &Key) {
-        if let Some(next) = self.slots.free(key) {
+        if let Some(next) = self.slots.free(key, Instant::now()) {
+            self.queue.add(next);
+        }
+    }
+
+    /// Its workers are ready in the form that is wanted: the next one may roll. `proves`: they have the default image.
+    pub fn slot_done(&self, key: &Key, proves: bool) {
+        if let Some(next) = self.slots.done(key, proves, Instant::now()) {
             self.queue.add(next);
         }
     }

@@ -1,6 +1,6 @@
 //! Takes StockWatches from the queue and reconciles a bounded number at once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::key::Key;
 use crate::metrics::Ready;
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
+use crate::rollout::Progress;
+use crate::slots::Cause;
 use crate::status::{Condition, said};
 use crate::store::Watched;
 use crate::topics::{ObjectKey, Wanted};
@@ -38,7 +40,7 @@ pub async fn run(
 ) {
     recall(&context);
     let mut active = JoinSet::new();
-    let mut keys: HashMap<Id, Key> = HashMap::new();
+    let mut keys: HashMap<Id, (Key, Option<Revision>)> = HashMap::new();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -50,18 +52,19 @@ pub async fn run(
                     Ok((id, outcome)) => (id, Some(outcome)),
                     Err(error) => (error.id(), None),
                 };
-                if let Some(key) = keys.remove(&id) {
-                    settle(&context, &key, outcome);
+                if let Some((key, revision)) = keys.remove(&id) {
+                    settle(&context, &key, revision, outcome);
                 }
             }
             Some(who) = woken.recv() => context.queue.add_first(Key::new(who.namespace, who.name)),
             Some(key) = context.queue.next(), if active.len() < concurrency => {
+                let revision = Revision::of(&context, &key);
                 let context = Arc::clone(&context);
                 let handle = active.spawn({
                     let key = key.clone();
                     async move { one(&context, &key).await }
                 });
-                keys.insert(handle.id(), key);
+                keys.insert(handle.id(), (key, revision));
             }
             _ = tick.tick() => {
                 health.beat();
@@ -79,6 +82,15 @@ pub async fn run(
 }
 
 async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, ReconcileError>> {
+    if !context.synced.covers(&key.namespace) {
+        // What is known of it may be old, or only a part. It is looked at again once all of it is known.
+        if context.synced.is_anothers(&key.namespace) {
+            context.forget(key);
+        }
+        context.workers.forget(key);
+        context.free_slot(key);
+        return Some(Ok(None));
+    }
     let began = Instant::now();
     let result = timeout(MOST, reconcile(context, key)).await.ok();
     context.metrics.reconcile_seconds.observe(began.elapsed().as_secs_f64());
@@ -86,8 +98,47 @@ async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, Reconc
     result
 }
 
+/// What users change of a StockWatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    generation: Option<i64>,
+    annotations: Option<BTreeMap<String, String>>,
+    is_deleting: bool,
+}
+
+impl Revision {
+    /// `None`: it is gone.
+    fn of(context: &Context, key: &Key) -> Option<Self> {
+        let watched = context.store.stockwatches.get(key, "")?;
+        let metadata = watched.metadata();
+        Some(Self {
+            generation: metadata.generation,
+            annotations: metadata.annotations.clone(),
+            is_deleting: metadata.deletion_timestamp.is_some(),
+        })
+    }
+}
+
+/// Returns the wait until a StockWatch whose reconcile failed is tried again; a change since ends its backoff.
+fn failed(context: &Context, key: &Key, tried: Option<Revision>) -> Duration {
+    if Revision::of(context, key) != tried {
+        context.queue.changed(key);
+        return Duration::ZERO;
+    }
+    let before = context.remember(key, |memory| std::mem::replace(&mut memory.failed_at, tried.clone()));
+    if before.is_some() && before != tried {
+        context.queue.forgive(key);
+    }
+    context.queue.failed(key)
+}
+
 /// `None`: it crashed; `Some(None)`: it hung.
-fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<RequeueAfter, ReconcileError>>>) {
+fn settle(
+    context: &Context,
+    key: &Key,
+    tried: Option<Revision>,
+    outcome: Option<Option<Result<RequeueAfter, ReconcileError>>>,
+) {
     match outcome {
         Some(Some(Ok(again))) => {
             context.queue.done(key);
@@ -101,22 +152,22 @@ fn settle(context: &Context, key: &Key, outcome: Option<Option<Result<RequeueAft
             context.queue.add_after(key.clone(), OVERTAKEN);
         }
         Some(Some(Err(error))) => {
-            let retry = context.queue.failed(key);
+            let retry = failed(context, key, tried);
             context.metrics.errors.get_or_create(&error.step()).inc();
             tracing::warn!(stockwatch = %key, %error, ?retry, "a reconcile failed");
         }
         Some(None) => {
-            let retry = context.queue.failed(key);
+            let retry = failed(context, key, tried);
             tracing::error!(stockwatch = %key, ?retry, "a reconcile did not end within {MOST:?}");
         }
         None => {
-            let retry = context.queue.failed(key);
+            let retry = failed(context, key, tried);
             tracing::error!(stockwatch = %key, ?retry, "a reconcile crashed: please report what it printed");
         }
     }
 }
 
-/// What an earlier leader began: whose the topics are, and who takes a new image just now.
+/// What an earlier leader began: whose the topics are, and whose pods are being replaced.
 fn recall(context: &Context) {
     for key in context.store.stockwatches.keys() {
         if let Some(Watched::Readable(stockwatch)) = context.store.stockwatches.get(&key, "")
@@ -127,24 +178,50 @@ fn recall(context: &Context) {
         }
         let deployment = context.store.owned_of(&key, Kind::Deployment);
         if let Some(rollout) = deployment.and_then(|deployment| deployment.rollout)
-            && rollout.image == context.settings.worker_image
             && !rollout.is_complete()
+            && rollout.progress != Progress::Complete
         {
-            context.slots.note(key, Instant::now());
+            // Those of the form before are ready still, while the new ones do not become so.
+            let upgrades = rollout.image == context.settings.worker_image && rollout.ready > 0;
+            let cause = if upgrades { Cause::Upgrade } else { Cause::Own };
+            context.slots.note(key, cause, Instant::now());
         }
     }
 }
 
 fn look(context: &Context) {
     context.metrics.queue_depth.set(i64::try_from(context.queue.len()).unwrap_or(i64::MAX));
-    for key in context.slots.overdue(Instant::now()) {
+    let now = Instant::now();
+    for key in context.slots.overdue(now) {
         context.queue.add(key);
     }
+    say_halt(context, context.slots.halted(now));
     let mut counts = [0_i64; Ready::ALL.len()];
-    context.store.stockwatches.each(|watched| counts[readiness(watched) as usize] += 1);
+    let is_covered = |watched: &Watched| {
+        watched.metadata().namespace.as_ref().is_some_and(|namespace| context.synced.covers(namespace))
+    };
+    context.store.stockwatches.each(|watched| {
+        counts[readiness(watched) as usize] += i64::from(is_covered(watched));
+    });
     for ready in Ready::ALL {
         context.metrics.stockwatches.get_or_create(ready).set(counts[*ready as usize]);
     }
+}
+
+/// An upgrade that begins or ends to be halted is said, also by those that wait for it.
+fn say_halt(context: &Context, by: Option<Key>) {
+    if i64::from(by.is_some()) == context.metrics.upgrade_halted.get() {
+        return;
+    }
+    context.metrics.upgrade_halted.set(i64::from(by.is_some()));
+    match by {
+        Some(by) => tracing::error!(
+            stockwatch = %by, image = context.settings.worker_image,
+            "the upgrade of the workers is halted: those that took it do not become ready"
+        ),
+        None => tracing::info!("the upgrade of the workers goes on"),
+    }
+    context.slots.waiting().into_iter().for_each(|key| context.queue.add(key));
 }
 
 fn readiness(watched: &Watched) -> Ready {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::watch::Synced;
+use crate::synced::Synced;
 
 /// The loop turns every second; silent for longer than this, it hangs.
 const SILENT: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Ready when the watches are synced, whether this process leads or stands by.
+    /// Ready when the watches of what may be watched are synced, whether this process leads or stands by.
     pub fn new(synced: Arc<Synced>) -> Self {
         Self { synced, started: Instant::now(), beat_millis: AtomicU64::new(0) }
     }
@@ -37,6 +37,11 @@ impl Health {
     /// `None` when ready, else what is missing.
     pub fn not_ready(&self) -> Option<String> {
         self.synced.problem()
+    }
+
+    /// What a process that is ready does without.
+    pub fn notes(&self) -> Vec<String> {
+        self.synced.notes()
     }
 }
 

@@ -84,16 +84,23 @@ fn connection(stream: TcpStream, router: Router) -> impl Future<Output = ()> {
 
 fn router(shared: Shared) -> Router {
     Router::new()
-        .route("/livez", get(async |State(shared): State<Shared>| answer(shared.health.not_alive())))
-        .route("/readyz", get(async |State(shared): State<Shared>| answer(shared.health.not_ready())))
+        .route("/livez", get(async |State(shared): State<Shared>| answer(shared.health.not_alive(), &[])))
+        .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
         .fallback(async || (StatusCode::NOT_FOUND, "there are /livez, /readyz and /metrics\n"))
         .with_state(shared)
 }
 
-fn answer(problem: Option<String>) -> Response {
+async fn ready(State(shared): State<Shared>) -> Response {
+    answer(shared.health.not_ready(), &shared.health.notes())
+}
+
+fn answer(problem: Option<String>, notes: &[String]) -> Response {
     match problem {
-        None => "ok\n".into_response(),
+        None => {
+            let lines = ["ok"].into_iter().chain(notes.iter().map(String::as_str));
+            lines.map(|line| format!("{line}\n")).collect::<String>().into_response()
+        }
         Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, problem + "\n").into_response(),
     }
 }

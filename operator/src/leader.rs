@@ -1,5 +1,5 @@
 //! Leader election by a Lease. Unlike most, this leader knows in time that it may have lost: it writes only while its
-//! [`Fence`] is open, and ends when it could not renew for [`RENEW_WITHIN`], well before another may take over.
+//! [`Fence`] is open, and stands by again when it could not renew for [`RENEW_WITHIN`], well before another may take over.
 
 mod lease;
 
@@ -18,7 +18,7 @@ use crate::bounded::{CallError, bounded};
 use crate::fence::{Fence, boot_time};
 use lease::{Candidate, Next, held, released};
 
-/// A leader that could not renew for so long ends.
+/// A leader that could not renew for so long leads no more.
 const RENEW_WITHIN: Duration = Duration::from_secs(6);
 /// Between two renewals.
 const RENEW_EVERY: Duration = Duration::from_secs(2);

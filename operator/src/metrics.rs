@@ -107,12 +107,17 @@ pub struct Metrics {
     pub refused: Family<Write, Counter>,
     /// Breaks of watches.
     pub watch_errors: Counter,
+    /// Namespaces (or the cluster) that are to be looked after and are not: they may not be watched, or are another
+    /// release's.
+    pub namespaces_left_out: Gauge,
     /// Times that workers were asked.
     pub worker_requests: Counter,
     /// Times that a worker did not answer.
     pub worker_request_errors: Counter,
     /// StockWatches deleted whose topics were to go but stayed.
     pub topics_left: Counter,
+    /// 1 while an upgrade of the workers is halted: those that took it do not become ready.
+    pub upgrade_halted: Gauge,
     /// 1 while this process leads.
     pub leading: Gauge,
     registry: Mutex<Registry>,
@@ -139,12 +144,22 @@ impl Metrics {
             writes: register(r, "writes", "Writes to the API server, the Lease and refused ones apart"),
             refused: register(r, "refused", "Writes that the API server refused"),
             watch_errors: register(r, "watch_errors", "Breaks of watches"),
+            namespaces_left_out: register(
+                r,
+                "namespaces_left_out",
+                "Namespaces not looked after: gone, forbidden, or another release's",
+            ),
             worker_requests: register(r, "worker_requests", "Times that workers were asked"),
             worker_request_errors: register(r, "worker_request_errors", "Times that a worker did not answer"),
             topics_left: register(
                 r,
                 "topics_left",
                 "StockWatches deleted whose topics were to go but stayed",
+            ),
+            upgrade_halted: register(
+                r,
+                "upgrade_halted",
+                "1 while no more workers are upgraded, since those that were do not become ready",
             ),
             leading: register(r, "leading", "1 while this process leads"),
             registry: Mutex::default(),

@@ -9,6 +9,8 @@ pub const STATUS_MANAGER: &str = "stockwatch-operator-status";
 
 /// On each owned object: the hash of its desired form.
 pub const HASH: &str = "stockwatch.dev/hash";
+/// On the Deployment: the digest of its pod template as we want it. Another one replaces the pods.
+pub const TEMPLATE: &str = "stockwatch.dev/template";
 /// On the worker's pods: the digest of how they reach Kafka, Secrets included.
 pub const CONNECTION: &str = "stockwatch.dev/connection";
 /// On a StockWatch: it is not reconciled.

@@ -113,6 +113,21 @@ impl Queue {
         delay
     }
 
+    /// It failed, but is another one by now: it is tried again at once, as if it had never failed.
+    pub fn changed(&self, key: &Key) {
+        let mut state = self.lock();
+        state.failures.remove(key);
+        state.again.entry(key.clone()).or_default();
+        state.release(key);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// What failed was another form of it: its next failure counts as the first.
+    pub fn forgive(&self, key: &Key) {
+        self.lock().failures.remove(key);
+    }
+
     /// It is gone: nothing about it is kept.
     pub fn forget(&self, key: &Key) {
         let mut state = self.lock();
@@ -125,6 +140,16 @@ impl Queue {
     /// Nothing is given out any more.
     pub fn stop(&self) {
         self.lock().stopped = true;
+        self.changed.notify_one();
+    }
+
+    /// Begins anew after [`Queue::stop`], with these and what came since: nothing is known of earlier tries.
+    pub fn restart(&self, keys: Vec<Key>) {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        *state = State::default();
+        keys.into_iter().chain(waiting).for_each(|key| state.add(key, false));
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -250,6 +275,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_change_ends_the_backoff() {
+        let queue = Queue::default();
+        queue.add(key("a"));
+        for _ in 0..8 {
+            queue.next().await.unwrap();
+            queue.failed(&key("a"));
+        }
+        queue.next().await.unwrap();
+        queue.changed(&key("a"));
+        assert_eq!(taken(&queue), Some(key("a")), "at once");
+        assert!(queue.failed(&key("a")) <= Duration::from_millis(250), "its first failure");
+        queue.failed(&key("a"));
+        queue.forgive(&key("a"));
+        assert!(queue.failed(&key("a")) <= Duration::from_millis(250));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_success_forgets_the_failures() {
         let queue = Queue::default();
         for _ in 0..5 {
@@ -268,6 +310,23 @@ mod tests {
         queue.add(key("a"));
         queue.stop();
         assert_eq!(queue.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_term_begins_with_everybody_and_without_what_the_last_one_left() {
+        let queue = Queue::default();
+        for name in ["a", "b"] {
+            queue.add(key(name));
+        }
+        queue.next().await.unwrap();
+        queue.add_after(key("b"), Duration::from_secs(9));
+        queue.stop();
+        queue.add(key("c"));
+        queue.restart(vec![key("a"), key("b")]);
+        for name in ["a", "b", "c"] {
+            assert_eq!(taken(&queue), Some(key(name)), "what was active is, too");
+        }
+        assert!(queue.is_empty() && queue.lock().timers.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,22 +10,27 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
 use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
 
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
+pub use build::{Template, Turn};
 pub use decide::{Decision, Facts, Plan, decide};
+use finalize::Ending;
 pub use finalize::FinalizeError;
 pub use write::RequeueAfter;
 
-use crate::context::Context;
+use crate::bounded::{READ, bounded};
+use crate::context::{Context, Unready};
 use crate::credentials::{Known, ReadError};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
-use crate::refusals::Refusal;
+use crate::refusals::{Refusal, cut};
 use crate::resources::{Kind, Owner, surroundings};
-use crate::rollout::Rollout;
+use crate::rollout::{Progress, Rollout};
 use crate::status::{self, Seen};
 use crate::store::{Watched, Whose};
 use crate::topics::{ObjectKey, Observed, Wanted};
@@ -38,6 +43,13 @@ const OLDER_AGAIN: Duration = Duration::from_secs(2);
 const FOREIGN_AGAIN: Duration = Duration::from_secs(60);
 /// No watch shows that workers take too long to start.
 const WORKERS_AGAIN: Duration = Duration::from_secs(30);
+
+/// Pods that start need no explanation for so long.
+const PODS_START: Duration = Duration::from_secs(15);
+/// Between two looks at pods that do not become ready.
+const PODS_AGAIN: Duration = Duration::from_secs(20);
+/// Pods that are looked at.
+const PODS: u32 = 20;
 
 /// Why a reconcile is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +112,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
                 return finalize_said(context, key, &stockwatch).await;
             }
             if is_paused(&stockwatch) {
+                context.free_slot(key);
                 let next = status::paused(&stockwatch, &write::now());
                 return write::status(context, key, &stockwatch, next).await.map_err(ReconcileError::Status);
             }
@@ -120,20 +133,24 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
     }
 }
 
-/// A deletion that is refused a step says so, if it can; the step is tried again by itself.
+/// A deletion that is refused a step, or that waits, says so, if it can; it is tried again by itself.
 async fn finalize_said(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
 ) -> Result<RequeueAfter, ReconcileError> {
-    let refusal = match finalize::finalize(context, key, stockwatch).await {
-        Err(FinalizeError::Write(WriteError::Refused(refusal))) => refusal,
-        ended => return Ok(ended?),
+    let (next, wait) = match finalize::finalize(context, key, stockwatch).await {
+        Err(FinalizeError::Write(WriteError::Refused(refusal))) => {
+            let wait = refusal.wait();
+            (status::deletion_refused(stockwatch, refusal, &write::now()), wait)
+        }
+        Ok(Ending::Waits(why, wait)) => (status::deletion_waits(stockwatch, &why, &write::now()), wait),
+        Ok(Ending::Done(again)) => return Ok(again),
+        Err(error) => return Err(error.into()),
     };
-    let wait = refusal.wait();
-    let next = status::deletion_refused(stockwatch, refusal, &write::now());
+    // A namespace that is being deleted takes no events; and the deletion goes on whether it is spoken of or not.
     if let Err(error) = write::status(context, key, stockwatch, next).await {
-        tracing::debug!(stockwatch = %key, %error, "the status does not say that the deletion is refused");
+        tracing::debug!(stockwatch = %key, %error, "the status does not say what the deletion waits for");
     }
     Ok(Some(wait))
 }
@@ -164,14 +181,15 @@ async fn reconcile_live(
         kafka: inputs.kafka.as_ref(),
         rollout: inputs.rollout.as_ref(),
     });
-    let mut applied = match &inputs.spec {
+    let (mut applied, turn) = match &inputs.spec {
         Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
         // The last good form stays, with its workers.
-        Err(_) => Applied::default(),
+        Err(_) => (Applied::default(), None),
     };
     applied.problems.extend(finalizer.map(|refusal| ObjectProblem::of_finalizer(&owner.name, refusal)));
     applied.problems.extend(inputs.failed.as_ref().map(ReadError::problem));
     let rollout = rollout(context, key, &owner);
+    let pods = pods(context, key, plan.decision, rollout.as_ref()).await;
     let seen = Seen {
         stockwatch,
         spec: inputs.spec.as_ref(),
@@ -180,9 +198,12 @@ async fn reconcile_live(
         decision: plan.decision,
         objects: &applied.problems,
         rollout: rollout.as_ref(),
+        pods: pods.as_deref(),
+        turn: turn.as_ref(),
         report: &inputs.report,
     };
     let next = status::status(&seen, &write::now());
+    let stalls = status::stalls_in(&next, &write::now());
     let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
     let secrets_again = inputs.access.again.map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(error) = applied.failed {
@@ -198,7 +219,7 @@ async fn reconcile_live(
     });
     let starts = plan.decision == Decision::Run && rollout.is_some_and(|rollout| !rollout.is_complete());
     let workers_again = starts.then_some(WORKERS_AGAIN);
-    Ok(objects_again.chain(status_again).chain(secrets_again).chain(workers_again).min())
+    Ok(objects_again.chain(status_again).chain(secrets_again).chain(workers_again).chain(stalls).min())
 }
 
 /// Everything that the spec and the object refer to.
@@ -245,23 +266,24 @@ async fn apply(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
-) -> Result<Applied, serde_json::Error> {
+) -> Result<(Applied, Option<Turn>), serde_json::Error> {
     let surroundings = surroundings(owner, stockwatch)?;
     let fresh = stockwatch.status.is_none();
     let mut applied = context.applier.all(&context.store, owner, &surroundings, fresh).await;
     let existing = context.store.owned_of(key, Kind::Deployment);
+    let mut turn = None;
     if let Some(connection) = &plan.connection
         && (existing.is_some() || !applied.keeps_from_starting())
     {
-        let desired =
-            build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
-        context.applier.each(&context.store, owner, &desired, fresh, &mut applied).await;
+        let built = build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
+        turn = built.turn;
+        context.applier.each(&context.store, owner, &built.desired, fresh, &mut applied).await;
         if applied.problems.iter().any(|problem| problem.kind == Kind::Deployment.as_str()) {
             // It does not roll: the next one may.
             context.free_slot(key);
         }
     }
-    Ok(applied)
+    Ok((applied, turn))
 }
 
 /// The Deployment, if it is ours.
@@ -269,10 +291,40 @@ fn rollout(context: &Context, key: &Key, owner: &Owner) -> Option<Rollout> {
     let owned = context.store.owned_of(key, Kind::Deployment)?;
     let ours = owned.whose(&owner.name, &owner.uid) == Whose::Ours && !owned.deleting;
     let rollout = owned.rollout.filter(|_| ours)?;
-    if rollout.is_complete() && rollout.image == context.settings.worker_image {
-        context.free_slot(key);
+    let wanted = context.remember(key, |memory| memory.template.as_ref().map(Template::digest).cloned());
+    if rollout.is_complete() && wanted == rollout.template {
+        context.slot_done(key, rollout.image == context.settings.worker_image);
     }
     Some(rollout)
+}
+
+/// What Kubernetes says of pods that do not become ready. They are looked at only while that lasts, and now and then.
+async fn pods(context: &Context, key: &Key, decision: Decision, rollout: Option<&Rollout>) -> Option<String> {
+    let is_wrong = |rollout: &&Rollout| decision == Decision::Run && !rollout.is_complete();
+    let Some(rollout) = rollout.filter(is_wrong) else {
+        context.remember(key, |memory| memory.unready = None);
+        return None;
+    };
+    let now = Instant::now();
+    let new = Unready { since: now, looked: None, words: None };
+    let known = context.remember(key, |memory| memory.unready.get_or_insert(new).clone());
+    let patience = if rollout.progress == Progress::Failed { Duration::ZERO } else { PODS_START };
+    let is_early = now.duration_since(known.since) < patience;
+    if is_early || known.looked.is_some_and(|looked| now.duration_since(looked) < PODS_AGAIN) {
+        return known.words;
+    }
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &key.namespace);
+    let params = ListParams::default().labels(&names::selector_text(&key.name)).limit(PODS);
+    let words = match bounded(READ, api.list(&params)).await {
+        Ok(list) => crate::pods::trouble(&list.items).map(|words| cut(&words)),
+        Err(error) => {
+            tracing::debug!(stockwatch = %key, %error, "pods are not looked at");
+            known.words
+        }
+    };
+    let unready = Unready { since: known.since, looked: Some(now), words: words.clone() };
+    context.remember(key, |memory| memory.unready = Some(unready));
+    words
 }
 
 /// One that was deleted and created again is another one.

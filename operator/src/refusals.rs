@@ -70,7 +70,8 @@ fn wait(refusals: u32, age: Duration) -> Duration {
     if age >= OLD { RARELY } else { RETRY.after(refusals, 0.0) }
 }
 
-fn cut(words: &str) -> String {
+/// Somebody else's words, at a length that a condition has room for.
+pub(crate) fn cut(words: &str) -> String {
     match words.char_indices().nth(WORDS) {
         Some((end, _)) => format!("{}…", &words[..end]),
         None => words.to_owned(),

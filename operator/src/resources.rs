@@ -24,6 +24,8 @@ pub(crate) use worker::{secrets, worker_spec};
 use serde_json::Error;
 use stockwatch_crds::StockWatch;
 
+use crate::names;
+
 /// Everything but the Deployment: none of it depends on Kafka, and a running worker needs all of it.
 pub fn surroundings(owner: &Owner, stockwatch: &StockWatch) -> Result<Vec<Desired>, Error> {
     Ok(vec![
@@ -38,7 +40,11 @@ pub fn surroundings(owner: &Owner, stockwatch: &StockWatch) -> Result<Vec<Desire
 
 /// The Deployment.
 pub fn workers(owner: &Owner, worker: &Worker<'_>) -> Result<Desired, Error> {
-    Desired::new(Kind::Deployment, &deployment::build(owner, worker))
+    let mut deployment = deployment::build(owner, worker);
+    let template = desired::digest(&deployment.spec.as_ref().map(|spec| &spec.template))?;
+    let annotations = deployment.metadata.annotations.get_or_insert_default();
+    annotations.insert(names::TEMPLATE.to_owned(), template);
+    Desired::new(Kind::Deployment, &deployment)
 }
 
 #[cfg(test)]

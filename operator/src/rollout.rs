@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
 
 use crate::names;
+use crate::refusals::cut;
 use crate::resources::CONTAINER;
 
 /// How the newest rollout goes.
@@ -31,10 +32,14 @@ pub struct Rollout {
     pub ready: i32,
     /// How the newest rollout goes.
     pub progress: Progress,
+    /// Why pods are not created: a quota, a limit or a policy, in the API server's words.
+    pub refusal: Option<String>,
     /// The worker's image.
     pub image: String,
     /// Digest of how its pods reach Kafka.
     pub connection: Option<String>,
+    /// Digest of the pod template that was applied; `None`: by an operator that did not note it.
+    pub template: Option<String>,
 }
 
 impl Rollout {
@@ -47,6 +52,7 @@ impl Rollout {
         let containers = template.spec.as_ref().map(|pod| pod.containers.as_slice()).unwrap_or_default();
         let worker = containers.iter().find(|container| container.name == CONTAINER);
         let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
+        let own = deployment.metadata.annotations.as_ref();
         Some(Self {
             observed: status.observed_generation >= deployment.metadata.generation,
             wanted: spec.replicas.unwrap_or(1),
@@ -54,8 +60,10 @@ impl Rollout {
             updated: status.updated_replicas.unwrap_or_default(),
             ready: status.ready_replicas.unwrap_or_default(),
             progress: progress(status),
+            refusal: refusal(status),
             image: worker.and_then(|container| container.image.clone()).unwrap_or_default(),
             connection: annotations.and_then(|annotations| annotations.get(names::CONNECTION).cloned()),
+            template: own.and_then(|annotations| annotations.get(names::TEMPLATE).cloned()),
         })
     }
 
@@ -68,6 +76,14 @@ impl Rollout {
     pub fn lacks_ready(&self) -> bool {
         self.observed && self.progress == Progress::Complete && self.ready < self.wanted
     }
+}
+
+fn refusal(status: &DeploymentStatus) -> Option<String> {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let failure = conditions
+        .iter()
+        .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    Some(cut(failure.message.as_deref().unwrap_or("the API server refuses them")))
 }
 
 fn progress(status: &DeploymentStatus) -> Progress {

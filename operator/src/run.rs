@@ -1,4 +1,4 @@
-//! `stockwatch-operator run`: watches, waits to lead, and reconciles until told to stop.
+//! `stockwatch-operator run`: watches, waits to lead, and reconciles while it does, until told to stop.
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -6,24 +6,28 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, Run};
+use crate::claims::Claims;
 use crate::client::{ClientError, client};
-use crate::context::{Context, Settings};
+use crate::context::{Context, Parts, Settings};
 use crate::controller;
 use crate::credentials::SecretAccess;
 use crate::fence::Fence;
 use crate::health::Health;
 use crate::http::{self, Shared};
-use crate::leader::{Leader, Lost};
+use crate::leader::{HeldLease, Leader};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
-use crate::watch::{Synced, Watches};
+use crate::synced::Synced;
+use crate::topics;
+use crate::watch::Watches;
 
 /// Why the operator ended although nobody stopped it.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +38,6 @@ enum RunError {
     Listen { address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("this process leads no more: {0}")]
-    Lost(#[from] Lost),
     #[error("a watch crashed: please report what it printed")]
     Watch,
 }
@@ -75,7 +77,8 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let client = client().await?;
     let metrics = Arc::new(Metrics::new());
-    let (store, queue, synced) = (Arc::new(Store::default()), Arc::new(Queue::default()), Arc::default());
+    let (store, queue) = (Arc::new(Store::default()), Arc::new(Queue::default()));
+    let synced: Arc<Synced> = Arc::default();
     let watches = Watches {
         client: client.clone(),
         store: Arc::clone(&store),
@@ -102,39 +105,59 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
     };
     let fence = election.as_ref().map_or_else(Fence::open, |(_, fence)| fence.clone());
     let leader = election.map(|(leader, _)| leader);
-
-    let (context, woken) =
-        Context::new(settings(arguments), client, fence, store, queue, Arc::clone(&metrics));
-    let mut held = tokio::select! {
-        held = lead(leader.as_ref(), &synced, &health) => held,
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped while standing by");
-            return Ok(());
-        }
-        _ = watching.join_next() => return Err(RunError::Watch),
-    };
-    metrics.leading.set(1);
-    tracing::info!("leading");
-
-    let (stop, stopped) = watch::channel(false);
-    let concurrency = usize::from(arguments.concurrency);
-    let mut controller =
-        tokio::spawn(controller::run(Arc::new(context), woken, concurrency, health, stopped));
-    let keep = async {
-        match (&leader, &mut held) {
-            (Some(leader), Some(held)) => leader.keep(held).await,
-            _ => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        lost = keep => return Err(lost.into()),
-        _ = watching.join_next() => return Err(RunError::Watch),
-        // It ends by itself only when it crashes.
-        _ = &mut controller => return Err(RunError::Watch),
-        signal = signals.next() => tracing::info!(signal, "stopping"),
+    let claims = claims(arguments, client.clone(), &synced, &metrics);
+    let kafka_metrics = metrics.register_with(topics::Metrics::new);
+    loop {
+        let mut held = tokio::select! {
+            held = lead(leader.as_ref(), claims.as_ref(), &synced, &health) => held,
+            signal = signals.next() => {
+                tracing::info!(signal, "stopped while standing by");
+                return Ok(());
+            }
+            _ = watching.join_next() => return Err(RunError::Watch),
+        };
+        metrics.leading.set(1);
+        tracing::info!("leading");
+        // Each term begins with what the watches have shown, and leaves nothing of it to the next.
+        queue.restart(store.stockwatches.keys());
+        let (context, woken) = Context::new(Parts {
+            settings: settings(arguments),
+            client: client.clone(),
+            fence: fence.clone(),
+            store: Arc::clone(&store),
+            synced: Arc::clone(&synced),
+            queue: Arc::clone(&queue),
+            metrics: Arc::clone(&metrics),
+            kafka_metrics: kafka_metrics.clone(),
+        });
+        let (stop, stopped) = watch::channel(false);
+        let concurrency = usize::from(arguments.concurrency);
+        let term = controller::run(Arc::new(context), woken, concurrency, Arc::clone(&health), stopped);
+        let mut controller = tokio::spawn(term);
+        let keep = async {
+            match (&leader, &mut held) {
+                (Some(leader), Some(held)) => leader.keep(held).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let lost = tokio::select! {
+            lost = keep => Some(lost),
+            _ = watching.join_next() => return Err(RunError::Watch),
+            () = follow(claims.as_ref(), &store, &queue) => return Err(RunError::Watch),
+            // It ends by itself only when it crashes.
+            _ = &mut controller => return Err(RunError::Watch),
+            signal = signals.next() => {
+                tracing::info!(signal, "stopping");
+                None
+            }
+        };
+        stop.send_replace(true);
+        let _ = controller.await;
+        metrics.leading.set(0);
+        let Some(lost) = lost else { break };
+        // The fence is closed: what was begun before has ended by the time that another may lead.
+        tracing::warn!(error = %lost, "this process leads no more and stands by");
     }
-    stop.send_replace(true);
-    let _ = controller.await;
     if let Some(leader) = &leader {
         leader.release().await;
     }
@@ -143,7 +166,12 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
 }
 
 /// Waits until the store is filled and this process leads.
-async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Option<crate::leader::HeldLease> {
+async fn lead(
+    leader: Option<&Leader>,
+    claims: Option<&Claims>,
+    synced: &Synced,
+    health: &Health,
+) -> Option<HeldLease> {
     let beat = async {
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -155,14 +183,31 @@ async fn lead(leader: Option<&Leader>, synced: &Synced, health: &Health) -> Opti
     let lead = async {
         synced.wait().await;
         tracing::info!("synced");
-        match leader {
+        let held = match leader {
             Some(leader) => Some(leader.acquire().await),
             None => None,
+        };
+        if let Some(claims) = claims {
+            claims.first().await;
         }
+        held
     };
     tokio::select! {
         held = lead => held,
         () = beat => None,
+    }
+}
+
+/// None where the operator does not know which release it is of.
+fn claims(arguments: &Run, client: Client, synced: &Arc<Synced>, metrics: &Arc<Metrics>) -> Option<Claims> {
+    let me = format!("{}/{}", arguments.pod_namespace.as_ref()?, arguments.lease);
+    Some(Claims::new(client, &arguments.namespaces(), me, Arc::clone(synced), Arc::clone(metrics)))
+}
+
+async fn follow(claims: Option<&Claims>, store: &Store, queue: &Queue) {
+    match claims {
+        Some(claims) => claims.follow(store, queue).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,6 +6,7 @@ mod applied;
 mod available;
 mod condition;
 mod hold;
+mod progress;
 mod ready;
 mod seen;
 mod topics;
@@ -18,6 +19,7 @@ use stockwatch_crds::{Spec, StockWatch, StockWatchStatus};
 
 pub use condition::{Condition, Holds, Reason, Statement, said};
 pub use hold::{Hold, hold};
+pub use progress::stalls_in;
 use seen::Said;
 pub use seen::Seen;
 
@@ -32,8 +34,17 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
     let available = available::statement(seen, now);
     let (applied, applied_generation) = applied::statement(seen);
     let ready = ready::statement(seen, &topics.statement, &available.statement, &applied.statement);
+    let ready = match ready.holds {
+        // It holds for what all of its parts hold for.
+        Holds::True => {
+            let generation = [&topics, &available, &applied].into_iter().map(|part| part.generation).min();
+            Said { statement: ready, generation: generation.flatten() }
+        }
+        _ => seen.now(ready),
+    };
+    let progress = progress::statement(&before, &ready, Some(seen.generation()), now);
     let said = BTreeMap::from([
-        (Condition::Ready, seen.now(ready)),
+        (Condition::Ready, ready),
         (Condition::TopicsReady, topics),
         (Condition::WorkerAvailable, available),
         (Condition::ConfigApplied, applied),
@@ -46,7 +57,11 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
     StockWatchStatus {
         observed_generation: Some(seen.generation()),
         applied_generation,
-        conditions: said.into_iter().map(|(condition, said)| stamp(&before, condition, said, now)).collect(),
+        conditions: said
+            .into_iter()
+            .chain(progress)
+            .map(|(condition, said)| stamp(&before, condition, said, now))
+            .collect(),
         tickers: seen.spec.map_or(before.tickers, |_| i32::try_from(seen.stockwatch.spec.tickers.len()).ok()),
         windows: seen.spec.map_or(before.windows.clone(), |spec| Some(windows(spec))),
         replicas: Some(seen.rollout.map_or(0, |rollout| rollout.replicas)),
@@ -74,15 +89,33 @@ pub fn deletion_refused(stockwatch: &StockWatch, refusal: Refusal, now: &Time) -
     with_ready(stockwatch, Statement::no(Reason::ObjectRefused, message), now)
 }
 
-/// All that was said of it, but for Ready; what others say is theirs.
+/// The status of a StockWatch whose deletion waits, with the command that ends the wait.
+pub fn deletion_waits(stockwatch: &StockWatch, why: &str, now: &Time) -> StockWatchStatus {
+    let metadata = &stockwatch.metadata;
+    let (name, namespace) = (metadata.name.as_deref(), metadata.namespace.as_deref());
+    let message = format!(
+        "its deletion waits, tried again by itself: {why}. To let it go and leave its topics and its group: \
+         kubectl annotate sw {} -n {} {}=",
+        name.unwrap_or_default(),
+        namespace.unwrap_or_default(),
+        names::SKIP_KAFKA
+    );
+    with_ready(stockwatch, Statement::no(Reason::DeletionWaits, message), now)
+}
+
+/// All that was said of it, but for Ready and what goes with it; what others say is theirs.
 fn with_ready(stockwatch: &StockWatch, statement: Statement, now: &Time) -> StockWatchStatus {
     let mut status = stockwatch.status.clone().unwrap_or_default();
     let said = Said { statement, generation: stockwatch.metadata.generation };
+    let progress = progress::statement(&status, &said, stockwatch.metadata.generation, now);
+    let progress = progress.map(|(condition, said)| stamp(&status, condition, said, now));
     let ready = stamp(&status, Condition::Ready, said, now);
+    let is_new = [Condition::Ready, Condition::Reconciling, Condition::Stalled];
     status
         .conditions
-        .retain(|said| Condition::of(&said.type_).is_some_and(|condition| condition != Condition::Ready));
+        .retain(|said| Condition::of(&said.type_).is_some_and(|condition| !is_new.contains(&condition)));
     status.conditions.insert(0, ready);
+    status.conditions.extend(progress);
     status
 }
 
@@ -125,5 +158,7 @@ fn windows(spec: &Spec) -> String {
 
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod recorded;
 #[cfg(test)]
 mod tests;

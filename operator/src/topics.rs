@@ -7,6 +7,7 @@
 //! growing pauses by its own actor, so it costs the others nothing.
 //!
 //! - What is missing is created only once the status says `Creating`: a crash in between does not lose whose it is.
+//!   What the brokers refused to create is not ours, whoever makes it later (`ownership`).
 //! - Of a topic that existed before (`Found`) only what the spec names is altered, and it is never deleted.
 //! - A name belongs to one StockWatch of a cluster; the others get a problem that names
 //!   the owner, and are looked at again when the name becomes free.
@@ -21,6 +22,7 @@ mod deletion;
 mod fixtures;
 mod metrics;
 mod observed;
+mod ownership;
 mod plan;
 mod probe;
 mod refusal;
@@ -42,6 +44,7 @@ pub use self::connection::{Connection, ConnectionError, Identity, Sasl, Tls};
 pub use self::deletion::DeletionRequest;
 pub use self::metrics::{Call, Metrics};
 pub use self::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
+pub use self::ownership::is_own;
 use self::shared::Shared;
 pub use self::wanted::{ObjectKey, TopicRole, Wanted, WantedTopic};
 

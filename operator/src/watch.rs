@@ -1,9 +1,8 @@
 //! The watches that fill the store and the queue: one for each kind and each namespace that is looked after.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -19,7 +18,6 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use stockwatch_crds::{Backoff, StockWatch};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -29,55 +27,12 @@ use crate::names;
 use crate::queue::Queue;
 use crate::resources::Kind;
 use crate::store::{Shown, Store};
+use crate::synced::Synced;
 
 /// A watch ends and begins again after this time, so a connection that died silently is noticed soon after.
 const WATCH_SECONDS: u32 = 60;
 /// Before a watch that broke is begun anew.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
-
-/// Which watches have shown everything at least once.
-#[derive(Debug, Default)]
-pub struct Synced {
-    // Those that have not, and why.
-    missing: Mutex<BTreeMap<String, String>>,
-    changed: Notify,
-}
-
-impl Synced {
-    /// Waits until all have.
-    pub async fn wait(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if self.missing().is_empty() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// A sentence that names those that have not; `None`: all have.
-    pub fn problem(&self) -> Option<String> {
-        let missing = self.missing();
-        let lines: Vec<String> = missing.iter().map(|(watch, why)| format!("{watch}: {why}")).collect();
-        (!lines.is_empty()).then(|| lines.join("\n"))
-    }
-
-    fn lack(&self, watch: &str, why: &str) {
-        self.missing().insert(watch.to_owned(), why.to_owned());
-    }
-
-    fn done(&self, watch: &str) {
-        let mut missing = self.missing();
-        missing.remove(watch);
-        if missing.is_empty() {
-            self.changed.notify_waiters();
-        }
-    }
-
-    fn missing(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Starts watches.
 pub struct Watches {
@@ -178,10 +133,11 @@ impl Watches {
             None => Api::all(self.client.clone()),
         };
         let name = format!("{} of {}", K::plural(&()), scope.unwrap_or("all namespaces"));
-        self.synced.lack(&name, "not listed yet");
+        self.synced.lack(scope, &name, "not listed yet", false);
         let filler = Filler {
             watch: cache(&self.store).add_watch(),
             name,
+            scope: scope.map(str::to_owned),
             store: Arc::clone(&self.store),
             queue: Arc::clone(&self.queue),
             synced: Arc::clone(&self.synced),
@@ -195,6 +151,8 @@ impl Watches {
 struct Filler<V> {
     watch: usize,
     name: String,
+    /// The namespace; `None`: all.
+    scope: Option<String>,
     store: Arc<Store>,
     queue: Arc<Queue>,
     synced: Arc<Synced>,
@@ -239,7 +197,7 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
                     for key in cache.finish(self.watch) {
                         self.queue.add(key);
                     }
-                    self.synced.done(&self.name);
+                    self.turn(|synced| synced.done(self.scope.as_deref(), &self.name));
                 }
                 Err(error) => {
                     if self.is_refused(&error) {
@@ -263,21 +221,38 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
             watcher::Error::WatchError(status) => status.code,
             _ => 0,
         };
-        let why = match code {
+        let (why, forbidden) = match code {
             // What was listed is too old to go on from: it is listed anew.
             410 => {
                 tracing::debug!(watch = self.name, "listed anew");
                 return false;
             }
-            404 => "the API server does not serve it: is the definition installed?",
-            403 => "the operator may not watch it",
+            404 => ("the API server does not serve it: is the definition installed?", false),
+            403 => ("the operator may not watch it, or the namespace is gone", true),
             _ => {
                 tracing::warn!(watch = self.name, %error, "a watch broke and is begun anew");
                 return false;
             }
         };
-        tracing::warn!(watch = self.name, "{why}");
-        self.synced.lack(&self.name, why);
+        let lack = |synced: &Synced| synced.lack(self.scope.as_deref(), &self.name, why, forbidden);
+        if self.turn(lack) {
+            tracing::warn!(watch = self.name, "{why}");
+        }
         true
+    }
+
+    /// Notes how far the watch is. Whoever's namespace is looked after from now on, or not any more, is looked at.
+    fn turn<T>(&self, note: impl FnOnce(&Synced) -> T) -> T {
+        let covered = || self.scope.as_deref().map(|namespace| self.synced.covers(namespace));
+        let before = covered();
+        let noted = note(&self.synced);
+        if before != covered() {
+            let left_out = self.synced.notes();
+            self.metrics.namespaces_left_out.set(i64::try_from(left_out.len()).unwrap_or(i64::MAX));
+            let keys = self.store.stockwatches.keys().into_iter();
+            keys.filter(|key| self.scope.as_ref() == Some(&key.namespace))
+                .for_each(|key| self.queue.add(key));
+        }
+        noted
     }
 }

@@ -125,6 +125,13 @@ impl Workers {
     }
 }
 
+impl Drop for Workers {
+    /// Those who ask share what they write to: they end with what is asked.
+    fn drop(&mut self) {
+        self.0.lock().clear();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Asked>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)

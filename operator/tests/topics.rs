@@ -89,6 +89,24 @@ async fn more_replicas_than_brokers_are_refused_with_the_field() {
 }
 
 #[tokio::test]
+async fn what_somebody_makes_after_the_brokers_refused_it_to_us_is_theirs() {
+    let mut operator = Operator::new();
+    let mut tech = wanted("after-refusal", 1);
+    tech.topics[2].replication_factor = Some(3);
+    let announced = operator.answer(&plain(), &tech).await;
+    taken(&mut tech, &announced);
+    let table = tech.topics[2].name.clone();
+    let refused = |seen: &Observed| problem(seen) == Some(KafkaReason::TopicRefused);
+    let observed = operator.until(&plain(), &tech, refused).await;
+    assert!(!kafka::states(&observed).contains(&Creating), "it is not announced any more: {observed:?}");
+    let own = [("cleanup.policy", "compact"), ("segment.ms", "99000")];
+    kafka::create(&table, 1, &own).await;
+    let observed = operator.until(&plain(), &tech, |seen| kafka::states(seen).len() == 6).await;
+    assert_eq!(kafka::states(&observed)[2], Found);
+    assert_eq!(settings(&table).await["segment.ms"], "99000");
+}
+
+#[tokio::test]
 async fn settings_of_others_stay_when_ours_are_laid_over() {
     let mut operator = Operator::new();
     let mut tech = wanted("laid-over", 1);

@@ -249,4 +249,8 @@ pub struct TopicSpec {
     #[x_kube(validation = Rule::new(format!("self.all(key, key.size() <= {MAX_SETTING_KEY})"))
         .message("the name of a setting has at most 64 characters"))]
     pub config: Option<BTreeMap<String, String>>,
+    /// False: without settings that config does not name, for brokers that refuse some of them; of
+    /// afterDedupStorageTable cleanup.policy=compact stays. Absent: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<bool>,
 }

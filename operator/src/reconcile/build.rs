@@ -1,4 +1,4 @@
-//! The Deployment as it is to be now: a new default image is taken by few StockWatches at once.
+//! The Deployment as it is to be now: what replaces pods takes its turn, and nothing else waits.
 
 use serde_json::Error;
 use stockwatch_crds::{Spec, StockWatch};
@@ -7,10 +7,58 @@ use tokio::time::Instant;
 use super::{Decision, Plan};
 use crate::context::Context;
 use crate::key::Key;
+use crate::names;
 use crate::resources::{Desired, Owner, Worker, worker_spec, workers};
+use crate::rollout::Rollout;
+use crate::slots::Cause;
+use crate::status::{Condition, Reason, said};
 use crate::store::Owned;
 
-/// Builds it; `None`: it stays as it is until it is its turn to take what a new operator changes.
+/// The pod template that was wanted last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    generation: i64,
+    digest: String,
+    /// It has been another one since an edit, and no pod is of it yet.
+    is_edited: bool,
+}
+
+impl Template {
+    /// `unseen`: without a memory, whether the status has yet to speak of this generation's workers.
+    fn next(before: Option<&Self>, generation: i64, digest: &str, unseen: bool) -> Self {
+        let is_edited = match before {
+            Some(before) if before.generation == generation || before.digest == digest => before.is_edited,
+            Some(_) => true,
+            None => unseen,
+        };
+        Self { generation, digest: digest.to_owned(), is_edited }
+    }
+
+    /// Of the template, as it is annotated on the Deployment.
+    pub fn digest(&self) -> &String {
+        &self.digest
+    }
+}
+
+/// What the Deployment is to be now.
+#[derive(Debug, Default)]
+pub(super) struct Built {
+    /// `None`: it stays as it is.
+    pub(super) desired: Option<Desired>,
+    /// Whether its pods wait for their turn to be replaced.
+    pub(super) turn: Option<Turn>,
+}
+
+/// Why pods are not replaced yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// It is an edit that waits.
+    pub is_edited: bool,
+    /// A StockWatch whose workers do not become ready with the upgrade, where that is why.
+    pub halted_by: Option<Key>,
+}
+
+/// Builds it.
 pub(super) fn deployment(
     context: &Context,
     owner: &Owner,
@@ -19,34 +67,105 @@ pub(super) fn deployment(
     plan: &Plan,
     connection: &str,
     existing: Option<&Owned>,
-) -> Result<Option<Desired>, Error> {
+) -> Result<Built, Error> {
     let wishes = worker_spec(stockwatch);
     let none = matches!(plan.decision, Decision::Suspend | Decision::Stop);
-    let worker = |image: &str| Worker {
-        replicas: if none { Some(0) } else { wishes.replicas },
-        image: image.to_owned(),
-        pull_secrets: &context.settings.pull_secrets,
-        kafka: &spec.kafka,
-        connection: connection.to_owned(),
-        spec: &wishes,
+    let build = |image: &str, connection: &str| {
+        let worker = Worker {
+            replicas: if none { Some(0) } else { wishes.replicas },
+            image: image.to_owned(),
+            pull_secrets: &context.settings.pull_secrets,
+            kafka: &spec.kafka,
+            connection: connection.to_owned(),
+            spec: &wishes,
+        };
+        workers(owner, &worker)
     };
-    let default = &context.settings.worker_image;
-    let desired = workers(owner, &worker(wishes.image.as_deref().unwrap_or(default)))?;
-    let running = existing.and_then(|owned| Some((owned.hash.as_ref()?, owned.rollout.as_ref()?)));
-    if let Some((hash, rollout)) = running
-        && wishes.image.is_none()
-        && rollout.wanted > 0
-        && rollout.image != *default
-    {
-        let as_it_is = workers(owner, &worker(&rollout.image))?;
-        let image_alone = as_it_is.hash == *hash;
-        // An edit of what is cold rolls the pods anyhow, and is not kept waiting.
-        let seen = stockwatch.status.as_ref().and_then(|status| status.observed_generation);
-        let edited = !image_alone && seen != stockwatch.metadata.generation;
-        let key = Key::new(&owner.namespace, &owner.name);
-        if !edited && !context.slots.take(&key, Instant::now()) {
-            return Ok(image_alone.then_some(as_it_is));
-        }
+    let desired = build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), connection)?;
+    let key = Key::new(&owner.namespace, &owner.name);
+    if none {
+        context.free_slot(&key);
+        return Ok(Built { desired: Some(desired), turn: None });
     }
-    Ok(Some(desired))
+    let running = existing.and_then(|owned| owned.rollout.as_ref()).filter(|rollout| rollout.wanted > 0);
+    let digest = desired.annotation(names::TEMPLATE).unwrap_or_default().to_owned();
+    let is_edited = remember(context, &key, stockwatch, &digest);
+    let Some(rollout) = running.filter(|rollout| rollout.template.as_ref() != Some(&digest)) else {
+        context.remember(&key, |memory| {
+            memory.template.iter_mut().for_each(|template| template.is_edited = false);
+        });
+        return Ok(Built { desired: Some(desired), turn: None });
+    };
+    let is_own = is_edited || rollout.connection.as_deref() != Some(connection);
+    let cause = cause(is_own, rollout);
+    let now = Instant::now();
+    // Where nothing works, what is done to mend it does not wait.
+    if (is_own && rollout.ready == 0) || context.slots.take(&key, cause, now) {
+        return Ok(Built { desired: Some(desired), turn: None });
+    }
+    // The count of pods does not wait, where the pods that there are can be described.
+    let as_they_are = build(&rollout.image, rollout.connection.as_deref().unwrap_or_default())?;
+    let is_known = as_they_are.annotation(names::TEMPLATE) == rollout.template.as_deref();
+    let halted_by = context.slots.halted(now).filter(|_| cause == Cause::Upgrade);
+    Ok(Built { desired: is_known.then_some(as_they_are), turn: Some(Turn { is_edited, halted_by }) })
+}
+
+/// Workers that were not ready before an upgrade say nothing of it.
+fn cause(is_own: bool, rollout: &Rollout) -> Cause {
+    if is_own || rollout.ready == 0 { Cause::Own } else { Cause::Upgrade }
+}
+
+/// Notes the template. `true`: an edit is why it is another one.
+fn remember(context: &Context, key: &Key, stockwatch: &StockWatch, digest: &str) -> bool {
+    let generation = stockwatch.metadata.generation.unwrap_or_default();
+    let before = stockwatch.status.as_ref().and_then(|status| said(status, Condition::WorkerAvailable));
+    let unseen = before.is_none_or(|said| {
+        said.observed_generation != Some(generation) || said.reason == Reason::WaitingForTurn.as_str()
+    });
+    context.remember(key, |memory| {
+        let next = Template::next(memory.template.as_ref(), generation, digest, unseen);
+        memory.template.insert(next).is_edited
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::Progress;
+
+    fn after(steps: &[(i64, &str, bool)]) -> bool {
+        let fold = |before: Option<Template>, (generation, digest, unseen): &(i64, &str, bool)| {
+            Some(Template::next(before.as_ref(), *generation, digest, *unseen))
+        };
+        steps.iter().fold(None, fold).is_some_and(|template| template.is_edited)
+    }
+
+    #[test]
+    fn another_template_is_an_edit_only_if_the_generation_is_another_one_too() {
+        assert!(!after(&[(7, "a", false), (8, "a", true)]), "a tolerance");
+        assert!(after(&[(7, "a", false), (8, "b", true)]), "a label of the pods");
+        assert!(!after(&[(7, "a", false), (7, "b", false)]), "a rotated Secret");
+        assert!(after(&[(7, "a", false), (8, "b", true), (9, "b", true)]), "it still waits");
+        assert!(after(&[(8, "b", true)]), "made while no operator was there");
+        assert!(!after(&[(8, "b", false)]), "an operator that was upgraded");
+    }
+
+    #[test]
+    fn only_workers_that_were_ready_speak_for_or_against_an_upgrade() {
+        let rollout = Rollout {
+            observed: true,
+            wanted: 1,
+            replicas: 1,
+            updated: 1,
+            ready: 1,
+            progress: Progress::Complete,
+            refusal: None,
+            image: "worker:1".into(),
+            connection: Some("c".into()),
+            template: Some("t".into()),
+        };
+        assert_eq!(cause(false, &rollout), Cause::Upgrade);
+        assert_eq!(cause(true, &rollout), Cause::Own);
+        assert_eq!(cause(false, &Rollout { ready: 0, ..rollout }), Cause::Own);
+    }
 }

@@ -149,8 +149,10 @@ mod tests {
             updated: 1,
             ready: 1,
             progress: Progress::Complete,
+            refusal: None,
             image: "worker:1".into(),
             connection: Some(connection.into()),
+            template: None,
         }
     }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams, ObjectMeta, PartialObjectMeta};
-use stockwatch_crds::v1alpha1::TopicState;
 use stockwatch_crds::{DeletionPolicy, Spec, StockWatch};
 
-use super::write::RequeueAfter;
+use super::write::{RequeueAfter, now};
 use crate::bounded::{CallError, READ, bounded};
 use crate::context::Context;
 use crate::credentials::{Access, ReadError};
@@ -16,13 +15,24 @@ use crate::key::Key;
 use crate::names::{self, FINALIZER};
 use crate::resources::Kind;
 use crate::store::Whose;
-use crate::topics::{DeletionRequest, DeletionState, ObjectKey};
+use crate::topics::{DeletionRequest, DeletionState, ObjectKey, is_own};
 use crate::writes::WriteError;
 
 /// Pods are looked for again.
 const PODS_AGAIN: Duration = Duration::from_secs(1);
 /// Kafka wakes its StockWatches; this is for the annotation's sake alone, which a watch shows as well.
 const KAFKA_AGAIN: Duration = Duration::from_secs(30);
+
+/// Pods that take longer than this to end are spoken of, in seconds.
+const PODS_END: i64 = 60;
+
+/// How far a deletion is.
+pub(super) enum Ending {
+    /// As far as it can be now.
+    Done(RequeueAfter),
+    /// It waits for something that somebody may have to end; a sentence, and when it is looked at again.
+    Waits(String, Duration),
+}
 
 /// Why a deletion is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -72,22 +82,25 @@ pub(super) async fn finalize(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<RequeueAfter, FinalizeError> {
+) -> Result<Ending, FinalizeError> {
     context.workers.forget(key);
     if !has_finalizer(&stockwatch.metadata) {
-        return Ok(None);
+        return Ok(Ending::Done(None));
     }
     let annotations = stockwatch.metadata.annotations.as_ref();
     let skips = annotations.is_some_and(|annotations| annotations.contains_key(names::SKIP_KAFKA));
     if policy(stockwatch) == DeletionPolicy::Retain || skips {
         tracing::info!(stockwatch = %key, skips, "deleted: its topics stay");
-        return remove(context, key, &stockwatch.metadata).await;
+        return Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?));
     }
     if !stopped(context, key, stockwatch).await? {
-        return Ok(Some(PODS_AGAIN));
+        return Ok(match is_late(stockwatch) {
+            true => Ending::Waits(pods_remain(key), PODS_AGAIN),
+            false => Ending::Done(Some(PODS_AGAIN)),
+        });
     }
     let Some(request) = deletion_request(stockwatch) else {
-        return remove(context, key, &stockwatch.metadata).await;
+        return Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?));
     };
     let Some(access) = access(context, key, stockwatch).await? else {
         context.metrics.topics_left.inc();
@@ -97,14 +110,14 @@ pub(super) async fn finalize(
             group = request.group,
             "deleted, but without usable credentials for Kafka: its topics and its group stay"
         );
-        return remove(context, key, &stockwatch.metadata).await;
+        return Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?));
     };
     match context.kafka.delete(&access.connection, request) {
         DeletionState::Done => {
             tracing::info!(stockwatch = %key, "deleted, with its topics and its group");
-            remove(context, key, &stockwatch.metadata).await
+            Ok(Ending::Done(remove(context, key, &stockwatch.metadata).await?))
         }
-        DeletionState::Pending => Ok(Some(KAFKA_AGAIN)),
+        DeletionState::Pending => Ok(Ending::Done(Some(KAFKA_AGAIN))),
         DeletionState::Failed(problem) => {
             let news = context.remember(key, |memory| {
                 memory.refused = problem.reason.is_refusal();
@@ -119,9 +132,20 @@ pub(super) async fn finalize(
                     names::SKIP_KAFKA
                 );
             }
-            Ok(Some(KAFKA_AGAIN))
+            Ok(Ending::Waits(problem.message, KAFKA_AGAIN))
         }
     }
+}
+
+/// Whether it has been deleted for longer than pods take to end.
+fn is_late(stockwatch: &StockWatch) -> bool {
+    let deleted = stockwatch.metadata.deletion_timestamp.as_ref();
+    deleted.is_some_and(|deleted| now().0.as_second() - deleted.0.as_second() > PODS_END)
+}
+
+fn pods_remain(key: &Key) -> String {
+    let selector = names::selector_text(&key.name);
+    format!("its pods have not ended: kubectl get pods -n {} -l {selector}", key.namespace)
 }
 
 /// The end of one that cannot be read: what it wants of its topics is not known, so they stay.
@@ -146,7 +170,7 @@ fn policy(stockwatch: &StockWatch) -> DeletionPolicy {
 fn deletion_request(stockwatch: &StockWatch) -> Option<DeletionRequest> {
     let status = stockwatch.status.as_ref()?;
     let cluster_id = status.kafka_cluster_id.clone()?;
-    let ours = status.topics.iter().filter(|topic| topic.state != TopicState::Found);
+    let ours = status.topics.iter().filter(|topic| is_own(topic.state));
     let group = Spec::parse_kafka(stockwatch).ok()?.group_id;
     Some(DeletionRequest {
         who: ObjectKey::of(stockwatch)?,

@@ -169,10 +169,11 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::context::Settings;
+    use crate::context::{Parts, Settings};
     use crate::credentials::SecretAccess;
     use crate::fence::Fence;
     use crate::metrics::Metrics;
+    use crate::topics;
 
     /// An API server whose only object says already that it cannot be read, and how often it was asked.
     fn context() -> (Context, Arc<AtomicU32>) {
@@ -194,8 +195,16 @@ mod tests {
         };
         let client = Client::new(service, "default");
         let metrics = Arc::new(Metrics::new());
-        let (context, _) =
-            Context::new(settings, client, Fence::open(), Arc::default(), Arc::default(), metrics);
+        let (context, _) = Context::new(Parts {
+            settings,
+            client,
+            fence: Fence::open(),
+            store: Arc::default(),
+            synced: Arc::default(),
+            queue: Arc::default(),
+            kafka_metrics: metrics.register_with(topics::Metrics::new),
+            metrics,
+        });
         (context, asked)
     }
 

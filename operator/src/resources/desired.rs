@@ -22,9 +22,19 @@ impl Desired {
     /// The object with its hash.
     pub(super) fn new<K: Serialize>(kind: Kind, object: &K) -> Result<Self, Error> {
         let mut body = serde_json::to_value(object)?;
-        let digest = Sha256::digest(body.to_string());
-        let hash: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let hash = digest(&body)?;
         body["metadata"]["annotations"][names::HASH] = Value::String(hash.clone());
         Ok(Self { kind, body, hash })
     }
+
+    /// One of its annotations.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        self.body["metadata"]["annotations"][name].as_str()
+    }
+}
+
+/// Returns a digest of an object's JSON.
+pub(super) fn digest<T: Serialize>(of: &T) -> Result<String, Error> {
+    let digest = Sha256::digest(serde_json::to_value(of)?.to_string());
+    Ok(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }

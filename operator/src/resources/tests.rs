@@ -70,7 +70,13 @@ fn every_kind_is_built_once_and_says_whose_it_is() {
         let metadata = &body["metadata"];
         assert_eq!(metadata["name"], "tech-stockwatch");
         assert_eq!(metadata["namespace"], "market");
-        assert_eq!(metadata["annotations"], json!({"stockwatch.dev/hash": hash}));
+        let mut annotations = json!({"stockwatch.dev/hash": hash});
+        if kind == Kind::Deployment {
+            annotations["stockwatch.dev/template"] =
+                metadata["annotations"]["stockwatch.dev/template"].clone();
+            assert!(annotations["stockwatch.dev/template"].is_string());
+        }
+        assert_eq!(metadata["annotations"], annotations);
         assert_eq!(
             metadata["labels"],
             json!({

@@ -4,8 +4,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::condition::{Condition, Holds, Reason, Statement};
 use super::seen::{Said, Seen};
+use super::words::unless_said;
+use crate::key::Key;
 use crate::names;
-use crate::reconcile::Decision;
+use crate::reconcile::{Decision, Turn};
 use crate::rollout::{Progress, Rollout};
 
 /// Pods that are not rolled out but added have no deadline of the Deployment's own: this is theirs, in seconds.
@@ -34,8 +36,21 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
             "the workers start once their objects are there: Ready says what is in the way",
         ),
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
-        (_, Some(rollout)) => of(rollout, seen, now),
+        (_, Some(rollout)) => match seen.turn {
+            Some(Turn { is_edited: true, .. }) => Statement::unknown(
+                Reason::WaitingForTurn,
+                "the workers go on as they are until it is their turn to be replaced: many others are being replaced now",
+            ),
+            Some(Turn { halted_by: Some(by), .. }) if rollout.is_complete() => halted(rollout, by),
+            _ => of(rollout, seen, now),
+        },
     };
+    // The Deployment was not made anew from this spec: what it is like says something of an older one.
+    if seen.decision == Decision::Leave
+        && let Some(before) = seen.said(Condition::WorkerAvailable)
+    {
+        return Said { statement, generation: before.observed_generation };
+    }
     seen.now(statement)
 }
 
@@ -43,33 +58,64 @@ fn waiting() -> Statement {
     Statement::unknown(Reason::WaitingForTopics, "the workers start once the topics are there")
 }
 
+fn halted(Rollout { ready, wanted, .. }: &Rollout, by: &Key) -> Statement {
+    Statement::yes(
+        Reason::UpgradeHalted,
+        format!(
+            "{ready} of {wanted} workers are ready, in their form before the operator's upgrade: it is halted, since the \
+             workers of {by} and others do not become ready with it"
+        ),
+    )
+}
+
 fn of(rollout: &Rollout, seen: &Seen<'_>, now: &Time) -> Statement {
     let Rollout { ready, wanted, .. } = rollout;
     if rollout.is_complete() {
         return Statement::yes(Reason::WorkersReady, format!("{ready} of {wanted} workers are ready"));
     }
+    if let Some(refusal) = &rollout.refusal {
+        let message =
+            format!("{ready} of {wanted} workers are ready, and no more pods are created: {refusal}");
+        return kept(seen, Statement::no(Reason::WorkersNotStarting, message));
+    }
+    let why = match seen.pods {
+        Some(words) => words.to_owned(),
+        None => look(seen),
+    };
+    if rollout.lacks_ready() && were_ready(seen) {
+        let message = format!("{ready} of {wanted} workers are ready, the others are not any more: {why}");
+        return kept(seen, Statement::no(Reason::WorkersNotReady, message));
+    }
+    if rollout.progress == Progress::Failed || (rollout.lacks_ready() && start_for_too_long(seen, now)) {
+        let message =
+            format!("{ready} of {wanted} workers are ready, and the others do not become so: {why}");
+        return kept(seen, Statement::no(Reason::WorkersNotStarting, message));
+    }
+    let so_far = seen.pods.map(|words| format!(": {words}")).unwrap_or_default();
+    let message = format!("{ready} of {wanted} workers are ready, the others start or are replaced{so_far}");
+    kept(seen, Statement::unknown(Reason::WorkersStarting, message))
+}
+
+/// The command that shows more of the pods.
+fn look(seen: &Seen<'_>) -> String {
     let metadata = &seen.stockwatch.metadata;
-    let look = format!(
+    format!(
         "see kubectl describe pods -n {} -l {}",
         metadata.namespace.as_deref().unwrap_or_default(),
         names::selector_text(metadata.name.as_deref().unwrap_or_default()),
-    );
-    if rollout.lacks_ready() && were_ready(seen) {
-        return Statement::no(
-            Reason::WorkersNotReady,
-            format!("{ready} of {wanted} workers are ready, the others are not any more: {look}"),
-        );
-    }
-    if rollout.progress == Progress::Failed || (rollout.lacks_ready() && start_for_too_long(seen, now)) {
-        return Statement::no(
-            Reason::WorkersNotStarting,
-            format!("{ready} of {wanted} workers are ready, and the others do not become so: {look}"),
-        );
-    }
-    Statement::unknown(
-        Reason::WorkersStarting,
-        format!("{ready} of {wanted} workers are ready, the others start or are replaced"),
     )
+}
+
+/// What was said before, where it said the same but for the numbers in Kubernetes' words.
+fn kept(seen: &Seen<'_>, statement: Statement) -> Statement {
+    let counts = |message: &str| message.split(" workers ").next().map(str::to_owned);
+    let before = seen.said(Condition::WorkerAvailable).filter(|before| {
+        before.reason == statement.reason && counts(&before.message) == counts(&statement.message)
+    });
+    Statement {
+        message: unless_said(before.map(|said| said.message.as_str()), statement.message),
+        ..statement
+    }
 }
 
 /// As many as this generation wants were ready before.

@@ -16,11 +16,22 @@ pub enum Condition {
     WorkerAvailable,
     /// Every ready worker computes with this generation.
     ConfigApplied,
+    /// It is not Ready, and may become so by itself; for kstatus.
+    Reconciling,
+    /// It is not Ready, and somebody has to do something; for kstatus.
+    Stalled,
 }
 
 impl Condition {
     /// Every condition.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::TopicsReady, Self::WorkerAvailable, Self::ConfigApplied];
+    pub const ALL: [Self; 6] = [
+        Self::Ready,
+        Self::TopicsReady,
+        Self::WorkerAvailable,
+        Self::ConfigApplied,
+        Self::Reconciling,
+        Self::Stalled,
+    ];
 
     /// The one of this type; `None`: somebody else's.
     pub fn of(text: &str) -> Option<Self> {
@@ -34,6 +45,8 @@ impl Condition {
             Self::TopicsReady => "TopicsReady",
             Self::WorkerAvailable => "WorkerAvailable",
             Self::ConfigApplied => "ConfigApplied",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
         }
     }
 }
@@ -93,6 +106,8 @@ pub enum Reason {
     NameConflict,
     /// The objects of an older StockWatch of this name are still being deleted.
     WaitingForDeletion,
+    /// It is deleted, and its finalizer waits for Kafka or for its pods.
+    DeletionWaits,
     /// The API server, or a policy in it, refuses an object as it is wanted.
     ObjectRefused,
     /// The API server does not answer, or cannot.
@@ -123,6 +138,10 @@ pub enum Reason {
     WaitingForObjects,
     /// The workers keep their connection until the new one is known to work.
     WaitingForConnection,
+    /// The workers wait for their turn to be replaced.
+    WaitingForTurn,
+    /// The workers work, and an upgrade of the operator does not reach them: it failed elsewhere.
+    UpgradeHalted,
     /// Workers start, or are replaced one by one.
     WorkersStarting,
     /// Workers did not become ready in time.
@@ -156,6 +175,7 @@ impl Reason {
             Self::DuplicateEntity => "DuplicateEntity",
             Self::NameConflict => "NameConflict",
             Self::WaitingForDeletion => "WaitingForDeletion",
+            Self::DeletionWaits => "DeletionWaits",
             Self::ObjectRefused => "ObjectRefused",
             Self::ApiServerUnavailable => "ApiServerUnavailable",
             Self::SecretNotReadable => "SecretNotReadable",
@@ -170,6 +190,8 @@ impl Reason {
             Self::WaitingForTopics => "WaitingForTopics",
             Self::WaitingForObjects => "WaitingForObjects",
             Self::WaitingForConnection => "WaitingForConnection",
+            Self::WaitingForTurn => "WaitingForTurn",
+            Self::UpgradeHalted => "UpgradeHalted",
             Self::WorkersStarting => "WorkersStarting",
             Self::WorkersNotStarting => "WorkersNotStarting",
             Self::WorkersNotReady => "WorkersNotReady",
@@ -212,5 +234,33 @@ impl Statement {
 
     fn new(holds: Holds, reason: Reason, message: impl Into<String>) -> Self {
         Self { holds, reason: reason.as_str().to_owned(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!("../../../docs/conditions.md");
+
+    /// The names of a source's reasons: what its `as_str` maps each variant to.
+    fn names(source: &str) -> Vec<&str> {
+        let mapped =
+            source.lines().filter_map(|line| line.trim().strip_prefix("Self::")?.split_once("=> \""));
+        mapped.map(|(_, rest)| rest.trim_end_matches(['"', ','])).collect()
+    }
+
+    #[test]
+    fn every_reason_says_in_the_documentation_what_to_do() {
+        let observed = include_str!("../topics/observed.rs");
+        let all = [names(include_str!("condition.rs")), names(observed)].concat();
+        assert!(all.contains(&"InvalidSpec") && all.contains(&"TopicMissing") && all.len() > 45, "{all:?}");
+        let is_there = |name: &&&str| DOCS.contains(&format!("\n| `{name}` | "));
+        let missing: Vec<&&str> = all
+            .iter()
+            .filter(|name| !is_there(name) && !["True", "False", "Unknown"].contains(name))
+            .collect();
+        assert!(missing.is_empty(), "docs/conditions.md has no entry for {missing:?}");
+        assert!(Condition::ALL.iter().all(|condition| is_there(&&condition.as_str())));
     }
 }

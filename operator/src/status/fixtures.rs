@@ -7,7 +7,7 @@ use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
 
 use super::*;
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem};
+use crate::reconcile::{Decision, ObjectProblem, Turn};
 use crate::rollout::{Progress, Rollout};
 use crate::topics::{KafkaProblem, KafkaReason};
 use crate::workers::{Answer, Pod, Report};
@@ -20,6 +20,8 @@ pub(super) struct Scene {
     pub(super) decision: Decision,
     pub(super) objects: Vec<ObjectProblem>,
     pub(super) rollout: Option<Rollout>,
+    pub(super) pods: Option<String>,
+    pub(super) turn: Option<Turn>,
     pub(super) report: Report,
 }
 
@@ -48,6 +50,8 @@ impl Scene {
             decision: Decision::Run,
             objects: Vec::new(),
             rollout: Some(rollout(2)),
+            pods: None,
+            turn: None,
             report: Report { pods: vec![answered("a", 7), answered("b", 7)] },
         }
     }
@@ -73,6 +77,8 @@ impl Scene {
             decision: self.decision,
             objects: &self.objects,
             rollout: self.rollout.as_ref(),
+            pods: self.pods.as_deref(),
+            turn: self.turn.as_ref(),
             report: &self.report,
         };
         status(&seen, now)
@@ -114,8 +120,10 @@ pub(super) fn rollout(ready: i32) -> Rollout {
         updated: 2,
         ready,
         progress: Progress::Complete,
+        refusal: None,
         image: "worker:1".into(),
         connection: Some("c".into()),
+        template: None,
     }
 }
 

@@ -5,7 +5,7 @@ use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 use super::condition::{Condition, Holds, Statement, said};
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem};
+use crate::reconcile::{Decision, ObjectProblem, Turn};
 use crate::rollout::Rollout;
 use crate::topics::Observed;
 use crate::workers::Report;
@@ -27,6 +27,10 @@ pub struct Seen<'a> {
     pub objects: &'a [ObjectProblem],
     /// The Deployment.
     pub rollout: Option<&'a Rollout>,
+    /// What Kubernetes says of pods that do not become ready.
+    pub pods: Option<&'a str>,
+    /// Why its pods are not replaced yet, where they are to be.
+    pub turn: Option<&'a Turn>,
     /// What the workers answered.
     pub report: &'a Report,
 }
@@ -63,6 +67,17 @@ impl Seen<'_> {
                 generation: before.observed_generation,
             },
             None => self.now(first),
+        }
+    }
+
+    /// Returns what was said before of this generation; otherwise `first`: a verdict on an older one says nothing of this
+    /// one.
+    pub(super) fn as_said_of_this(&self, condition: Condition, first: Statement) -> Said {
+        match self.said(condition) {
+            Some(before) if before.observed_generation == Some(self.generation()) => {
+                self.as_before(condition, first)
+            }
+            _ => self.now(first),
         }
     }
 

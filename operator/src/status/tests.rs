@@ -1,11 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
+use k8s_openapi::jiff::Timestamp;
 use stockwatch_crds::v1alpha1::TopicState;
 
 use super::fixtures::*;
 use super::*;
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem, Trouble};
+use crate::key::Key;
+use crate::reconcile::{Decision, ObjectProblem, Trouble, Turn};
 use crate::resources::Kind;
 use crate::rollout::{Progress, Rollout};
 use crate::topics;
@@ -47,6 +49,7 @@ fn one_that_was_just_applied_is_under_way() {
             "TopicsReady=Unknown AskingKafka",
             "WorkerAvailable=Unknown WaitingForTopics",
             "ConfigApplied=Unknown NoReadyWorkers",
+            "Reconciling=True AskingKafka",
         ]
     );
 }
@@ -69,6 +72,35 @@ fn an_operator_that_was_started_anew_says_what_was_said() {
     scene.kafka = Some(Observed::Pending);
     scene.report = Report { pods: vec![unasked("a"), answered("b", 7)] };
     assert_eq!(scene.status(), before);
+}
+
+#[test]
+fn of_an_edit_that_kafka_has_not_seen_no_condition_claims_to_hold() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.kafka = Some(Observed::Pending);
+    scene.report = Report { pods: vec![answered("a", 8), answered("b", 8)] };
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::TopicsReady), "Unknown AskingKafka");
+    assert_eq!(condition(&status, Condition::Ready), "Unknown AskingKafka");
+    assert!(status.conditions.iter().all(|said| said.observed_generation == Some(8)));
+    scene.kafka = Some(known(TopicState::Created, None));
+    assert_eq!(ready(&scene), "True Working");
+}
+
+#[test]
+fn workers_that_were_left_as_they_are_say_nothing_of_the_new_spec() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.decision = Decision::Leave;
+    scene.report = Report { pods: vec![answered("a", 8), answered("b", 8)] };
+    let status = scene.status();
+    for kind in [Condition::WorkerAvailable, Condition::Ready] {
+        let said = said(&status, kind).unwrap();
+        assert_eq!((said.status.as_str(), said.observed_generation), ("True", Some(7)), "{kind:?}");
+    }
 }
 
 #[test]
@@ -163,6 +195,7 @@ fn a_spec_that_breaks_a_rule_leaves_the_workers_what_they_are() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True WorkersReady",
             "ConfigApplied=False DuplicateEntity",
+            "Stalled=True DuplicateEntity",
         ]
     );
     assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));
@@ -246,6 +279,46 @@ fn a_worker_that_is_added_is_trouble_only_when_it_does_not_come_up() {
     assert_eq!(later(180), "False WorkersNotStarting");
 }
 
+#[test]
+fn workers_that_do_not_come_up_have_kubernetes_own_sentence() {
+    let mut scene = Scene::new();
+    let refusal = Some("pods \"tech-1\" is forbidden: exceeded quota: none, used: pods=5".into());
+    scene.rollout =
+        Some(Rollout { progress: Progress::Going, replicas: 0, updated: 0, refusal, ..rollout(0) });
+    let before = scene.write();
+    let said_of = |status: &StockWatchStatus| said(status, Condition::WorkerAvailable).unwrap().clone();
+    assert_eq!(condition(&before, Condition::WorkerAvailable), "False WorkersNotStarting");
+    assert!(said_of(&before).message.ends_with("exceeded quota: none, used: pods=5"));
+    scene.rollout.as_mut().unwrap().refusal =
+        Some("pods \"tech-2\" is forbidden: exceeded quota: none, used: pods=6".into());
+    assert_eq!(said_of(&scene.status()), said_of(&before), "other numbers are no news");
+
+    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
+    scene.pods = Some("pod b: CrashLoopBackOff: it ended with OOMKilled (exit code 137)".into());
+    let status = scene.status();
+    assert!(said_of(&status).message.contains("CrashLoopBackOff: it ended with OOMKilled"));
+    scene.rollout = Some(Rollout { progress: Progress::Going, ..rollout(1) });
+    assert_eq!(available(&scene), "Unknown WorkersStarting");
+    assert!(said_of(&scene.status()).message.contains("OOMKilled"), "it is said before it is too late");
+}
+
+#[test]
+fn an_edit_that_waits_for_its_turn_is_not_there_yet_and_an_upgrade_that_does_is_no_trouble() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.turn = Some(Turn { is_edited: false, halted_by: None });
+    assert_eq!(available(&scene), "True WorkersReady");
+    scene.turn = Some(Turn { is_edited: false, halted_by: Some(Key::new("market", "first")) });
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::WorkerAvailable), "True UpgradeHalted");
+    assert_eq!(condition(&status, Condition::Ready), "True Working");
+    assert!(said(&status, Condition::WorkerAvailable).unwrap().message.contains("market/first"));
+    scene.edit();
+    scene.report.pods = vec![answered("a", 8), answered("b", 8)];
+    scene.turn = Some(Turn { is_edited: true, halted_by: None });
+    assert_eq!(ready(&scene), "Unknown WaitingForTurn");
+}
+
 fn problem(kind: Kind, trouble: Trouble) -> ObjectProblem {
     ObjectProblem { kind: kind.as_str(), name: "tech-stockwatch".into(), trouble }
 }
@@ -273,7 +346,8 @@ fn paused_says_so_and_keeps_the_rest() {
     let before = scene.write();
     let status = paused(&scene.stockwatch, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "Unknown Paused");
-    assert_eq!(status.conditions[1..], before.conditions[1..]);
+    assert_eq!(status.conditions[1..4], before.conditions[1..]);
+    assert_eq!(condition(&status, Condition::Stalled), "True Paused");
     assert_eq!(status.topics, before.topics);
     scene.stockwatch.status = Some(status.clone());
     assert_eq!(paused(&scene.stockwatch, &at(9)), status);
@@ -327,9 +401,9 @@ fn what_others_add_to_a_status_is_theirs() {
     both.conditions.insert(0, foreign);
     both.topics.insert(0, topic);
     assert_eq!(hold(scene.stockwatch.status.as_ref(), &scene.status()), Hold::Same);
-    assert_eq!(
-        paused(&scene.stockwatch, &at(5)).conditions.len(),
-        Condition::ALL.len(),
+    let types = paused(&scene.stockwatch, &at(5)).conditions.into_iter().map(|said| said.type_);
+    assert!(
+        types.eq(["Ready", "TopicsReady", "WorkerAvailable", "ConfigApplied", "Stalled"]),
         "nor is it taken over"
     );
 
@@ -344,5 +418,23 @@ fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
     let refusal = Refusal { code: 403, words: "it stays".into(), retry: tokio::time::Instant::now() };
     let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
-    assert_eq!((&status.conditions[1..], status.topics), (&before.conditions[1..], before.topics));
+    assert_eq!((&status.conditions[1..4], &status.topics), (&before.conditions[1..], &before.topics));
+    assert_eq!(condition(&status, Condition::Reconciling), "True ObjectRefused");
+}
+
+#[test]
+fn a_deletion_that_waits_says_for_what_and_how_to_end_that_in_an_event_as_well() {
+    let mut scene = Scene::new();
+    scene.kafka = Some(unreachable());
+    let before = scene.write();
+    assert_eq!(condition(&before, Condition::Ready), "False KafkaUnreachable");
+    let status = deletion_waits(&scene.stockwatch, "no broker answers", &at(5));
+    let ready = said(&status, Condition::Ready).unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "DeletionWaits"));
+    let command = "kubectl annotate sw tech -n market stockwatch.dev/skip-kafka=";
+    assert!(ready.message.contains("no broker answers") && ready.message.ends_with(command), "{ready:?}");
+    assert_eq!(hold(Some(&before), &status), Hold::Now);
+    let event = crate::events::of_transition(&scene.stockwatch, &status, "a", Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(event.reason.as_deref(), Some("DeletionWaits"));
+    assert!(event.note.unwrap().ends_with(command));
 }

@@ -15,7 +15,7 @@ pub(super) fn statement(seen: &Seen<'_>) -> Said {
         return seen.now(Statement::no(problem.reason, problem.message.clone()));
     }
     match seen.kafka {
-        None | Some(Observed::Pending) => seen.as_before(Condition::TopicsReady, asking),
+        None | Some(Observed::Pending) => seen.as_said_of_this(Condition::TopicsReady, asking),
         Some(Observed::Unreachable(problem)) | Some(Observed::Known { problem: Some(problem), .. }) => {
             seen.now(Statement::no(Reason::Kafka(problem.reason), problem.message.clone()))
         }

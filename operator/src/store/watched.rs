@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kube::api::ObjectMeta;
 use kube::core::DeserializeGuard;
-use stockwatch_crds::StockWatch;
+use stockwatch_crds::{StockWatch, UNSEEN};
 
 /// A StockWatch as the API server has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,11 @@ impl Watched {
         match guard.0 {
             Ok(mut stockwatch) => {
                 stockwatch.metadata.managed_fields = None;
+                // The definition's default, of which nothing was ever said.
+                if stockwatch.status.as_ref().is_some_and(|status| status.observed_generation == Some(UNSEEN))
+                {
+                    stockwatch.status = None;
+                }
                 // kubectl's own note: as large as the spec.
                 if let Some(annotations) = &mut stockwatch.metadata.annotations {
                     annotations.remove("kubectl.kubernetes.io/last-applied-configuration");

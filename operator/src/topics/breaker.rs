@@ -9,6 +9,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Between two attempts to reach a cluster, or to do what failed there.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
+/// Between two attempts at what the brokers refuse; the last is that of the regular look at everything.
+const REFUSED: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(300));
+
+/// Returns the pause after so many refusals in a row (at least one).
+pub(super) fn refused(refusals: u32) -> Duration {
+    REFUSED.after(refusals, fastrand::f64())
+}
+
 /// Returns the pause after so many failures in a row (at least one).
 pub(super) fn pause(failures: u32) -> Duration {
     PAUSES.after(failures, fastrand::f64())

@@ -6,9 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use stockwatch_crds::v1alpha1::TopicState;
-
 use super::observed::{KafkaProblem, KafkaReason};
+use super::ownership::is_own;
 use super::wanted::{ObjectKey, Wanted, WantedTopic};
 
 /// A name that several StockWatches may want.
@@ -29,8 +28,8 @@ enum Precedence {
 impl Precedence {
     fn of(topic: &WantedTopic) -> Self {
         match topic.state {
-            Some(TopicState::Creating | TopicState::Created) => Self::Owner,
-            Some(TopicState::Found) => Self::User,
+            Some(state) if is_own(state) => Self::Owner,
+            Some(_) => Self::User,
             None => Self::Newcomer,
         }
     }
@@ -132,6 +131,8 @@ fn refusal(name: &ClaimedName, owner: &ObjectKey) -> KafkaProblem {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use stockwatch_crds::v1alpha1::TopicState;
 
     use super::*;
     use crate::topics::fixtures::{stockwatch, wanted};

@@ -129,6 +129,13 @@ impl Client {
         self.answers(Call::Create, result)
     }
 
+    /// Asks whether topics, at most [`BATCH`], would be created; none is.
+    pub(super) fn validate(&mut self, topics: &[NewTopic<'_>]) -> Result<Answers, Failure> {
+        let admin = self.admin()?;
+        let result = block_on(admin.create_topics(topics, &options().validate_only(true)));
+        self.answers(Call::Validate, result)
+    }
+
     /// Grows topics to so many partitions, at most [`BATCH`].
     pub(super) fn grow(&mut self, topics: &[(&str, i32)]) -> Result<Answers, Failure> {
         let counts = topics.iter().map(|(name, count)| {

@@ -19,6 +19,8 @@ pub enum Call {
     Look,
     /// Creating topics.
     Create,
+    /// Asking whether topics would be created.
+    Validate,
     /// Adding partitions.
     Grow,
     /// Reading topics' settings.
@@ -33,10 +35,11 @@ pub enum Call {
 
 impl Call {
     /// Every value, in the order of the declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Connect,
         Self::Look,
         Self::Create,
+        Self::Validate,
         Self::Grow,
         Self::Describe,
         Self::Alter,
@@ -49,6 +52,7 @@ impl Call {
             Self::Connect => "connect",
             Self::Look => "look",
             Self::Create => "create",
+            Self::Validate => "validate",
             Self::Grow => "grow",
             Self::Describe => "describe",
             Self::Alter => "alter",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
 
 use super::observed::{KafkaProblem, KafkaReason};
+use super::ownership::{Creations, Missing};
 use super::wanted::{TopicRole, Wanted, WantedTopic};
 
 /// A topic as it is.
@@ -22,35 +23,52 @@ pub(super) type FoundTopics = HashMap<String, FoundTopic>;
 /// What is to be done for one StockWatch. A topic is given by its index in `wanted.topics`.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) asked: Arc<Wanted>,
+    /// The same, with the states that the evidence leaves.
     pub(super) wanted: Arc<Wanted>,
+    /// What became of our calls to create topics.
+    pub(super) creations: Creations,
     /// Why all or some of it cannot be done.
     pub(super) problems: Vec<KafkaProblem>,
     /// Nothing may be done at all.
     pub(super) stopped: bool,
     /// To be created, with the partitions; -1 for the broker's default.
     pub(super) create: Vec<(usize, i32)>,
+    /// Refused before: to be created if the brokers say that they would.
+    pub(super) validate: Vec<(usize, i32)>,
     /// To be grown to so many partitions.
     pub(super) grow: Vec<(usize, i32)>,
     /// There, with settings to keep or to look at.
     pub(super) configure: Vec<usize>,
 }
 
-/// What is to be done, given the other StockWatches' `conflicts` with this one.
+/// What is to be done, given the other StockWatches' `conflicts` with this one, and what became of its `creations`.
 pub(super) fn plan(
-    wanted: Arc<Wanted>,
+    asked: Arc<Wanted>,
     cluster_id: &str,
     found: &FoundTopics,
     conflicts: Vec<KafkaProblem>,
+    creations: Creations,
 ) -> Plan {
     let mut problems = conflicts;
+    let wanted = creations.evident(&asked, found);
     if wanted.cluster_id.as_deref().is_some_and(|known| known != cluster_id) {
         problems = vec![cluster_changed()];
     } else if problems.is_empty() {
         problems.extend(misfit(&wanted, found));
     }
     let stopped = !problems.is_empty();
-    let mut plan =
-        Plan { wanted, problems, stopped, create: Vec::new(), grow: Vec::new(), configure: Vec::new() };
+    let mut plan = Plan {
+        asked,
+        wanted,
+        creations,
+        problems,
+        stopped,
+        create: Vec::new(),
+        validate: Vec::new(),
+        grow: Vec::new(),
+        configure: Vec::new(),
+    };
     if !stopped {
         plan.fill(found);
     }
@@ -64,8 +82,11 @@ impl Plan {
         for (i, topic) in wanted.topics.iter().enumerate() {
             let Some(is) = found.get(&topic.name) else {
                 let count = if topic.role.is_fixed() { shared } else { topic.partitions.or(shared) };
-                if topic.state == Some(TopicState::Creating) {
-                    self.create.push((i, count.unwrap_or(-1)));
+                match self.creations.missing(topic) {
+                    _ if !topic.writes => {}
+                    Missing::Announce => self.creations.forget(&topic.name),
+                    Missing::Create => self.create.push((i, count.unwrap_or(-1))),
+                    Missing::Validate => self.validate.push((i, count.unwrap_or(-1))),
                 }
                 continue;
             };
@@ -87,6 +108,11 @@ impl Plan {
         }
     }
 
+    /// Takes in what became of the calls to create topics.
+    pub(super) fn settle(&mut self, found: &FoundTopics) {
+        self.wanted = self.creations.evident(&self.asked, found);
+    }
+
     /// Returns the topic list for the status, from the topics that exist after the round.
     pub(super) fn statuses(&self, cluster_id: &str, found: &FoundTopics) -> Vec<TopicStatus> {
         let is_this_cluster = self.wanted.cluster_id.as_deref().is_none_or(|known| known == cluster_id);
@@ -97,8 +123,8 @@ impl Plan {
                 (_, state) if self.stopped => state?,
                 (Some(_), Some(TopicState::Creating | TopicState::Created)) => TopicState::Created,
                 (Some(_), Some(TopicState::Found) | None) => TopicState::Found,
-                (None, _) if topic.writes => TopicState::Creating,
-                (None, _) => return None,
+                (None, _) if !topic.writes || self.creations.is_refused(&topic.name) => return None,
+                (None, _) => TopicState::Creating,
             };
             Some(TopicStatus {
                 name: topic.name.clone(),
@@ -189,7 +215,7 @@ mod tests {
     use crate::topics::fixtures::{stockwatch, topics, wanted};
 
     fn planned(wanted: &Wanted, found: &FoundTopics) -> Plan {
-        plan(Arc::new(wanted.clone()), "c", found, Vec::new())
+        plan(Arc::new(wanted.clone()), "c", found, Vec::new(), Creations::of(wanted))
     }
 
     fn reasons(plan: &Plan) -> Vec<KafkaReason> {
@@ -228,6 +254,23 @@ mod tests {
         assert!(plan.create.is_empty() && plan.problems.is_empty());
         let states = states(&plan, &found);
         assert_eq!((states[0], states[1]), (TopicState::Found, TopicState::Created));
+    }
+
+    #[test]
+    fn what_an_admin_makes_after_a_refusal_is_found_and_left_alone() {
+        let wanted = announced();
+        let mut creations = Creations::of(&wanted);
+        creations.refuse(&wanted.topics[2].name);
+        let of =
+            |found: &FoundTopics| plan(Arc::new(wanted.clone()), "c", found, Vec::new(), creations.clone());
+        let nothing = FoundTopics::new();
+        let refused = of(&nothing);
+        assert_eq!((refused.create.len(), refused.validate.len()), (5, 1));
+        assert_eq!(states(&refused, &nothing), [TopicState::Creating; 5], "it is not announced any more");
+        let found = topics(&wanted, 4);
+        let made = of(&found);
+        assert_eq!(states(&made, &found)[2], TopicState::Found);
+        assert!(made.wanted.topics[2].settings().is_empty(), "the table's defaults are not laid over it");
     }
 
     #[test]
@@ -323,7 +366,7 @@ mod tests {
     fn the_loser_of_a_conflict_touches_nothing() {
         let wanted = announced();
         let lost = vec![KafkaProblem::new(KafkaReason::TopicConflict, "lost")];
-        let plan = plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost);
+        let plan = plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost, Creations::default());
         assert!(plan.stopped && plan.create.is_empty() && plan.configure.is_empty());
     }
 

@@ -1,11 +1,15 @@
 //! What users read when the brokers refuse a request for one topic or group.
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
 use rdkafka::error::RDKafkaErrorCode;
 use stockwatch_crds::CLEANUP_POLICY;
 
 use super::observed::{KafkaProblem, KafkaReason};
 use super::settings::Setting;
 use super::wanted::WantedTopic;
+use crate::refusals::cut;
 
 /// Whether the same call may succeed soon without any change.
 pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
@@ -48,7 +52,7 @@ pub(super) fn creation(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorC
         return KafkaProblem::new(KafkaReason::NotAuthorized, sentence);
     }
     let (reason, sentence) = match code {
-        RDKafkaErrorCode::InvalidConfig => return config(topic, settings(topic)),
+        RDKafkaErrorCode::InvalidConfig => return config(topic, pairs(&topic.config), Some(code)),
         RDKafkaErrorCode::InvalidReplicationFactor => {
             let asked = match topic.replication_factor {
                 Some(factor) => format!("{factor} replicas"),
@@ -67,7 +71,9 @@ pub(super) fn creation(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorC
         RDKafkaErrorCode::PolicyViolation => (
             KafkaReason::TopicRefused,
             format!(
-                "{field}: the brokers' policy refuses topic {name} as asked for: follow it, or create the topic yourself"
+                "{field}: the brokers' policy refuses topic {name} with {}: follow it, or create the topic yourself{}",
+                asked(topic, partitions),
+                left_out(topic)
             ),
         ),
         RDKafkaErrorCode::InvalidTopic => (
@@ -80,9 +86,35 @@ pub(super) fn creation(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorC
             KafkaReason::TopicRefused,
             format!("{field}: these brokers need partitions and replicationFactor set for topic {name}"),
         ),
-        _ => (KafkaReason::TopicRefused, format!("{field}: Kafka refuses to create topic {name}")),
+        _ => (KafkaReason::TopicRefused, format!("{field}: Kafka refuses to create topic {name}: {code}")),
     };
     KafkaProblem::new(reason, sentence)
+}
+
+/// All that was asked for a new topic, in a bounded number of words.
+fn asked(topic: &WantedTopic, partitions: i32) -> String {
+    let count = |count: i32, of: &str| match count {
+        ..0 => format!("the brokers' default of {of}"),
+        count => format!("{count} {of}"),
+    };
+    let mut asked =
+        vec![count(partitions, "partitions"), count(topic.replication_factor.unwrap_or(-1), "replicas")];
+    asked.extend(pairs(&topic.config));
+    cut(&asked.join(", "))
+}
+
+/// How to leave out settings that the user never wrote.
+fn left_out(topic: &WantedTopic) -> String {
+    let is_default = |name: &&String| !topic.named.contains(*name) && *name != CLEANUP_POLICY;
+    let defaults: Vec<&str> = topic.config.keys().filter(is_default).map(String::as_str).collect();
+    if defaults.is_empty() {
+        return String::new();
+    }
+    let field = topic.role.field();
+    format!(
+        "; {} are defaults: spec.kafka.topics.{field}.defaults: false leaves them out",
+        defaults.join(", ")
+    )
 }
 
 /// Why a topic was not given more partitions.
@@ -101,12 +133,18 @@ pub(super) fn growth(topic: &WantedTopic, partitions: i32, code: RDKafkaErrorCod
 }
 
 /// Brokers do not take these settings (`name=value`, or the names alone).
-pub(super) fn config(topic: &WantedTopic, settings: Vec<String>) -> KafkaProblem {
+pub(super) fn config(
+    topic: &WantedTopic,
+    settings: Vec<String>,
+    code: Option<RDKafkaErrorCode>,
+) -> KafkaProblem {
     let (field, name) = (topic.role.field(), &topic.name);
+    let answer = code.map(|code| format!("; the brokers answer: {code}")).unwrap_or_default();
     let sentence = format!(
         "spec.kafka.topics.{field}.config: Kafka does not take all of these for topic {name} (unknown name, bad value, \
-         or no AlterConfigs on it): {}",
-        settings.join(", ")
+         or no AlterConfigs on it): {}{answer}{}",
+        cut(&settings.join(", ")),
+        left_out(topic)
     );
     KafkaProblem::new(KafkaReason::ConfigRefused, sentence)
 }
@@ -176,7 +214,11 @@ pub(super) fn group_deletion(group: &str, code: RDKafkaErrorCode) -> KafkaProble
 
 /// The settings that a topic is to have, as `name=value`.
 pub(super) fn settings(topic: &WantedTopic) -> Vec<String> {
-    topic.settings().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    pairs(&topic.settings())
+}
+
+fn pairs<T: Display>(settings: &BTreeMap<T, T>) -> Vec<String> {
+    settings.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 #[cfg(test)]
@@ -187,6 +229,24 @@ mod tests {
 
     use super::*;
     use crate::topics::fixtures::{stockwatch, wanted};
+
+    #[test]
+    fn a_refused_default_is_named_with_the_way_to_leave_it_out() {
+        let mut wanted = wanted(stockwatch("tech", 1));
+        wanted.topics[2].state = Some(TopicState::Creating);
+        let said = |topic: &WantedTopic, code| creation(topic, 3, code).message;
+        for code in [RDKafkaErrorCode::InvalidConfig, RDKafkaErrorCode::PolicyViolation] {
+            let message = said(&wanted.topics[2], code);
+            assert!(message.contains("min.cleanable.dirty.ratio=0.1"), "{message}");
+            assert!(message.ends_with("afterDedupStorageTable.defaults: false leaves them out"), "{message}");
+            assert!(!said(&wanted.topics[1], code).contains("defaults"), "it has none");
+        }
+        wanted.topics[2].named = wanted.topics[2].config.keys().cloned().collect();
+        assert!(
+            !said(&wanted.topics[2], RDKafkaErrorCode::InvalidConfig).contains("defaults"),
+            "all are the user's"
+        );
+    }
 
     #[test]
     fn a_policy_that_loses_state_is_a_problem_only_where_it_is_not_ours_to_alter() {

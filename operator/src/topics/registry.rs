@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::breaker::pause;
+use super::breaker::{pause, refused};
 use super::claims::Claims;
 use super::connection::Connection;
 use super::deletion::{DeletionOutcome, DeletionRequest};
 use super::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
+use super::ownership::Creations;
 use super::plan::{FoundTopics, Plan, plan};
 use super::round::{Outcome, Retry};
 use super::wanted::{ObjectKey, Wanted};
@@ -54,11 +55,15 @@ struct Entry {
     /// When it is worked on next, apart from the regular look at everything.
     due: Option<Instant>,
     tries: u32,
+    creations: Creations,
 }
 
 #[derive(Debug)]
 struct Deletion {
+    asked: DeletionRequest,
+    /// The same without topics that are not ours after all.
     request: Arc<DeletionRequest>,
+    creations: Creations,
     deleted: DeletionState,
     since: Instant,
     due: Option<Instant>,
@@ -105,7 +110,9 @@ impl ClusterRegistry {
         }
         let observed = cluster.down.clone().map_or(Observed::Pending, Observed::Unreachable);
         let due = Some(Instant::now());
-        let entry = Entry { wanted: Arc::new(wanted), observed: observed.clone(), due, tries: 0 };
+        let known = cluster.entries.remove(&who).map(|entry| entry.creations);
+        let creations = known.unwrap_or_else(|| Creations::of(&wanted));
+        let entry = Entry { wanted: Arc::new(wanted), observed: observed.clone(), due, tries: 0, creations };
         cluster.entries.insert(who, entry);
         cluster.notify.notify_one();
         (observed, start)
@@ -121,13 +128,18 @@ impl ClusterRegistry {
         let start = self.connect(connection, &who);
         let Some(cluster) = self.clusters.get_mut(connection) else { return (DeletionState::Pending, start) };
         // Topics that are being deleted must not be created again.
-        cluster.entries.remove(&who);
-        if let Some(deletion) = cluster.deletions.get(&who).filter(|deletion| *deletion.request == request) {
+        let known = cluster.entries.remove(&who).map(|entry| entry.creations);
+        if let Some(deletion) = cluster.deletions.get(&who).filter(|deletion| deletion.asked == request) {
             return (deletion.deleted.clone(), start);
         }
+        let earlier = cluster.deletions.remove(&who).map(|deletion| deletion.creations);
+        let (asked, creations) = (request.clone(), known.or(earlier).unwrap_or_default());
+        let mut request = request;
+        request.topics.retain(|name| !creations.is_refused(name));
         let deleted = cluster.down.clone().map_or(DeletionState::Pending, DeletionState::Failed);
         let (request, now) = (Arc::new(request), Instant::now());
-        let deletion = Deletion { request, deleted: deleted.clone(), since: now, due: Some(now), tries: 0 };
+        let (since, due) = (now, Some(now));
+        let deletion = Deletion { asked, request, creations, deleted: deleted.clone(), since, due, tries: 0 };
         cluster.deletions.insert(who, deletion);
         cluster.notify.notify_one();
         (deleted, start)
@@ -277,9 +289,12 @@ impl ClusterRegistry {
                 self.claim(cluster_id, wanted);
             }
         }
+        let cluster = self.clusters.get(connection);
         let planned = |wanted: Arc<Wanted>| {
             let conflicts = self.claims.conflicts(&wanted.who);
-            plan(wanted, cluster_id, found, conflicts)
+            let entry = cluster.and_then(|cluster| cluster.entries.get(&wanted.who));
+            let creations = entry.map(|entry| entry.creations.clone()).unwrap_or_default();
+            plan(wanted, cluster_id, found, conflicts, creations)
         };
         wanted.into_iter().map(planned).collect()
     }
@@ -295,8 +310,9 @@ impl ClusterRegistry {
         let Some(cluster) = self.clusters.get_mut(connection) else { return changed };
         cluster.down = None;
         let now = Instant::now();
-        for Outcome { wanted, observed, retry } in outcomes {
+        for Outcome { wanted, creations, observed, retry } in outcomes {
             let Some(entry) = cluster.entries.get_mut(&wanted.who) else { continue };
+            entry.creations = creations;
             if entry.wanted != wanted {
                 // The request changed meanwhile, as its status took over an answer: this is not the answer to it.
                 entry.due.get_or_insert(now);
@@ -308,6 +324,10 @@ impl ClusterRegistry {
                     None
                 }
                 Retry::Soon => Some(SOON),
+                Retry::Refused => {
+                    entry.tries += 1;
+                    Some(refused(entry.tries))
+                }
                 Retry::Later => {
                     entry.tries += 1;
                     Some(pause(entry.tries))
@@ -356,6 +376,7 @@ impl ClusterRegistry {
         for wanted in &work.wanted {
             if let Some(entry) = cluster.entries.get_mut(&wanted.who) {
                 entry.due = now;
+                entry.creations.lose_answers(wanted);
             }
         }
         for request in &work.deletions {

@@ -10,6 +10,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::client::{Answers, BATCH, Client, new_topic};
 use super::metrics::Metrics;
 use super::observed::{KafkaProblem, Observed};
+use super::ownership::Creations;
 use super::plan::{FoundTopics, Plan};
 use super::refusal;
 use super::settings::{Need, Setting, need};
@@ -36,6 +37,7 @@ const SPREAD_REST: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) wanted: Arc<Wanted>,
+    pub(super) creations: Creations,
     pub(super) observed: Observed,
     pub(super) retry: Retry,
 }
@@ -45,6 +47,9 @@ pub(super) struct Outcome {
 pub(super) enum Retry {
     /// It is not repeated.
     No,
+    /// The brokers refuse: a permission or a policy may be changed without a word. Repeated with growing pauses, up to
+    /// the regular look at everything.
+    Refused,
     /// A transient failure: repeated with growing pauses.
     Later,
     /// A change that metadata does not show yet: repeated soon.
@@ -77,10 +82,12 @@ pub(super) fn carry_out(
     plans: Vec<Plan>,
 ) -> Result<Vec<Outcome>, Failure> {
     let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, retry: Retry::No }).collect();
+    validate(client, &mut tasks)?;
     let created = create(client, metrics, &mut tasks)?;
     let grown = grow(client, &mut tasks)?;
     if !created.is_empty() || !grown.is_empty() {
         found = spread(client, &tasks, &created, &grown)?;
+        tasks.iter_mut().for_each(|task| task.plan.settle(&found));
     }
     for (place, count) in &grown {
         if found.get(&topic(&tasks, *place).name).is_none_or(|is| is.partitions < *count) {
@@ -95,7 +102,8 @@ pub(super) fn carry_out(
             topics: plan.statuses(cluster_id, &found),
             problem: KafkaProblem::of(plan.problems),
         },
-        wanted: plan.wanted,
+        wanted: plan.asked,
+        creations: plan.creations,
         retry,
     };
     Ok(tasks.into_iter().map(outcome).collect())
@@ -120,18 +128,60 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
         };
         for (place, count) in batch {
             let topic = topic(tasks, *place);
+            let name = topic.name.clone();
+            match answer(&answers, &name) {
+                Ok(()) => {
+                    tracing::info!(topic = name, "topic created");
+                    metrics.topics_created.inc();
+                    client.expect(&name, CREATED_PATIENCE);
+                    created.push(*place);
+                    tasks[place.0].plan.creations.succeed(&name);
+                }
+                Err(RDKafkaErrorCode::TopicAlreadyExists) => {
+                    if client.may_appear(&name).is_none() {
+                        client.expect(&name, PATIENCE);
+                        created.push(*place);
+                    }
+                    tasks[place.0].plan.creations.exists(&name);
+                }
+                Err(code) => {
+                    let problem = refusal::creation(topic, *count, code);
+                    let creations = &mut tasks[place.0].plan.creations;
+                    if refusal::is_passing(code) {
+                        creations.lose_answer(&name);
+                    } else {
+                        creations.refuse(&name);
+                    }
+                    refuse(&mut tasks[place.0], code, problem);
+                }
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// Asks whether what was refused would be created now: then the status announces it anew.
+fn validate(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
+    let all = wishes(tasks, |plan| &plan.validate);
+    for batch in all.chunks(BATCH) {
+        let answers = {
+            let request = |(place, count): &(TopicIndex, i32)| {
+                let topic = topic(tasks, *place);
+                new_topic(&topic.name, *count, topic.replication_factor, &topic.config)
+            };
+            client.validate(&batch.iter().map(request).collect::<Vec<_>>())?
+        };
+        for (place, count) in batch {
+            let topic = topic(tasks, *place);
             match answer(&answers, &topic.name) {
                 Ok(()) => {
-                    tracing::info!(topic = topic.name, "topic created");
-                    metrics.topics_created.inc();
-                    client.expect(&topic.name, CREATED_PATIENCE);
-                    created.push(*place);
+                    let name = topic.name.clone();
+                    tasks[place.0].plan.creations.allow(&name);
                 }
-                // The status announced its creation: an earlier call created it, and its answer was lost.
+                // It is there, and metadata does not show it.
                 Err(RDKafkaErrorCode::TopicAlreadyExists) => {
                     if client.may_appear(&topic.name).is_none() {
                         client.expect(&topic.name, PATIENCE);
-                        created.push(*place);
                     }
                 }
                 Err(code) => {
@@ -141,20 +191,21 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
             }
         }
     }
-    Ok(created)
+    Ok(())
 }
 
 /// Has topics that exist but that metadata does not show yet looked for again: brokers learn of new topics one after
 /// another.
 fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &FoundTopics) {
     client.have_seen(found);
-    for (place, _) in wishes(tasks, |plan| &plan.create) {
+    let validated = wishes(tasks, |plan| &plan.validate);
+    for (place, _) in wishes(tasks, |plan| &plan.create).into_iter().chain(validated) {
         match client.may_appear(&topic(tasks, place).name) {
             Some(true) => tasks[place.0].retry(Retry::Soon),
             Some(false) => {
                 let problem = refusal::invisible(topic(tasks, place));
                 tasks[place.0].plan.problems.push(problem);
-                tasks[place.0].retry(Retry::Later);
+                tasks[place.0].retry(Retry::Refused);
             }
             None => {}
         }
@@ -235,12 +286,15 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                     altered.push((place, settings));
                     None
                 }
-                Need::Unknown(names) => Some(refusal::config(topic, names)),
+                Need::Unknown(names) => Some(refusal::config(topic, names, None)),
                 Need::Hidden => Some(refusal::hidden(topic)),
             };
             if loss.is_some() {
                 // Workers wait for it.
                 tasks[place.0].retry(Retry::Later);
+            }
+            if problem.is_some() {
+                tasks[place.0].retry(Retry::Refused);
             }
             tasks[place.0].plan.problems.extend(loss.into_iter().chain(problem));
         }
@@ -252,8 +306,9 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
         let places: Vec<TopicIndex> = altered.into_iter().map(|(place, _)| place).collect();
         for place in refused(client, tasks, &places)? {
             let topic = topic(tasks, place);
-            let problem = refusal::config(topic, refusal::settings(topic));
+            let problem = refusal::config(topic, refusal::settings(topic), None);
             tasks[place.0].plan.problems.push(problem);
+            tasks[place.0].retry(Retry::Refused);
         }
     }
     Ok(())
@@ -316,5 +371,6 @@ fn refuse(task: &mut Task, code: RDKafkaErrorCode, problem: KafkaProblem) {
         return;
     }
     tracing::warn!(%code, "{}", problem.message);
+    task.retry(Retry::Refused);
     task.plan.problems.push(problem);
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stockwatch_crds::v1alpha1::{TopicSpec, TopicState, TopicsSpec};
 use stockwatch_crds::{Source, Spec, StateTopic, StockWatch, Topic};
 
+use super::ownership::is_own;
+
 /// One StockWatch of one API server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectKey {
@@ -150,7 +152,7 @@ impl Wanted {
 impl WantedTopic {
     /// The status says that the StockWatch created it, or is about to.
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self.state, Some(TopicState::Created | TopicState::Creating))
+        self.state.is_some_and(is_own)
     }
 
     /// The settings to keep: all of them on our own topic, on another's only what the user wrote.

@@ -104,6 +104,7 @@ fn the_operator_holds_what_it_grants_to_workers_and_nothing_on_nodes_or_namespac
             "deployments",
             "endpointslices",
             "events",
+            "leases/stockwatch-claim",
             "poddisruptionbudgets",
             "pods",
             "rolebindings",
@@ -138,6 +139,23 @@ fn an_operator_of_listed_namespaces_has_a_role_in_each_and_none_over_the_cluster
     assert_eq!(secrets, [("desk-a", "watching:sw-stockwatch:secrets")]);
     assert!(operator_arguments(&objects).contains(&"--namespaces=desk-a,desk-b".into()));
     assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
+}
+
+#[test]
+fn a_release_claims_what_it_looks_after_in_its_own_name() {
+    let claims = |values| -> Vec<(String, String, serde_json::Value)> {
+        let objects = rendered("sw", "watching", values);
+        let claim = |claim: &&Object| {
+            let release = claim.0["metadata"]["annotations"]["stockwatch.dev/release"].clone();
+            (claim.namespace().to_owned(), claim.name().to_owned(), release)
+        };
+        of_kind(&objects, "Lease").iter().map(claim).collect()
+    };
+    let of = |namespace: &str| {
+        (namespace.to_owned(), "stockwatch-claim".to_owned(), json!("watching/sw-stockwatch"))
+    };
+    assert_eq!(claims("default"), [of("kube-system")]);
+    assert_eq!(claims("namespaced"), [of("desk-a"), of("desk-b")]);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The end of a StockWatch: what goes with it, what stays, and what it waits for.
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Broker, Cluster, Namespace, Release, Topic, Topics, Until, Watch, soon, wait_for};
+use stockwatch_tests::{
+    Broker, Cluster, Namespace, Release, Topic, Topics, Until, Watch, condition, soon, wait_for,
+};
 
 /// A StockWatch whose worker makes quotes up, with a deletion policy.
 fn watch(broker: &Broker, home: &Namespace, name: &str, policy: Option<&str>) -> Watch {
@@ -96,6 +98,17 @@ fn a_deletion_waits_for_kafka_unless_it_is_told_not_to() {
             let (log, key) = (release.log(100_000), format!("{}/{name}", home.name()));
             let about: Vec<&str> = log.lines().filter(|line| line.contains(&key)).collect();
             soon(about.iter().any(|line| line.contains("waits for Kafka")), &about)
+        });
+    }
+    for Watch { name, .. } in &all {
+        let object = format!("stockwatch/{name}");
+        home.wait(60, &object, &Until::because("Ready", "DeletionWaits"));
+        let said = condition(&home.get(&object), "Ready")["message"].clone();
+        let command = format!("kubectl annotate sw {name} -n {} stockwatch.dev/skip-kafka=", home.name());
+        assert!(said.as_str().unwrap().ends_with(&command), "{said}");
+        wait_for(30, "an event that says the same", || {
+            let events = home.events("DeletionWaits", name);
+            soon(events.iter().any(|event| event["message"] == said), &events)
         });
     }
     assert!(home.pods("stockwatch.dev/name").is_empty(), "the workers go first");

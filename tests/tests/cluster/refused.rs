@@ -110,6 +110,34 @@ fn whatever_refuses_an_object_is_said_in_its_own_words_and_ends_by_itself() {
 }
 
 #[test]
+fn pods_that_a_quota_refuses_are_said_to_be_in_its_words_and_come_when_it_goes() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "refused");
+    let obstacle = Obstacle::quota(&home, "pods");
+    home.simulate("tech", |_| {});
+    home.wait(60, "stockwatch/tech", &Until::because("Ready", "WorkersNotStarting"));
+    let said = condition(&home.get("stockwatch/tech"), "WorkerAvailable")["message"].clone();
+    assert!(said.as_str().unwrap().contains("exceeded quota: none"), "{said}");
+    obstacle.lift();
+    // The ReplicaSet tries again with growing pauses of its own.
+    home.wait(180, "stockwatch/tech", &Until::ready());
+}
+
+#[test]
+fn a_worker_whose_image_is_not_there_has_the_kubelets_own_sentence() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "image");
+    home.simulate("tech", |_| {});
+    home.wait(120, "stockwatch/tech", &Until::ready());
+    home.patch("stockwatch/tech", &json!({"spec": {"worker": {"image": "localhost/not-there:1"}}}));
+    wait_for(120, "the image in the message", || {
+        let said = condition(&home.get("stockwatch/tech"), "WorkerAvailable").clone();
+        let message = said["message"].as_str().unwrap_or_default();
+        soon(message.contains("ImagePull") || message.contains("ErrImage"), said)
+    });
+}
+
+#[test]
 fn a_refused_edit_is_not_ready_and_costs_nothing_but_its_retries() {
     let release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "refused");

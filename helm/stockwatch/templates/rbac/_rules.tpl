@@ -24,13 +24,18 @@
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# Asks workers what they compute with, and awaits their end before it deletes topics.
+# Asks workers what they compute with, says why they do not start, and awaits their end before it deletes topics.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list]
+# Whether another release looks after the same.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [stockwatch-claim]
+  verbs: [get]
 # Says what it did and what is wrong.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -24,7 +24,8 @@ fn planned(registry: &mut ClusterRegistry, connection: &Connection, work: &Work)
             topics: plan.statuses("c", &found),
             problem: KafkaProblem::of(plan.problems),
         },
-        wanted: plan.wanted,
+        wanted: plan.asked,
+        creations: plan.creations,
         retry: Retry::No,
     };
     registry.plan(connection, "c", &found, &work.wanted).into_iter().map(outcome).collect()
@@ -165,4 +166,23 @@ fn what_only_needs_time_is_looked_for_soon_and_without_growing_pauses() {
         assert!(entry.due.unwrap() <= Instant::now() + SOON);
         entry.due = Some(Instant::now());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_brokers_refuse_is_tried_again_soon_at_first_and_then_with_the_regular_look() {
+    let (mut registry, kafka, tech) =
+        (ClusterRegistry::default(), connection("kafka:1"), wanted(stockwatch("a", 1)));
+    registry.observe(&kafka, tech.clone());
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        let work = registry.take(&kafka);
+        let mut outcomes = planned(&mut registry, &kafka, &work);
+        outcomes[0].retry = Retry::Refused;
+        registry.publish(&kafka, outcomes, Vec::new());
+        let entry = registry.clusters.get_mut(&kafka).unwrap().entries.get_mut(&tech.who).unwrap();
+        waits.push(entry.due.unwrap().duration_since(Instant::now()));
+        entry.due = Some(Instant::now());
+    }
+    assert!(waits[0] <= Duration::from_secs(5), "{waits:?}");
+    assert!(waits.iter().all(|wait| *wait <= LOOK_EVERY), "{waits:?}");
 }

@@ -1,11 +1,13 @@
-//! The API server is away: workers need it neither to work nor to start.
+//! The API server is away: workers need it neither to work nor to start, and operators wait for it.
 
 use stockwatch_tests::{Alone, Broker, Cluster, Market, Namespace, Scene, faults, outage, soon, wait_for};
 
 #[test]
 fn without_an_api_server_workers_go_on_and_killed_ones_start_again_by_the_newest_spec() {
     let alone = Alone::new();
-    let _release = alone.shared();
+    let release = alone.shared();
+    release.await_operators();
+    let operators = release.operators();
     let cluster = Cluster::shared();
     let home = Namespace::create(cluster, "alone");
     let mut scene = Scene::running(Broker::shared_for_pods(), &home, "tech", 2);
@@ -26,6 +28,8 @@ fn without_an_api_server_workers_go_on_and_killed_ones_start_again_by_the_newest
     outage(faults(10, 50));
     scene.await_progress(300);
     drop(down);
+    release.await_operators();
+    assert_eq!(release.operators(), operators, "no operator was restarted");
 
     scene.retune(&home, "0.01%");
     scene.await_applied(&home);

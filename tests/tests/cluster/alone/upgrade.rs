@@ -107,6 +107,16 @@ fn another_default_image_rolls_at_most_ten_stockwatches_at_once_and_all_in_the_e
     let after = home.pods("stockwatch.dev/name");
     assert!(before.iter().all(|(name, pod)| after.get(name) == Some(pod)), "{before:?} {after:?}");
 
+    // A stop and a pinned image of one that waits are not kept waiting by the upgrade that does not work.
+    let waiting = names.iter().filter(|name| {
+        let image = home.get(&format!("deployment/{name}-stockwatch"));
+        !image.to_string().contains("not-there")
+    });
+    let waiting: Vec<&String> = waiting.collect();
+    home.patch(&format!("stockwatch/{}", waiting[0]), &json!({"spec": {"suspend": true}}));
+    home.wait(60, &format!("stockwatch/{}", waiting[0]), &Until::because("Ready", "Suspended"));
+    home.patch(&format!("stockwatch/{}", waiting[0]), &json!({"spec": {"suspend": false}}));
+
     release.upgrade(&[&only(&home), "worker.image.tag=next"]);
     wait_for(240, "all with the next image", || {
         let (tags, rolling) = images(&home, "next");

@@ -1,0 +1,116 @@
+//! Reconciling and Stalled, as kstatus has them (sigs.k8s.io/cli-utils): abnormal-true, there only while they are true,
+//! and never both. Tools that wait for a StockWatch wait while it is Reconciling, and give up once it is Stalled.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use stockwatch_crds::StockWatchStatus;
+
+use super::condition::{Condition, Holds, Reason, Statement, said};
+use super::seen::Said;
+use crate::topics::KafkaReason;
+
+/// What somebody else may be about to bring (brokers, Secrets, permissions) is waited for, in seconds.
+const PATIENCE: i64 = 120;
+
+/// What only an edit, or somebody's deliberate act, ends: nothing is waited for.
+const FINAL: [Reason; 12] = [
+    Reason::Paused,
+    Reason::InvalidSpec,
+    Reason::DuplicateEntity,
+    Reason::NameConflict,
+    Reason::SpecRefused,
+    Reason::Kafka(KafkaReason::ClusterChanged),
+    Reason::Kafka(KafkaReason::TopicConflict),
+    Reason::Kafka(KafkaReason::GroupConflict),
+    Reason::Kafka(KafkaReason::PartitionsDiffer),
+    Reason::Kafka(KafkaReason::PartitionsImmutable),
+    Reason::Kafka(KafkaReason::ReplicationFactorImmutable),
+    Reason::Kafka(KafkaReason::TopicLosesState),
+];
+
+/// What goes with `ready`; nothing once it holds for `generation`.
+pub(super) fn statement(
+    before: &StockWatchStatus,
+    ready: &Said,
+    generation: Option<i64>,
+    now: &Time,
+) -> Option<(Condition, Said)> {
+    let Statement { holds, reason, message } = &ready.statement;
+    if *holds == Holds::True && ready.generation == generation {
+        return None;
+    }
+    let is_final = FINAL.iter().any(|of| of.as_str() == reason);
+    let since = said(before, Condition::Ready).filter(|said| said.status == holds.as_str());
+    let age = since.map_or(0, |said| age(&said.last_transition_time, now));
+    let stalls = is_final || (*holds == Holds::False && age >= PATIENCE);
+    let condition = if stalls { Condition::Stalled } else { Condition::Reconciling };
+    let statement = Statement { holds: Holds::True, reason: reason.clone(), message: message.clone() };
+    Some((condition, Said { statement, generation }))
+}
+
+/// When a status that says so now is to say that the StockWatch is Stalled, if nothing happens before.
+pub fn stalls_in(status: &StockWatchStatus, now: &Time) -> Option<Duration> {
+    said(status, Condition::Reconciling)?;
+    let ready = said(status, Condition::Ready).filter(|ready| ready.status == Holds::False.as_str())?;
+    let left = PATIENCE - age(&ready.last_transition_time, now);
+    Some(Duration::from_secs(u64::try_from(left).unwrap_or_default().max(1)))
+}
+
+fn age(since: &Time, now: &Time) -> i64 {
+    now.0.as_second() - since.0.as_second()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::super::fixtures::{Scene, answered, at, known, unreachable};
+    use super::*;
+    use crate::reconcile::Decision;
+    use crate::topics::Observed;
+    use stockwatch_crds::v1alpha1::TopicState;
+
+    /// Which of the two the status has, and the generation that it speaks of.
+    fn progress(scene: &Scene, second: i64) -> Option<(Condition, Option<i64>)> {
+        let status = scene.status_at(&at(second));
+        let all = [Condition::Reconciling, Condition::Stalled];
+        let mut there = all.into_iter().filter_map(|condition| Some((condition, said(&status, condition)?)));
+        let (condition, said) = there.next()?;
+        assert_eq!((there.next(), said.status.as_str()), (None, "True"));
+        Some((condition, said.observed_generation))
+    }
+
+    #[test]
+    fn what_is_under_way_is_reconciling_and_what_is_ready_is_neither() {
+        let mut scene = Scene::fresh();
+        assert_eq!(progress(&scene, 0), Some((Condition::Reconciling, Some(7))));
+        scene = Scene::new();
+        assert_eq!(progress(&scene, 0), None);
+        scene.write();
+        scene.edit();
+        scene.kafka = Some(Observed::Pending);
+        assert_eq!(progress(&scene, 1_000_000), Some((Condition::Reconciling, Some(8))));
+    }
+
+    #[test]
+    fn where_only_an_edit_helps_nothing_is_waited_for() {
+        let mut scene = Scene::new();
+        scene.kafka = Some(known(TopicState::Created, Some(KafkaReason::PartitionsDiffer)));
+        scene.decision = Decision::Stop;
+        assert_eq!(progress(&scene, 0), Some((Condition::Stalled, Some(7))));
+        assert_eq!(stalls_in(&scene.status(), &at(0)), None);
+    }
+
+    #[test]
+    fn what_somebody_may_be_about_to_bring_is_waited_for_two_minutes() {
+        let mut scene = Scene::fresh();
+        scene.kafka = Some(unreachable());
+        let first = scene.write();
+        assert_eq!(stalls_in(&first, &at(30)), Some(Duration::from_secs(90)));
+        assert_eq!(progress(&scene, 119), Some((Condition::Reconciling, Some(7))));
+        assert_eq!(progress(&scene, 120), Some((Condition::Stalled, Some(7))));
+        scene.report.pods = vec![answered("a", 7)];
+        assert_eq!(stalls_in(&scene.status_at(&at(120)), &at(120)), None);
+    }
+}

@@ -1,0 +1,206 @@
+//! Which watches have shown everything, by the namespace that they are of, and which namespaces are another release's.
+//!
+//! A namespace that is gone, or that the operator may not watch, concerns itself alone: the others are looked after, and
+//! it is once it may be watched again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Which watches have shown everything at least once.
+#[derive(Debug, Default)]
+pub struct Synced {
+    scopes: Mutex<BTreeMap<Option<String>, Scope>>,
+    changed: Notify,
+}
+
+/// The watches of one namespace, or of all.
+#[derive(Debug, Default)]
+struct Scope {
+    /// Those that have not shown everything, and why.
+    missing: BTreeMap<String, String>,
+    /// Those of them that the API server forbids.
+    forbidden: BTreeSet<String>,
+    /// Another release that looks after it.
+    claimed: Option<String>,
+}
+
+impl Scope {
+    fn is_covered(&self) -> bool {
+        self.missing.is_empty() && self.claimed.is_none()
+    }
+}
+
+impl Synced {
+    /// Waits until every namespace that may be watched has been listed, and there is one.
+    pub async fn wait(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.problem().is_none() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// A sentence that names what is missing; `None`: all that may be watched has been listed.
+    pub fn problem(&self) -> Option<String> {
+        let scopes = self.lock();
+        let left_out = |(scope, watches): &(&Option<String>, &Scope)| is_left_out(scope, watches);
+        let nothing = !scopes.is_empty() && scopes.iter().all(|scope| left_out(&scope));
+        let missing = scopes.iter().filter(|scope| nothing || !left_out(scope));
+        let missing = missing.flat_map(|(_, watches)| &watches.missing);
+        let lines: Vec<String> = missing.map(|(watch, why)| format!("{watch}: {why}")).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// What this release does without, in a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let scopes = self.lock();
+        let note = |(scope, watches): (&Option<String>, &Scope)| {
+            let what = scope.as_ref().map_or("the cluster".to_owned(), |scope| format!("namespace {scope}"));
+            match &watches.claimed {
+                Some(release) => {
+                    Some(format!("{what} is looked after by release {release}: this one stays away"))
+                }
+                None if is_left_out(scope, watches) => {
+                    Some(format!("{what} is left out: it is gone, or the operator may not watch it"))
+                }
+                None => None,
+            }
+        };
+        scopes.iter().filter_map(note).collect()
+    }
+
+    /// Which other release looks after a namespace, or after all. `true`: that is news.
+    pub(crate) fn claimed(&self, scope: Option<&str>, by: Option<String>) -> bool {
+        let mut scopes = self.lock();
+        let of = scopes.entry(scope.map(str::to_owned)).or_default();
+        let is_news = of.claimed != by;
+        of.claimed = by;
+        self.changed.notify_waiters();
+        is_news
+    }
+
+    /// Whether a namespace is another release's.
+    pub fn is_anothers(&self, namespace: &str) -> bool {
+        let scopes = self.lock();
+        [Some(namespace.to_owned()), None]
+            .iter()
+            .any(|scope| scopes.get(scope).is_some_and(|watches| watches.claimed.is_some()))
+    }
+
+    /// Whether all of a namespace is known, and it is this release's.
+    pub fn covers(&self, namespace: &str) -> bool {
+        let scopes = self.lock();
+        let of = |scope: Option<String>| scopes.get(&scope).map(Scope::is_covered);
+        of(Some(namespace.to_owned())).or_else(|| of(None)).unwrap_or(scopes.is_empty())
+    }
+
+    /// A watch has not shown everything. `true`: that is news.
+    pub(crate) fn lack(&self, scope: Option<&str>, watch: &str, why: &str, forbidden: bool) -> bool {
+        let mut scopes = self.lock();
+        let of = scopes.entry(scope.map(str::to_owned)).or_default();
+        if forbidden {
+            of.forbidden.insert(watch.to_owned());
+        } else {
+            of.forbidden.remove(watch);
+        }
+        let before = of.missing.insert(watch.to_owned(), why.to_owned());
+        self.changed.notify_waiters();
+        before.as_deref() != Some(why)
+    }
+
+    /// A watch has shown everything.
+    pub(crate) fn done(&self, scope: Option<&str>, watch: &str) {
+        let mut scopes = self.lock();
+        if let Some(of) = scopes.get_mut(&scope.map(str::to_owned)) {
+            of.missing.remove(watch);
+            of.forbidden.remove(watch);
+        }
+        self.changed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<String>, Scope>> {
+        self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Only one of several can be done without.
+fn is_left_out(scope: &Option<String>, watches: &Scope) -> bool {
+    scope.is_some() && !watches.forbidden.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [&str; 2] = ["stockwatches", "deployments"];
+
+    fn begun(scopes: &[Option<&str>]) -> Synced {
+        let synced = Synced::default();
+        for scope in scopes {
+            for kind in KINDS {
+                synced.lack(*scope, &format!("{kind} of {scope:?}"), "not listed yet", false);
+            }
+        }
+        synced
+    }
+
+    fn finish(synced: &Synced, scope: Option<&str>) {
+        KINDS.iter().for_each(|kind| synced.done(scope, &format!("{kind} of {scope:?}")));
+    }
+
+    fn forbid(synced: &Synced, scope: Option<&str>) -> bool {
+        synced.lack(scope, &format!("{} of {scope:?}", KINDS[0]), "the operator may not watch it", true)
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_may_not_be_watched_holds_nobody_else_up() {
+        let synced = begun(&[Some("a"), Some("b")]);
+        assert!(forbid(&synced, Some("b")) && !forbid(&synced, Some("b")), "said once");
+        assert!(synced.problem().is_some(), "the other one has not been listed");
+        finish(&synced, Some("a"));
+        synced.wait().await;
+        assert_eq!(synced.problem(), None);
+        assert!(synced.notes()[0].starts_with("namespace b is left out"), "{:?}", synced.notes());
+        assert!(synced.covers("a") && !synced.covers("b"));
+        finish(&synced, Some("b"));
+        assert!(synced.notes().is_empty() && synced.covers("b"), "it may be watched again");
+        forbid(&synced, Some("b"));
+        assert!(synced.problem().is_none() && !synced.covers("b"), "its end later is no other matter");
+    }
+
+    #[test]
+    fn what_another_release_looks_after_is_not_acted_on() {
+        let synced = begun(&[None]);
+        finish(&synced, None);
+        assert!(synced.covers("a") && synced.notes().is_empty());
+        assert!(synced.claimed(None, Some("team/stockwatch".into())));
+        assert!(!synced.claimed(None, Some("team/stockwatch".into())), "said once");
+        assert!(!synced.covers("a") && synced.is_anothers("a"));
+        assert_eq!(synced.problem(), None, "it stands by");
+        assert!(synced.notes()[0].contains("release team/stockwatch"));
+        assert!(synced.claimed(None, None) && synced.covers("a"));
+    }
+
+    #[test]
+    fn one_that_is_only_slow_is_waited_for() {
+        let synced = begun(&[Some("a"), Some("b")]);
+        finish(&synced, Some("a"));
+        assert!(synced.problem().is_some());
+    }
+
+    #[test]
+    fn with_nothing_left_to_look_after_nobody_is_ready() {
+        let synced = begun(&[Some("a")]);
+        forbid(&synced, Some("a"));
+        assert!(synced.problem().is_some_and(|why| why.contains("may not watch it")));
+        let all = begun(&[None]);
+        forbid(&all, None);
+        assert!(all.problem().is_some() && all.notes().is_empty());
+        finish(&all, None);
+        assert!(all.problem().is_none() && all.covers("anything"));
+    }
+}

@@ -1,0 +1,38 @@
+//! Two releases of the chart in one cluster.
+
+use stockwatch_tests::{Alone, Audit, CHART, Namespace, Release, Until, soon, wait_for};
+
+#[test]
+fn of_two_releases_one_looks_after_the_cluster_and_the_other_stays_away_and_says_so() {
+    let alone = Alone::new();
+    let cluster = alone.without_release();
+    let (first, second) = (Namespace::create(cluster, "first"), Namespace::create(cluster, "second"));
+    let home = Namespace::create(cluster, "home");
+    let one = Release::install(cluster, first.name(), "stockwatch", &[]);
+    home.simulate("live", |_| {});
+    home.wait(120, "stockwatch/live", &Until::ready());
+    let pods = home.pods("stockwatch.dev/name=live");
+
+    let install = ["-n", second.name(), "install", "another", CHART, "--set", "crds.enabled=false"];
+    let refused = cluster.command("helm").args(install).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("stockwatch-claim"), "{said}");
+
+    // Taken over on purpose: the claim names the second one, and the first one keeps its hands off.
+    let other = Release::install(cluster, second.name(), "another", &[]);
+    wait_for(60, "the first one says so", || {
+        let left_out = one.metric("namespaces_left_out", "");
+        soon(left_out >= 1.0, left_out)
+    });
+    let told = one.log(1000);
+    assert!(told.contains(&format!("looked after by release {}/another", second.name())), "{told}");
+    let mut audit = Audit::begin(cluster);
+    let applied = home.retune("live", "0.2%");
+    home.wait(60, "stockwatch/live", &applied);
+    home.wait(60, "stockwatch/live", &Until::ready());
+    let written = audit.of(&one.user());
+    let here: Vec<_> = written.iter().filter(|request| request.namespace == home.name()).collect();
+    assert!(here.is_empty(), "{here:#?}");
+    assert_eq!(home.pods("stockwatch.dev/name=live"), pods, "no worker was rolled");
+    other.await_operators();
+}
