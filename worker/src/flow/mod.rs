@@ -1,0 +1,5 @@
+//! Whether quotes flow.
+
+mod session;
+
+pub use self::session::{Instrument, Session};
