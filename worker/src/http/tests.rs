@@ -36,7 +36,7 @@ impl Server {
     async fn start(document: &str, limits: Limits) -> Self {
         let metrics = Arc::new(Metrics::new());
         let live = Arc::new(Live::new(document, Arc::clone(&metrics)).unwrap());
-        let shared = Shared { live, health: Arc::default(), metrics };
+        let shared = Shared { live, health: Arc::default(), flow: Arc::default(), metrics };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
