@@ -10,9 +10,10 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::context::Context;
+use crate::flow;
 use crate::health::Health;
 use crate::key::Key;
-use crate::metrics::Ready;
+use crate::metrics::{Flow, Ready};
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
 use crate::status::{Condition, said};
@@ -37,6 +38,9 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     recall(&context);
+    // Dropped at the end of this function, it ends.
+    let mut polling = JoinSet::new();
+    polling.spawn(flow::run(Arc::clone(&context)));
     let mut active = JoinSet::new();
     let mut keys: HashMap<Id, Key> = HashMap::new();
     let mut tick = interval(TICK);
@@ -141,7 +145,14 @@ fn look(context: &Context) {
         context.queue.add(key);
     }
     let mut counts = [0_i64; Ready::ALL.len()];
-    context.store.stockwatches.each(|watched| counts[readiness(watched) as usize] += 1);
+    let mut flows = [0_i64; Flow::ALL.len()];
+    context.store.stockwatches.each(|watched| {
+        counts[readiness(watched) as usize] += 1;
+        flows[flow_of(watched) as usize] += 1;
+    });
+    for flow in Flow::ALL {
+        context.metrics.quotes.get_or_create(flow).set(flows[*flow as usize]);
+    }
     for ready in Ready::ALL {
         context.metrics.stockwatches.get_or_create(ready).set(counts[*ready as usize]);
     }
@@ -154,5 +165,15 @@ fn readiness(watched: &Watched) -> Ready {
         Some("True") => Ready::True,
         Some("False") => Ready::False,
         _ => Ready::Unknown,
+    }
+}
+
+fn flow_of(watched: &Watched) -> Flow {
+    let Watched::Readable(stockwatch) = watched else { return Flow::Unknown };
+    let said = stockwatch.status.as_ref().and_then(|status| said(status, Condition::QuotesFlow));
+    match said.map(|said| said.status.as_str()) {
+        Some("True") => Flow::True,
+        Some("False") => Flow::False,
+        _ => Flow::Unknown,
     }
 }

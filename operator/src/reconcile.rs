@@ -181,6 +181,7 @@ async fn reconcile_live(
         objects: &applied.problems,
         rollout: rollout.as_ref(),
         report: &inputs.report,
+        quotes: &context.flows.of(key, &owner.uid),
     };
     let next = status::status(&seen, &write::now());
     let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;

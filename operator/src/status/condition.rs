@@ -16,11 +16,14 @@ pub enum Condition {
     WorkerAvailable,
     /// Every ready worker computes with this generation.
     ConfigApplied,
+    /// The workers get the quotes that are to be expected; Ready does not depend on it.
+    QuotesFlow,
 }
 
 impl Condition {
     /// Every condition.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::TopicsReady, Self::WorkerAvailable, Self::ConfigApplied];
+    pub const ALL: [Self; 5] =
+        [Self::Ready, Self::TopicsReady, Self::WorkerAvailable, Self::ConfigApplied, Self::QuotesFlow];
 
     /// The one of this type; `None`: somebody else's.
     pub fn of(text: &str) -> Option<Self> {
@@ -34,6 +37,7 @@ impl Condition {
             Self::TopicsReady => "TopicsReady",
             Self::WorkerAvailable => "WorkerAvailable",
             Self::ConfigApplied => "ConfigApplied",
+            Self::QuotesFlow => "QuotesFlow",
         }
     }
 }
@@ -188,7 +192,7 @@ impl Reason {
 pub struct Statement {
     /// Whether it holds.
     pub holds: Holds,
-    /// Why: a [`Reason`], or what an earlier operator wrote.
+    /// Why: a [`Reason`], a `FlowReason`, or what an earlier operator wrote.
     pub reason: String,
     /// A sentence for people; it says what to do where something is to be done.
     pub message: String,

@@ -21,6 +21,7 @@ pub(super) struct Scene {
     pub(super) objects: Vec<ObjectProblem>,
     pub(super) rollout: Option<Rollout>,
     pub(super) report: Report,
+    pub(super) quotes: Quotes,
 }
 
 pub(super) fn at(second: i64) -> Time {
@@ -49,6 +50,7 @@ impl Scene {
             objects: Vec::new(),
             rollout: Some(rollout(2)),
             report: Report { pods: vec![answered("a", 7), answered("b", 7)] },
+            quotes: Quotes::default(),
         }
     }
 
@@ -74,6 +76,7 @@ impl Scene {
             objects: &self.objects,
             rollout: self.rollout.as_ref(),
             report: &self.report,
+            quotes: &self.quotes,
         };
         status(&seen, now)
     }

@@ -25,6 +25,7 @@ fn when_all_is_well_everything_says_so() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True WorkersReady",
             "ConfigApplied=True Applied",
+            "QuotesFlow=Unknown NoReadyWorkers",
         ]
     );
     assert!(status.conditions.iter().all(|said| said.observed_generation == Some(7)));
@@ -47,6 +48,7 @@ fn one_that_was_just_applied_is_under_way() {
             "TopicsReady=Unknown AskingKafka",
             "WorkerAvailable=Unknown WaitingForTopics",
             "ConfigApplied=Unknown NoReadyWorkers",
+            "QuotesFlow=Unknown NoReadyWorkers",
         ]
     );
 }
@@ -345,4 +347,26 @@ fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
     let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
     assert_eq!((&status.conditions[1..], status.topics), (&before.conditions[1..], before.topics));
+}
+
+#[test]
+fn whether_quotes_flow_is_said_beside_ready_and_stands_until_something_else_is_known() {
+    let mut scene = Scene::new();
+    let message = "the source answers no request";
+    let statement = Statement { holds: Holds::False, reason: "RateLimited".into(), message: message.into() };
+    let failing = stockwatch_crds::v1alpha1::FailingTicker {
+        symbol: "IBM".into(),
+        reason: "NotFound".into(),
+        since: "2026-01-01T00:00:00Z".into(),
+        message: None,
+    };
+    scene.quotes = Quotes { statement: Some(statement), failing: Some(vec![failing.clone()]) };
+    let before = scene.write();
+    assert_eq!(condition(&before, Condition::QuotesFlow), "False RateLimited");
+    assert_eq!(ready(&scene), "True Working");
+    // Another operator has not asked yet.
+    scene.quotes = Quotes::default();
+    assert_eq!(scene.status_at(&at(60)), before);
+    scene.quotes.failing = Some(vec![]);
+    assert_ne!(scene.status_at(&at(60)), before);
 }

@@ -291,10 +291,11 @@ fn silence_in_an_open_session_is_said_within_thirty_five_minutes() {
 
 #[test]
 fn silence_of_one_market_while_another_gives_quotes_is_no_silence_of_the_source() {
-    let mut world = World::new(vec![new_york(), crypto()], day(10, 12));
-    world.honest(3 * 24 * 60 + 17 * 60);
+    let mut world = World::new(vec![xetra(), crypto()], day(10, 12));
+    world.honest(3 * 24 * 60 + 9 * 60);
     let frozen = world.now;
     for _ in 0..120 {
+        // That of Xetra comes late.
         world.minute(&|now, event| Ok(if event > now - MINUTE { event } else { event.min(frozen) }));
     }
     assert!(world.said.iter().all(|reason| reason.flows()));
