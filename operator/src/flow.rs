@@ -6,7 +6,7 @@
 mod schedule;
 mod turn;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,15 +27,19 @@ use crate::store::Watched;
 use crate::workers::{AskError, Endpoint, get};
 
 /// Between two looks at who is due.
-const STEP: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(250);
+/// Before a StockWatch is polled whose workers have just become ready.
+const SOON: Duration = Duration::from_secs(3);
+/// So many times in a row, at most.
+const HURRIES: u32 = 20;
 /// StockWatches polled at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 /// Workers of one StockWatch asked at once.
 const WORKERS_AT_ONCE: usize = 4;
 /// For one answer.
 const LIMIT: Duration = Duration::from_secs(3);
-/// A thousand tickers with long names, by partition.
-const MOST_BYTES: usize = 512 * 1024;
+/// A thousand tickers of the longest symbols, in thousands of partitions.
+const MOST_BYTES: usize = 256 * 1024;
 /// After so many polls in a row that a worker did not answer, the others are listened to without it.
 const UNANSWERED: u32 = 5;
 /// Between two writes of failing tickers.
@@ -43,7 +47,11 @@ const FAILING_EVERY: Duration = Duration::from_secs(300);
 
 /// What polls led to, by StockWatch.
 #[derive(Debug, Default)]
-pub struct Flows(Mutex<HashMap<Key, Polled>>);
+pub struct Flows {
+    known: Mutex<HashMap<Key, Polled>>,
+    /// Those that are to be polled soon.
+    hurried: Mutex<HashSet<Key>>,
+}
 
 /// What is known of one StockWatch.
 #[derive(Debug, Default)]
@@ -53,6 +61,8 @@ struct Polled {
     /// Polls in a row that not every ready worker answered.
     unanswered: u32,
     quotes: Quotes,
+    /// How often it was polled sooner than it would be.
+    hurried: u32,
     /// When the failing tickers last changed.
     failing_changed: Option<Instant>,
 }
@@ -68,13 +78,27 @@ impl Flows {
             .unwrap_or_default()
     }
 
+    /// Has a StockWatch polled soon if nothing is known of its quotes, although workers are ready.
+    pub fn hurry(&self, key: &Key, stockwatch: &StockWatch, ready: usize) {
+        let flows = self.lock();
+        let said =
+            flows.get(key).and_then(|polled| polled.said(stockwatch)).or_else(|| said_before(stockwatch));
+        if ready > 0 && said.is_none_or(|said| said.holds == Holds::Unknown) {
+            self.hurried().insert(key.clone());
+        }
+    }
+
     /// Nothing is known of it any more.
     pub fn forget(&self, key: &Key) {
         self.lock().remove(key);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Polled>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hurried(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.hurried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,6 +114,9 @@ pub async fn run(context: Arc<Context>) {
         while polls.try_join_next().is_some() {}
         let now = Instant::now();
         schedule.follow(context.store.stockwatches.keys(), now, fastrand::f64);
+        for key in context.flows.hurried().drain() {
+            schedule.hurry(&key, now + SOON);
+        }
         for key in schedule.take(now, AT_ONCE.saturating_sub(polls.len()), fastrand::f64) {
             let context = Arc::clone(&context);
             polls.spawn(async move { poll(&context, &key).await });
@@ -115,6 +142,9 @@ async fn poll(context: &Context, key: &Key) {
         *polled = Polled { uid, ..Polled::default() };
     }
     let is_news = polled.hear(&stockwatch, ready, &reports, Instant::now());
+    if polled.is_to_be_hurried(&stockwatch, ready, &reports) {
+        context.flows.hurried().insert(key.clone());
+    }
     drop(flows);
     if is_news {
         context.queue.add(key.clone());
@@ -152,22 +182,33 @@ impl Polled {
             )),
             _ => verdict(reports).map(statement),
         };
-        let status = stockwatch.status.as_ref();
         let is_turn = found.is_some_and(|found| {
-            let said = self.quotes.statement.clone().or_else(|| {
-                let said = said(status?, Condition::QuotesFlow)?;
-                let (reason, message) = (said.reason.clone(), said.message.clone());
-                Some(Statement { holds: Holds::of(&said.status), reason, message })
-            });
-            let is_due = self.turn.is_due(said.as_ref(), &found);
+            let is_due = self.turn.is_due(self.said(stockwatch).as_ref(), &found);
             if is_due {
                 self.quotes.statement = Some(found);
             }
             is_due
         });
+        let status = stockwatch.status.as_ref();
         let named = status.map(|status| status.failing_tickers.as_slice()).unwrap_or_default();
         let is_named = ready > 0 && is_whole && self.name_failing(reports, named, now);
         is_turn || is_named
+    }
+
+    /// What is said of its quotes.
+    fn said(&self, stockwatch: &StockWatch) -> Option<Statement> {
+        self.quotes.statement.clone().or_else(|| said_before(stockwatch))
+    }
+
+    /// Workers that have just begun have heard nothing yet, but soon will have.
+    fn is_to_be_hurried(&mut self, stockwatch: &StockWatch, ready: usize, reports: &[FlowReport]) -> bool {
+        let is_unknown = self.said(stockwatch).is_none_or(|said| said.holds == Holds::Unknown);
+        if !is_unknown || ready == 0 || reports.len() < ready {
+            self.hurried = 0;
+            return false;
+        }
+        self.hurried = self.hurried.saturating_add(1);
+        self.hurried <= HURRIES
     }
 
     /// Takes the tickers to name from the reports, if they differ and may be written again.
@@ -182,6 +223,13 @@ impl Polled {
         self.failing_changed = Some(now);
         true
     }
+}
+
+/// What the status says, whoever wrote it.
+fn said_before(stockwatch: &StockWatch) -> Option<Statement> {
+    let said = said(stockwatch.status.as_ref()?, Condition::QuotesFlow)?;
+    let (reason, message) = (said.reason.clone(), said.message.clone());
+    Some(Statement { holds: Holds::of(&said.status), reason, message })
 }
 
 fn statement(verdict: Verdict) -> Statement {

@@ -32,15 +32,24 @@ impl Schedule {
             .collect();
     }
 
-    /// Returns those that are due, at most `most`, and sets when they are next.
+    /// One of those is polled at this time, if it would be later.
+    pub(super) fn hurry(&mut self, key: &Key, at: Instant) {
+        if let Some(due) = self.due.get_mut(key) {
+            *due = at.min(*due);
+        }
+    }
+
+    /// Returns those that are due, at most `most`, the longest due first, and sets when they are next.
     pub(super) fn take(&mut self, now: Instant, most: usize, chance: impl Fn() -> f64) -> Vec<Key> {
-        let mut taken = Vec::new();
-        for (key, due) in self.due.iter_mut().filter(|(_, due)| **due <= now).take(most) {
+        let mut due: Vec<(&Key, &mut Instant)> =
+            self.due.iter_mut().filter(|(_, due)| **due <= now).collect();
+        due.sort_by_key(|(_, due)| **due);
+        let taken = due.into_iter().take(most).map(|(key, due)| {
             // From a tenth less to a tenth more.
             *due = now + self.interval.mul_f64(0.9 + chance() / 5.0);
-            taken.push(key.clone());
-        }
-        taken
+            key.clone()
+        });
+        taken.collect()
     }
 }
 
@@ -75,12 +84,31 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_hurried_comes_sooner_but_never_later() {
+        let (mut schedule, now) = (Schedule::new(MINUTE), Instant::now());
+        let second = Duration::from_secs(1);
+        schedule.follow(keys(2), now, || 0.5);
+        let [first, other] = [0, 1].map(|i| keys(2)[i].clone());
+        schedule.hurry(&first, now + 3 * second);
+        schedule.hurry(&other, now + 300 * second);
+        schedule.hurry(&Key::new("ns", "gone"), now);
+        assert_eq!(schedule.take(now + 3 * second, 9, || 0.5), [first]);
+        assert_eq!(schedule.take(now + 30 * second, 9, || 0.5), [other]);
+    }
+
+    #[test]
     fn what_is_too_much_at_once_stays_due_and_what_is_gone_does_not() {
         let (mut schedule, now) = (Schedule::new(MINUTE), Instant::now());
         schedule.follow(keys(3), now, || 0.0);
         assert_eq!(schedule.take(now, 2, || 0.5), keys(2));
         schedule.follow(keys(3).split_off(1), now, || 0.0);
-        assert_eq!(schedule.take(now, 9, || 0.5), keys(3).split_off(2));
+        assert_eq!(
+            schedule.take(now + MINUTE, 1, || 0.5),
+            keys(3).split_off(2),
+            "it has been due for longest"
+        );
+        let now = now + MINUTE;
+        assert_eq!(schedule.take(now, 9, || 0.5), [Key::new("ns", "w0001")]);
         assert!(schedule.take(now + MINUTE - Duration::from_secs(1), 9, || 0.5).is_empty());
         assert_eq!(schedule.take(now + MINUTE, 9, || 0.5).len(), 2);
     }

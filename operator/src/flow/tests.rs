@@ -120,3 +120,22 @@ fn a_day_of_polls_without_a_turn_gives_nothing_to_write() {
     });
     assert_eq!(writes.count(), 1, "the ticker is named, that is all");
 }
+
+#[test]
+fn workers_that_have_just_begun_are_asked_soon_until_something_is_known() {
+    let stockwatch = stockwatch(Some(("Unknown", "NoReadyWorkers")), &json!([]));
+    let (flows, key) = (Flows::default(), Key::new("market", "tech"));
+    flows.hurry(&key, &stockwatch, 0);
+    assert!(flows.hurried().is_empty(), "nobody can be asked");
+    flows.hurry(&key, &stockwatch, 1);
+    assert_eq!(flows.hurried().len(), 1);
+    let (mut polled, now) = (Polled::default(), Instant::now());
+    let nothing = [FlowReport::default()];
+    assert!(!polled.hear(&stockwatch, 1, &nothing, now));
+    assert!(polled.is_to_be_hurried(&stockwatch, 1, &nothing));
+    assert!(polled.hear(&stockwatch, 1, &[flowing()], now));
+    assert!(!polled.is_to_be_hurried(&stockwatch, 1, &[flowing()]));
+    let mut silent = Polled::default();
+    let hurries = (0..100).filter(|_| silent.is_to_be_hurried(&stockwatch, 1, &nothing)).count();
+    assert_eq!(hurries, 20, "not for ever");
+}

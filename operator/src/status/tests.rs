@@ -135,6 +135,7 @@ fn suspended_is_ready_and_nobody_is_behind() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True Suspended",
             "ConfigApplied=True NoWorkers",
+            "QuotesFlow=Unknown NoReadyWorkers",
         ]
     );
     assert_eq!(status.applied_generation, Some(8));
@@ -165,6 +166,7 @@ fn a_spec_that_breaks_a_rule_leaves_the_workers_what_they_are() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True WorkersReady",
             "ConfigApplied=False DuplicateEntity",
+            "QuotesFlow=Unknown NoReadyWorkers",
         ]
     );
     assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));

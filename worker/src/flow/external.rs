@@ -47,8 +47,7 @@ impl Committed {
 }
 
 /// How often somebody else's source is to bring a quote; `None`: nobody said.
-pub(super) fn expect_every(source: &Source) -> Option<Duration> {
-    let _ = source;
+pub(super) fn expect_every(_: &Source) -> Option<Duration> {
     None
 }
 

@@ -93,7 +93,7 @@ impl Flow {
     /// The report, without the StockWatch's uid.
     pub fn report(&self, source: &Source) -> FlowReport {
         let (now, known) = (self.now(), self.lock());
-        let external = (*source == Source::External)
+        let external = matches!(source, Source::External { .. })
             .then(|| known.committed.report(self.began, external::expect_every(source)));
         FlowReport { external, partitions: known.held.clone(), ..known.tickers.report(now) }
     }

@@ -151,3 +151,66 @@ fn is_always_open(ticker: &Ticker) -> bool {
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000;
+
+    fn tickers(symbols: &[&str]) -> Tickers {
+        let mut tickers = Tickers::default();
+        tickers.follow(symbols.iter().copied());
+        tickers
+    }
+
+    fn named(tickers: &Tickers, now: i64) -> Vec<(String, String)> {
+        let failing = tickers.report(now).failing.tickers.into_iter();
+        failing.map(|ticker| (ticker.symbol, ticker.reason)).collect()
+    }
+
+    #[test]
+    fn a_symbol_that_nobody_knows_is_named_at_once_and_others_after_a_quarter_of_an_hour() {
+        let mut tickers = tickers(&["A", "B", "C"]);
+        tickers.heard(NOW, [("A", Err(FetchOutcome::Timeout)), ("B", Err(FetchOutcome::NotFound))]);
+        tickers.heard(NOW, [("C", Ok((Some(NOW), None)))]);
+        assert_eq!(named(&tickers, NOW), [("B".into(), "NotFound".into())]);
+        let later = NOW + 900;
+        tickers.heard(later, [("A", Err(FetchOutcome::ServerError))]);
+        let both = [("B".into(), "NotFound".into()), ("A".into(), "ServerError".into())];
+        assert_eq!(named(&tickers, later), both);
+        assert_eq!(tickers.failing_by_outcome()[&FetchOutcome::ServerError], 1);
+        tickers.heard(later, [("A", Ok((Some(NOW), None))), ("B", Ok((None, None)))]);
+        assert_eq!(named(&tickers, later), []);
+    }
+
+    #[test]
+    fn what_is_known_of_a_ticker_lasts_as_long_as_it_is_asked_for() {
+        let mut tickers = tickers(&["A", "B"]);
+        tickers.heard(NOW, [("A", Ok((Some(NOW - 60), None))), ("B", Ok((Some(NOW), None)))]);
+        tickers.follow(["A", "C"]);
+        let report = tickers.report(NOW);
+        assert_eq!((report.tickers, report.heard, report.newest), (2, 1, Some(NOW - 60)));
+        tickers.heard(NOW, [("B", Ok((Some(NOW), None)))]);
+        assert_eq!(tickers.report(NOW).newest, Some(NOW - 60), "it is somebody else's now");
+        tickers.forget();
+        assert_eq!(tickers.report(NOW).heard, 0);
+    }
+
+    #[test]
+    fn a_report_names_no_more_than_it_has_room_for() {
+        let symbols: Vec<String> = (0..1000).map(|i| format!("S{i:04}")).collect();
+        let mut tickers = tickers(&symbols.iter().map(String::as_str).collect::<Vec<_>>());
+        let exchange = |i: usize| Session::new(Some(format!("X{i}")), Instrument::Crypto);
+        let sessions: Vec<Session> = (0..200).map(exchange).collect();
+        for (symbol, session) in symbols.iter().zip(&sessions) {
+            tickers.heard(NOW, [(symbol.as_str(), Ok((Some(NOW), Some(session))))]);
+        }
+        for symbol in &symbols[200..] {
+            tickers.heard(NOW, [(symbol.as_str(), Err(FetchOutcome::NotFound))]);
+        }
+        let report = tickers.report(NOW);
+        assert_eq!((report.failing.count, report.failing.tickers.len()), (800, NAMED));
+        assert_eq!(report.exchanges.len(), EXCHANGES);
+    }
+}

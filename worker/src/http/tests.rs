@@ -109,6 +109,19 @@ async fn metrics_have_the_type_that_prometheus_reads() {
 }
 
 #[tokio::test]
+async fn quotes_tells_whose_it_is_and_what_is_known() {
+    let server = Server::start(&document(", uid: a", "META"), Limits::default()).await;
+    server.shared.flow.follow(["META"]);
+    let (status, text) = server.get("/quotes").await;
+    let said: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&said["uid"], &said["tickers"], &said["heard"]), (&json!("a"), &json!(1), &json!(0)));
+    assert_eq!((&said["external"], &said["down"]), (&json!(null), &json!(null)));
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.contains("stockwatch_newest_quote_age_seconds 0\n"), "{metrics}");
+}
+
+#[tokio::test]
 async fn config_tells_what_was_taken_ignored_and_refused() {
     let metadata = ", uid: a, generation: 7";
     let server = Server::start(&(document(metadata, "META") + "colour: red\n"), Limits::default()).await;
