@@ -4,6 +4,7 @@
 //! - [`Spec`] is what follows from one StockWatch, checked: defaults filled in, texts parsed, names resolved.
 //!   [`Spec::parse`] makes it of the API types, [`load`] of a YAML or JSON text, [`load_value`] of a read one.
 //! - [`Backoff`] is the rule by which the operator and the worker try again.
+//! - [`flow`] is what a worker answers of its quotes, and what follows from the answers of all workers.
 //! - [`definition`] is the CustomResourceDefinition, as `crds/stockwatch.yaml` has it.
 //!
 //! Every rule of the definition is a rule of [`Spec::parse`] too: a plain file never meets an API server.
@@ -12,6 +13,7 @@ mod backoff;
 mod decode;
 mod definition;
 mod duration;
+pub mod flow;
 mod kafka;
 mod limits;
 mod load;

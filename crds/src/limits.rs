@@ -31,3 +31,6 @@ pub(crate) const MAX_REPLICATION_FACTOR: i32 = 100;
 pub(crate) const MAX_SETTINGS: usize = 32;
 pub(crate) const MAX_SETTING_KEY: usize = 64;
 pub(crate) const MAX_SETTING_VALUE: usize = 256;
+
+/// Tickers that a status names.
+pub(crate) const MAX_FAILING: usize = 20;

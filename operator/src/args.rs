@@ -1,8 +1,10 @@
 //! The command line; each option of `run` may also be given as `STOCKWATCH_…` in the environment.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stockwatch_crds::{DurationError, parse_interval};
 
 /// Turns each StockWatch into Kafka topics and a worker Deployment, and says how they are.
 #[derive(Debug, Parser)]
@@ -91,6 +93,16 @@ pub struct Run {
     )]
     pub concurrency: u16,
 
+    /// Between two questions to a worker whether quotes flow
+    #[arg(
+        long,
+        env = "STOCKWATCH_QUOTES_INTERVAL",
+        value_name = "TIME",
+        default_value = "60s",
+        value_parser = quotes_interval
+    )]
+    pub quotes_interval: Duration,
+
     /// How log lines look
     #[arg(long, env = "STOCKWATCH_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -135,6 +147,11 @@ fn service_account(text: &str) -> Result<ServiceAccount, &'static str> {
     }
 }
 
+/// Often enough to tell within minutes, and not so often that asking is work.
+fn quotes_interval(text: &str) -> Result<Duration, DurationError> {
+    parse_interval(text, Duration::from_millis(200)..=Duration::from_secs(600), "60s")
+}
+
 fn given(names: &[String]) -> Vec<String> {
     let mut names: Vec<String> =
         names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
@@ -167,6 +184,7 @@ mod tests {
         assert!(run(&["--no-leader-election"]).is_ok());
         let elected = run(&["--pod-name", "a", "--pod-namespace", "b"]).unwrap();
         assert_eq!((elected.lease.as_str(), elected.concurrency), ("stockwatch-operator", 16));
+        assert_eq!(elected.quotes_interval, Duration::from_secs(60));
     }
 
     #[test]

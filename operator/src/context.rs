@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kube::Client;
 use stockwatch_crds::StockWatchStatus;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 use crate::controller::Revision;
 use crate::credentials::{Credentials, SecretAccess};
 use crate::fence::Fence;
+use crate::flow::Flows;
 use crate::key::Key;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -33,6 +35,8 @@ pub struct Settings {
     pub secret_access: SecretAccess,
     /// Names this process in events.
     pub instance: String,
+    /// Between two questions to a worker whether quotes flow.
+    pub quotes_interval: Duration,
 }
 
 /// What a context is made of.
@@ -77,6 +81,8 @@ pub struct Context {
     pub kafka: KafkaClusters,
     /// What the workers compute with.
     pub workers: Workers,
+    /// Whether quotes flow.
+    pub flows: Flows,
     /// Applies owned objects.
     pub applier: Applier,
     /// Whose pods are replaced now.
@@ -128,6 +134,7 @@ impl Context {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
             kafka: KafkaClusters::new(wake, kafka_metrics),
             workers: Workers::new(Arc::clone(&queue), Arc::clone(&metrics)),
+            flows: Flows::default(),
             applier: Applier::new(client.clone(), writes.clone()),
             slots: Slots::default(),
             memory: Mutex::default(),
@@ -154,6 +161,7 @@ impl Context {
             self.kafka.forget(&who);
         }
         self.workers.forget(key);
+        self.flows.forget(key);
         self.credentials.forget(key);
         self.applier.forget(key);
         self.writes.forget(key);

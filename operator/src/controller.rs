@@ -10,9 +10,10 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::context::Context;
+use crate::flow;
 use crate::health::Health;
 use crate::key::Key;
-use crate::metrics::Ready;
+use crate::metrics::{Flow, Ready};
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
 use crate::rollout::Progress;
@@ -39,6 +40,9 @@ pub async fn run(
     mut stop: watch::Receiver<bool>,
 ) {
     recall(&context);
+    // Dropped at the end of this function, it ends.
+    let mut polling = JoinSet::new();
+    polling.spawn(flow::run(Arc::clone(&context)));
     let mut active = JoinSet::new();
     let mut keys: HashMap<Id, (Key, Option<Revision>)> = HashMap::new();
     let mut tick = interval(TICK);
@@ -197,12 +201,18 @@ fn look(context: &Context) {
     }
     say_halt(context, context.slots.halted(now));
     let mut counts = [0_i64; Ready::ALL.len()];
+    let mut flows = [0_i64; Flow::ALL.len()];
     let is_covered = |watched: &Watched| {
         watched.metadata().namespace.as_ref().is_some_and(|namespace| context.synced.covers(namespace))
     };
     context.store.stockwatches.each(|watched| {
-        counts[readiness(watched) as usize] += i64::from(is_covered(watched));
+        let counted = i64::from(is_covered(watched));
+        counts[readiness(watched) as usize] += counted;
+        flows[flow_of(watched) as usize] += counted;
     });
+    for flow in Flow::ALL {
+        context.metrics.quotes.get_or_create(flow).set(flows[*flow as usize]);
+    }
     for ready in Ready::ALL {
         context.metrics.stockwatches.get_or_create(ready).set(counts[*ready as usize]);
     }
@@ -231,5 +241,15 @@ fn readiness(watched: &Watched) -> Ready {
         Some("True") => Ready::True,
         Some("False") => Ready::False,
         _ => Ready::Unknown,
+    }
+}
+
+fn flow_of(watched: &Watched) -> Flow {
+    let Watched::Readable(stockwatch) = watched else { return Flow::Unknown };
+    let said = stockwatch.status.as_ref().and_then(|status| said(status, Condition::QuotesFlow));
+    match said.map(|said| said.status.as_str()) {
+        Some("True") => Flow::True,
+        Some("False") => Flow::False,
+        _ => Flow::Unknown,
     }
 }

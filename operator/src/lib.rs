@@ -2,7 +2,7 @@
 //!
 //! `watch` fills `store` and `queue`; `controller` takes from the queue; `reconcile` makes one StockWatch what its spec
 //! says, out of pure parts (`resources`, `status`, `reconcile::decide`) with I/O at both ends. What takes long goes on
-//! beside it and wakes it: Kafka in `topics`, the workers' answers in `workers`.
+//! beside it and wakes it: Kafka in `topics`, the workers' answers in `workers`, whether quotes flow in `flow`.
 
 pub mod args;
 pub mod bounded;
@@ -14,6 +14,7 @@ pub mod controller;
 pub mod credentials;
 pub mod events;
 pub mod fence;
+pub mod flow;
 pub mod health;
 pub mod http;
 pub mod key;

@@ -86,6 +86,18 @@ label! {
     }
 }
 
+label! {
+    /// What a StockWatch's condition QuotesFlow says; the label `flow`.
+    Flow as "flow" {
+        /// Quotes flow, or none are expected.
+        True = "true",
+        /// They do not.
+        False = "false",
+        /// No worker is there to say so.
+        Unknown = "unknown",
+    }
+}
+
 /// Every metric of the process; the fields may be written from any thread.
 #[derive(Debug)]
 pub struct Metrics {
@@ -114,6 +126,12 @@ pub struct Metrics {
     pub worker_requests: Counter,
     /// Times that a worker did not answer.
     pub worker_request_errors: Counter,
+    /// Times that workers were asked whether quotes flow.
+    pub quotes_requests: Counter,
+    /// Times that a worker did not answer that.
+    pub quotes_request_errors: Counter,
+    /// StockWatches by whether their quotes flow.
+    pub quotes: Family<Flow, Gauge>,
     /// StockWatches deleted whose topics were to go but stayed.
     pub topics_left: Counter,
     /// 1 while an upgrade of the workers is halted: those that took it do not become ready.
@@ -151,6 +169,13 @@ impl Metrics {
             ),
             worker_requests: register(r, "worker_requests", "Times that workers were asked"),
             worker_request_errors: register(r, "worker_request_errors", "Times that a worker did not answer"),
+            quotes_requests: register(r, "quotes_requests", "Times that workers were asked for /quotes"),
+            quotes_request_errors: register(
+                r,
+                "quotes_request_errors",
+                "Times that a worker did not answer /quotes",
+            ),
+            quotes: register(r, "quotes", "StockWatches by whether quotes flow"),
             topics_left: register(
                 r,
                 "topics_left",
@@ -173,6 +198,9 @@ impl Metrics {
         }
         for ready in Ready::ALL {
             drop(metrics.stockwatches.get_or_create(ready));
+        }
+        for flow in Flow::ALL {
+            drop(metrics.quotes.get_or_create(flow));
         }
         Self { registry: Mutex::new(registry), ..metrics }
     }

@@ -201,6 +201,7 @@ async fn reconcile_live(
         pods: pods.as_deref(),
         turn: turn.as_ref(),
         report: &inputs.report,
+        quotes: &context.flows.of(key, &owner.uid),
     };
     let next = status::status(&seen, &write::now());
     let stalls = status::stalls_in(&next, &write::now());
@@ -233,7 +234,9 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
         return Inputs { spec, access: nothing, failed: None, kafka: None, rollout, report };
     };
     // First of all: the workers take an edit in by themselves, and answer while the rest is done.
-    let report = context.workers.observe(key, &owner.uid, generation, &context.store.workers_of(key));
+    let ready = context.store.workers_of(key);
+    context.flows.hurry(key, stockwatch, ready.len());
+    let report = context.workers.observe(key, &owner.uid, generation, &ready);
     let refused = context.remember(key, |memory| memory.refused);
     let (access, failed) = match context.credentials.of(key, &valid.kafka, refused).await {
         Ok(access) => (access, None),

@@ -220,6 +220,7 @@ fn settings(arguments: &Run) -> Settings {
             role: arguments.secret_role.clone(),
             service_account: (account.namespace.clone(), account.name.clone()),
         },
+        quotes_interval: arguments.quotes_interval,
         instance: arguments.pod_name.clone().unwrap_or_else(|| "stockwatch-operator".into()),
     }
 }

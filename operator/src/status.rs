@@ -7,6 +7,7 @@ mod available;
 mod condition;
 mod hold;
 mod progress;
+mod quotes;
 mod ready;
 mod seen;
 mod topics;
@@ -20,6 +21,8 @@ use stockwatch_crds::{Spec, StockWatch, StockWatchStatus};
 pub use condition::{Condition, Holds, Reason, Statement, said};
 pub use hold::{Hold, hold};
 pub use progress::stalls_in;
+pub use quotes::Quotes;
+pub(crate) use quotes::no_ready_workers;
 use seen::Said;
 pub use seen::Seen;
 
@@ -48,6 +51,7 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
         (Condition::TopicsReady, topics),
         (Condition::WorkerAvailable, available),
         (Condition::ConfigApplied, applied),
+        (Condition::QuotesFlow, quotes::statement(seen)),
     ]);
     let (kafka_cluster_id, topics) = match seen.kafka {
         Some(Observed::Known { cluster_id, topics, .. }) => (Some(cluster_id.clone()), topics.clone()),
@@ -69,6 +73,7 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
         selector: Some(names::selector_text(name)),
         kafka_cluster_id,
         topics,
+        failing_tickers: seen.quotes.failing.clone().unwrap_or(before.failing_tickers),
     }
 }
 

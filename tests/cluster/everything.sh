@@ -25,6 +25,7 @@ up() {
   helm install stockwatch "$root/helm/stockwatch" -n stockwatch --create-namespace --wait >/dev/null
   kubectl apply -f "$root/examples/first.yaml" >/dev/null
   kubectl wait --for=condition=Ready sw/first --timeout=120s >/dev/null
+  kubectl wait --for=condition=QuotesFlow sw/first --timeout=60s >/dev/null
   kubectl get sw
   trap - EXIT
   cat <<END

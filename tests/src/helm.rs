@@ -87,13 +87,16 @@ fn shared() -> Arc<Release> {
         let namespace = Namespace::create(cluster, "system").until_the_end();
         cluster.at_end("helm", &["-n", &namespace, "uninstall", name, "--wait", "--timeout=60s"]);
         cluster.at_end("kubectl", &["delete", "namespace", &namespace, "--wait=false"]);
-        Arc::new(Release::install(cluster, &namespace, name, &[]))
+        // By default workers are asked once a minute.
+        let quotes = "extraArgs[0]=--quotes-interval=2s";
+        Arc::new(Release::install(cluster, &namespace, name, &[quotes]))
     };
     shared.get_or_insert_with(install).clone()
 }
 
 impl Release {
-    /// The release of all tests in this process that ask for it, with the chart's own values; gone with the process.
+    /// The release of all tests in this process that ask for it, with the chart's own values but for how
+    /// often workers are asked for quotes; gone with the process.
     pub fn shared() -> Shared {
         let beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
         Shared { release: shared(), _beside: Some(beside) }

@@ -53,7 +53,7 @@ pub struct Run {
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
     pub service_account: PathBuf,
 
-    /// Where /livez, /readyz, /metrics and /config are served
+    /// Where /livez, /readyz, /metrics, /config and /quotes are served
     #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080")]
     pub http: SocketAddr,
 

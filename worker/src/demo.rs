@@ -31,7 +31,6 @@ use self::table::Table;
 use self::view::View;
 use crate::args;
 use crate::config::{self, FileWatch, Live, Refusal};
-use crate::health::Health;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::run::{BAD_INPUT, Signals, complain};
@@ -90,7 +89,7 @@ fn start(arguments: &args::Demo) -> Result<(), DemoError> {
     let text = config::read(&file)?;
     let metrics = Arc::new(Metrics::new());
     let live = Arc::new(Live::new(&text, Arc::clone(&metrics))?);
-    let shared = Shared { live: Arc::clone(&live), health: Arc::new(Health::default()), metrics };
+    let shared = Shared { live: Arc::clone(&live), health: Arc::default(), flow: Arc::default(), metrics };
     let _watch = FileWatch::start(&file, text, live)?;
 
     let cluster = MockCluster::new(1)?;

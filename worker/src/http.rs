@@ -1,6 +1,7 @@
-//! What the process tells over HTTP: `/livez`, `/readyz`, `/metrics` and `/config`.
+//! What the process tells over HTTP: `/livez`, `/readyz`, `/metrics`, `/config` and `/quotes`.
 
 mod config;
+mod quotes;
 mod serve;
 
 use axum::Router;
@@ -24,6 +25,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .route("/config", get(config::config))
+        .route("/quotes", get(quotes::quotes))
         .fallback(unknown)
         .with_state(shared)
 }
@@ -49,11 +51,12 @@ async fn readyz(State(shared): State<Shared>) -> Response {
 }
 
 async fn scrape(State(shared): State<Shared>) -> Response {
+    shared.flow.measure(&shared.metrics);
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shared.metrics.encode()).into_response()
 }
 
 async fn unknown() -> Response {
-    (StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics and /config\n").into_response()
+    (StatusCode::NOT_FOUND, "there are /livez, /readyz, /metrics, /config and /quotes\n").into_response()
 }
 
 #[cfg(test)]

@@ -96,6 +96,16 @@ impl EncodeLabelSet for ReasonLabel {
     }
 }
 
+/// The label that failing tickers are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FailingLabel(pub FetchOutcome);
+
+impl EncodeLabelSet for FailingLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("reason", self.0.as_str()).encode(encoder.encode_label())
+    }
+}
+
 /// Every metric of the process; the fields may be written from any thread.
 #[derive(Debug)]
 pub struct Metrics {
@@ -167,6 +177,14 @@ pub struct Metrics {
     pub tickers_owned: Gauge,
     /// Seconds between two fetches of one ticker, after stretching.
     pub fetch_interval_seconds: Gauge<f64, AtomicU64>,
+    /// Seconds since the newest quote of the tickers that are due one; 0 where none is.
+    pub newest_quote_age_seconds: Gauge,
+    /// Tickers whose last fetch gave no quote, by outcome; those of `ok` are 0.
+    pub failing_tickers: Family<FailingLabel, Gauge>,
+    /// Raw records that the partitions owned have not computed, as the last fetches saw it.
+    pub consumer_lag_records: Gauge,
+    /// Seconds from the timestamp of a transaction's oldest raw record to its commit.
+    pub end_to_end_seconds: Histogram,
     registry: Registry,
 }
 
@@ -216,10 +234,24 @@ impl Metrics {
             applied_generation: register(r, "applied_generation", "Generation that is computed with"),
             tickers_owned: register(r, "tickers_owned", "Tickers fetched by this process"),
             fetch_interval_seconds: register(r, "fetch_interval_seconds", "Time between fetches of a ticker"),
+            newest_quote_age_seconds: register(
+                r,
+                "newest_quote_age_seconds",
+                "Age of the newest quote of tickers that are due one",
+            ),
+            failing_tickers: register(r, "failing_tickers", "Tickers without a quote in their last fetch"),
+            consumer_lag_records: register(r, "consumer_lag_records", "Raw records not computed yet"),
+            end_to_end_seconds: histogram(
+                r,
+                "end_to_end_seconds",
+                "Time from a transaction's oldest raw record to its commit",
+                0.002,
+            ),
             registry,
         };
         for outcome in &FetchOutcome::ALL {
             drop(metrics.fetches.get_or_create(outcome));
+            drop(metrics.failing_tickers.get_or_create(&FailingLabel(*outcome)));
         }
         for reason in DeadLetterReason::ALL {
             drop(metrics.dead_letters.get_or_create(&ReasonLabel(reason)));

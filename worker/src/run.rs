@@ -14,7 +14,6 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{LogFormat, Run};
 use crate::config::cluster::{self, Api, ApiError, Copies, Following, Judged, Resource, StartError};
 use crate::config::{self, FileWatch, Live, Refusal};
-use crate::health::Health;
 use crate::http::{self, Limits};
 use crate::kafka::{Connection, ConnectionError};
 use crate::metrics::Metrics;
@@ -141,7 +140,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
         }
     };
     let connection = Connection::new(&live.current().spec.kafka, &arguments.credentials)?;
-    let shared = Shared { live, health: Arc::new(Health::default()), metrics };
+    let shared = Shared { live, health: Arc::default(), flow: Arc::default(), metrics };
     let address = arguments.http;
     let listener = http::listen(address).await.map_err(|source| RunError::Listen { address, source })?;
     let (stop, stopped) = watch::channel(false);

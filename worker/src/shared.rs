@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Live;
+use crate::flow::Flow;
 use crate::health::Health;
 use crate::metrics::Metrics;
 
@@ -13,6 +14,8 @@ pub struct Shared {
     pub live: Arc<Live>,
     /// Readiness, liveness and the applied generation.
     pub health: Arc<Health>,
+    /// Whether quotes flow.
+    pub flow: Arc<Flow>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }

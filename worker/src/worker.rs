@@ -62,6 +62,7 @@ impl Worker {
             id,
             spec: shared.live.subscribe(),
             health: Arc::clone(&shared.health),
+            flow: Arc::clone(&shared.flow),
             metrics: Arc::clone(&shared.metrics),
             owned,
             create_topics,
@@ -77,6 +78,7 @@ impl Worker {
             connection,
             spec: shared.live.subscribe(),
             owned: follow_owned,
+            flow: Arc::clone(&shared.flow),
             metrics: Arc::clone(&shared.metrics),
             stop,
         }))

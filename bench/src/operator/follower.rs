@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) applied: i64,
     /// Status and reason of Ready.
     pub(super) ready: (String, String),
+    /// Reason of QuotesFlow.
+    pub(super) quotes: String,
 }
 
 impl State {
@@ -131,12 +133,14 @@ async fn follow(shared: Arc<Shared>, api: Api<StockWatch>) {
 
 fn state(object: &StockWatch, at: Instant) -> State {
     let status = object.status.clone().unwrap_or_default();
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
+    let said = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+    let (ready, quotes) = (said("Ready"), said("QuotesFlow"));
     State {
         at,
         generation: object.metadata.generation.unwrap_or_default(),
         observed: status.observed_generation.unwrap_or_default(),
         applied: status.applied_generation.unwrap_or_default(),
         ready: ready.map(|ready| (ready.status.clone(), ready.reason.clone())).unwrap_or_default(),
+        quotes: quotes.map(|quotes| quotes.reason.clone()).unwrap_or_default(),
     }
 }

@@ -1,11 +1,12 @@
 //! The operator with a thousand StockWatches on a real API server and a real broker: how long until all are Ready,
-//! against plain clients that do the same work; what it does while nothing changes; how fast an edit is among all others.
+//! against plain clients that do the same work; what it does while nothing changes; what it costs to ask their workers; how fast an edit is among all others.
 
 mod bare;
 mod crowd;
 mod edits;
 mod follower;
 mod idle;
+mod quotes;
 mod requests;
 mod stage;
 mod start;
@@ -35,6 +36,9 @@ pub(crate) struct Arguments {
     /// The same with what others write to 50 StockWatches and their objects, and a restart of the operator.
     #[arg(long, default_value_t = 10.0)]
     foreign_minutes: f64,
+    /// How long the workers of all are asked whether quotes flow, and the same time without, in minutes.
+    #[arg(long, default_value_t = 5.0)]
+    quotes_minutes: f64,
     /// How many StockWatches have dead brokers.
     #[arg(long, default_value_t = 100)]
     dead: usize,
@@ -64,6 +68,7 @@ async fn measure(arguments: &Arguments, stage: &Stage, report: &mut Report) -> R
     let follower = stage.follow();
     start::run(stage, &follower, arguments.stockwatches, report).await?;
     idle::run(stage, &follower, Window::Calm, idle, report).await?;
+    quotes::run(stage, &follower, minutes(arguments.quotes_minutes), report).await?;
     edits::run(
         stage,
         &follower,

@@ -17,6 +17,6 @@ pub use kafka::{
     DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, SecretRef, TlsSpec, TopicSpec, TopicsSpec,
 };
 pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
-pub use status::{StockWatchStatus, TopicState, TopicStatus};
+pub use status::{FailingTicker, StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
 pub use worker::WorkerSpec;

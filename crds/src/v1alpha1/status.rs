@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{MAX_FAILING, MAX_SYMBOL};
+
 /// What the operator says of a StockWatch.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -15,7 +17,7 @@ pub struct StockWatchStatus {
     /// The generation that every ready worker computes with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_generation: Option<i64>,
-    /// Ready, TopicsReady, WorkerAvailable and ConfigApplied.
+    /// Ready, TopicsReady, WorkerAvailable, ConfigApplied and QuotesFlow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -46,6 +48,30 @@ pub struct StockWatchStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub topics: Vec<TopicStatus>,
+    /// Tickers without a quote, ascending by symbol, at most 20: at once those that the source does not know, others
+    /// after 15 minutes. Written at most once in 5 minutes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_FAILING))]
+    pub failing_tickers: Vec<FailingTicker>,
+}
+
+/// A ticker without a quote.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FailingTicker {
+    /// The ticker's symbol.
+    #[schemars(length(max = MAX_SYMBOL))]
+    pub symbol: String,
+    /// Why there is no quote, such as NotFound or Timeout; TwoPartitions: two partitions compute it.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// Since when.
+    #[schemars(length(max = 32), extend("format" = "date-time"))]
+    pub since: String,
+    /// What to do, where the reason does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub message: Option<String>,
 }
 
 /// A topic, as it is.

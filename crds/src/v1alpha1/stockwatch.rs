@@ -43,6 +43,18 @@ const SAY_WINDOW: &str = "a window is whole minutes from 1m to 1440m, such as 5m
         description = "Whether everything works as the spec says."
     ),
     printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is ready or not."
+    ),
+    printcolumn(
+        name = "Quotes",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"QuotesFlow\")].reason",
+        description = "Whether quotes flow, or why not."
+    ),
+    printcolumn(
         name = "Tickers",
         type_ = "integer",
         json_path = ".status.tickers",
@@ -68,6 +80,13 @@ const SAY_WINDOW: &str = "a window is whole minutes from 1m to 1440m, such as 5m
         json_path = ".spec.kafka.bootstrapServers",
         priority = 1,
         description = "The Kafka cluster's bootstrap servers."
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1,
+        description = "What Ready says."
     ),
     validation = Rule::new(
         "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')"

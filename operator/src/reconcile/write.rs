@@ -192,6 +192,7 @@ mod tests {
             pull_secrets: Vec::new(),
             secret_access: SecretAccess { role: String::new(), service_account: Default::default() },
             instance: String::new(),
+            quotes_interval: Duration::from_secs(60),
         };
         let client = Client::new(service, "default");
         let metrics = Arc::new(Metrics::new());

@@ -16,6 +16,8 @@ pub enum Condition {
     WorkerAvailable,
     /// Every ready worker computes with this generation.
     ConfigApplied,
+    /// The workers get the quotes that are to be expected; Ready does not depend on it.
+    QuotesFlow,
     /// It is not Ready, and may become so by itself; for kstatus.
     Reconciling,
     /// It is not Ready, and somebody has to do something; for kstatus.
@@ -24,11 +26,12 @@ pub enum Condition {
 
 impl Condition {
     /// Every condition.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Ready,
         Self::TopicsReady,
         Self::WorkerAvailable,
         Self::ConfigApplied,
+        Self::QuotesFlow,
         Self::Reconciling,
         Self::Stalled,
     ];
@@ -47,6 +50,7 @@ impl Condition {
             Self::ConfigApplied => "ConfigApplied",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
+            Self::QuotesFlow => "QuotesFlow",
         }
     }
 }
@@ -210,7 +214,7 @@ impl Reason {
 pub struct Statement {
     /// Whether it holds.
     pub holds: Holds,
-    /// Why: a [`Reason`], or what an earlier operator wrote.
+    /// Why: a [`Reason`], a `FlowReason`, or what an earlier operator wrote.
     pub reason: String,
     /// A sentence for people; it says what to do where something is to be done.
     pub message: String,

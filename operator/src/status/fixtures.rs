@@ -23,6 +23,7 @@ pub(super) struct Scene {
     pub(super) pods: Option<String>,
     pub(super) turn: Option<Turn>,
     pub(super) report: Report,
+    pub(super) quotes: Quotes,
 }
 
 pub(super) fn at(second: i64) -> Time {
@@ -53,6 +54,7 @@ impl Scene {
             pods: None,
             turn: None,
             report: Report { pods: vec![answered("a", 7), answered("b", 7)] },
+            quotes: Quotes::default(),
         }
     }
 
@@ -80,6 +82,7 @@ impl Scene {
             pods: self.pods.as_deref(),
             turn: self.turn.as_ref(),
             report: &self.report,
+            quotes: &self.quotes,
         };
         status(&seen, now)
     }

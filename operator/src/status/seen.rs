@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as ApiCondition;
 use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 use super::condition::{Condition, Holds, Statement, said};
+use super::quotes::Quotes;
 use crate::credentials;
 use crate::reconcile::{Decision, ObjectProblem, Turn};
 use crate::rollout::Rollout;
@@ -33,6 +34,8 @@ pub struct Seen<'a> {
     pub turn: Option<&'a Turn>,
     /// What the workers answered.
     pub report: &'a Report,
+    /// What the workers' quotes led to.
+    pub quotes: &'a Quotes,
 }
 
 /// What is said of a condition, and the generation that it is about.

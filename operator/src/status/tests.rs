@@ -27,6 +27,7 @@ fn when_all_is_well_everything_says_so() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True WorkersReady",
             "ConfigApplied=True Applied",
+            "QuotesFlow=Unknown NoReadyWorkers",
         ]
     );
     assert!(status.conditions.iter().all(|said| said.observed_generation == Some(7)));
@@ -49,6 +50,7 @@ fn one_that_was_just_applied_is_under_way() {
             "TopicsReady=Unknown AskingKafka",
             "WorkerAvailable=Unknown WaitingForTopics",
             "ConfigApplied=Unknown NoReadyWorkers",
+            "QuotesFlow=Unknown NoReadyWorkers",
             "Reconciling=True AskingKafka",
         ]
     );
@@ -165,6 +167,7 @@ fn suspended_is_ready_and_nobody_is_behind() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True Suspended",
             "ConfigApplied=True NoWorkers",
+            "QuotesFlow=Unknown NoReadyWorkers",
         ]
     );
     assert_eq!(status.applied_generation, Some(8));
@@ -195,6 +198,7 @@ fn a_spec_that_breaks_a_rule_leaves_the_workers_what_they_are() {
             "TopicsReady=True TopicsAsWanted",
             "WorkerAvailable=True WorkersReady",
             "ConfigApplied=False DuplicateEntity",
+            "QuotesFlow=Unknown NoReadyWorkers",
             "Stalled=True DuplicateEntity",
         ]
     );
@@ -437,4 +441,26 @@ fn a_deletion_that_waits_says_for_what_and_how_to_end_that_in_an_event_as_well()
     let event = crate::events::of_transition(&scene.stockwatch, &status, "a", Timestamp::UNIX_EPOCH).unwrap();
     assert_eq!(event.reason.as_deref(), Some("DeletionWaits"));
     assert!(event.note.unwrap().ends_with(command));
+}
+
+#[test]
+fn whether_quotes_flow_is_said_beside_ready_and_stands_until_something_else_is_known() {
+    let mut scene = Scene::new();
+    let message = "the source answers no request";
+    let statement = Statement { holds: Holds::False, reason: "RateLimited".into(), message: message.into() };
+    let failing = stockwatch_crds::v1alpha1::FailingTicker {
+        symbol: "IBM".into(),
+        reason: "NotFound".into(),
+        since: "2026-01-01T00:00:00Z".into(),
+        message: None,
+    };
+    scene.quotes = Quotes { statement: Some(statement), failing: Some(vec![failing.clone()]) };
+    let before = scene.write();
+    assert_eq!(condition(&before, Condition::QuotesFlow), "False RateLimited");
+    assert_eq!(ready(&scene), "True Working");
+    // Another operator has not asked yet.
+    scene.quotes = Quotes::default();
+    assert_eq!(scene.status_at(&at(60)), before);
+    scene.quotes.failing = Some(vec![]);
+    assert_ne!(scene.status_at(&at(60)), before);
 }

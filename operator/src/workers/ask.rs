@@ -1,4 +1,4 @@
-//! One question to one worker: what do you compute with? Bounded in time and size.
+//! One question to one worker, bounded in time and size.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -39,7 +40,7 @@ impl Answer {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(crate) enum AskError {
     #[error("no answer in time")]
     Timeout,
     #[error("cannot connect: {0}")]
@@ -68,13 +69,31 @@ struct Body {
 
 /// The worker answers as soon as it computes with the generation, or else after `wait`.
 pub(super) async fn ask(address: SocketAddr, generation: i64, wait: Duration) -> Result<Answer, AskError> {
-    timeout(wait + MARGIN, exchange(address, generation, wait)).await.map_err(|_| AskError::Timeout)?
+    let path = format!("/config?generation={generation}&wait={}ms", wait.as_millis());
+    let body: Body = get(address, &path, wait + MARGIN, MOST_BYTES).await?;
+    Ok(Answer {
+        uid: body.uid,
+        applied: body.applied_generation,
+        ignored: body.ignored,
+        refuses: body.error.is_some(),
+    })
 }
 
-async fn exchange(address: SocketAddr, generation: i64, wait: Duration) -> Result<Answer, AskError> {
+/// Reads what a worker answers at a path, of at most `most_bytes`, within `limit`.
+pub(crate) async fn get<T: DeserializeOwned>(
+    address: SocketAddr,
+    path: &str,
+    limit: Duration,
+    most_bytes: usize,
+) -> Result<T, AskError> {
+    let body = timeout(limit, exchange(address, path, most_bytes)).await.map_err(|_| AskError::Timeout)??;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+async fn exchange(address: SocketAddr, path: &str, most_bytes: usize) -> Result<Bytes, AskError> {
     let stream = timeout(MARGIN, TcpStream::connect(address)).await.map_err(|_| AskError::Timeout)??;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(format!("/config?generation={generation}&wait={}ms", wait.as_millis()))
+    let request = Request::get(path)
         .header(hyper::header::HOST, address.to_string())
         .header(hyper::header::CONNECTION, "close")
         .body(Empty::<Bytes>::new())?;
@@ -83,19 +102,13 @@ async fn exchange(address: SocketAddr, generation: i64, wait: Duration) -> Resul
         if response.status() != StatusCode::OK {
             return Err(AskError::Status(response.status()));
         }
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await.map_err(AskError::Body)?;
-        Ok(serde_json::from_slice::<Body>(&body.to_bytes())?)
+        let body = Limited::new(response.into_body(), most_bytes).collect().await.map_err(AskError::Body)?;
+        Ok(body.to_bytes())
     };
     // The connection moves only while it is polled; its end says nothing that the answer does not.
     let mut answer = std::pin::pin!(answer);
-    let body = tokio::select! {
+    tokio::select! {
         body = &mut answer => body,
         _ = connection => answer.await,
-    }?;
-    Ok(Answer {
-        uid: body.uid,
-        applied: body.applied_generation,
-        ignored: body.ignored,
-        refuses: body.error.is_some(),
-    })
+    }
 }

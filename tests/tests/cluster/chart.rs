@@ -234,6 +234,27 @@ fn monitoring_and_kafka_are_there_only_if_asked_for() {
 }
 
 #[test]
+fn every_alert_links_to_its_section_of_the_runbooks_and_no_section_is_left_over() {
+    let full = rendered("sw", "watching", "full");
+    let groups = of_kind(&full, "PrometheusRule")[0].0["spec"]["groups"].as_array().unwrap().clone();
+    let rules: Vec<Value> =
+        groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let linked: BTreeSet<String> = rules
+        .iter()
+        .map(|rule| {
+            let url = text(&rule["annotations"]["runbook_url"]);
+            let (file, section) = url.split_once('#').unwrap();
+            assert_eq!((file, section), ("docs/runbooks.md", &*text(&rule["alert"]).to_lowercase()));
+            text(&rule["alert"])
+        })
+        .collect();
+    let runbooks = include_str!("../../../docs/runbooks.md");
+    let sections = runbooks.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned);
+    assert_eq!(linked, sections.collect());
+}
+
+#[test]
 fn the_development_kafka_is_found_where_the_examples_look_for_it() {
     let objects = rendered("stockwatch", "kafka", "kafka");
     named(&objects, "Service", "kafka");

@@ -14,6 +14,7 @@ mod images;
 mod lifecycle;
 mod limits;
 mod objects;
+mod quotes;
 mod refused;
 mod security;
 mod topics;

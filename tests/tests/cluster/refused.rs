@@ -155,6 +155,8 @@ fn a_refused_edit_is_not_ready_and_costs_nothing_but_its_retries() {
     let generation = home.get("stockwatch/tech")["metadata"]["generation"].as_u64().unwrap();
     home.wait(30, "stockwatch/tech", &Until::applied(generation));
 
+    home.wait(60, "stockwatch/tech", &Until::because("QuotesFlow", "Flowing"));
+
     let version = |home: &Namespace| home.get("stockwatch/tech")["metadata"]["resourceVersion"].clone();
     let (before, mut audit) = (version(&home), Audit::begin(Cluster::shared()));
     let retries = audit.await_of(&release.user(), "two retries", |requests| {

@@ -8,6 +8,7 @@ mod fill;
 mod limits;
 mod offsets;
 mod one_partition;
+mod quotes;
 mod rebalance;
 mod reload;
 mod security;

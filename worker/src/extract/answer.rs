@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{FetchError, FetchedQuote};
+use crate::flow::{Instrument, Session};
 
 /// ISO codes have 3 letters.
 const MAX_CURRENCY_BYTES: usize = 16;
@@ -56,6 +57,26 @@ struct Meta<'a> {
     regular_market_time: Option<&'a RawValue>,
     #[serde(borrow)]
     currency: Option<&'a RawValue>,
+    #[serde(borrow)]
+    exchange_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instrument_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    current_trading_period: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Periods {
+    regular: Period,
+}
+
+/// Regular trading hours, in seconds since 1970.
+#[derive(Deserialize)]
+struct Period {
+    start: i64,
+    end: i64,
+    /// Of the exchange's local time, in seconds.
+    gmtoffset: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -125,14 +146,26 @@ impl Entry<'_> {
 
 fn quote(entry: &Entry<'_>) -> Result<FetchedQuote, FetchError> {
     // Old closes may be there all the same: the last one is not the current price.
-    let Some(Meta { regular_market_price: Some(price), regular_market_time: time, currency, .. }) =
+    let Some(meta @ Meta { regular_market_price: Some(price), regular_market_time: time, currency, .. }) =
         &entry.meta
     else {
         return Err(FetchError::NoPrice);
     };
     let currency = text(*currency).filter(|text| !text.is_empty() && text.len() <= MAX_CURRENCY_BYTES);
     let time = time.ok_or_else(|| FetchError::BadBody("no regularMarketTime".into()))?;
-    FetchedQuote::new(price.get(), time.get(), currency)
+    Ok(FetchedQuote::new(price.get(), time.get(), currency)?.in_session(session(meta)))
+}
+
+/// What is said of the market. It only decides whether quotes are expected, so what cannot be read is left out.
+fn session(meta: &Meta<'_>) -> Session {
+    let periods =
+        meta.current_trading_period.and_then(|text| serde_json::from_str::<Periods>(text.get()).ok());
+    let instrument = text(meta.instrument_type).map_or(Instrument::Other, |kind| Instrument::named(&kind));
+    let session = Session::new(text(meta.exchange_name), instrument);
+    match periods {
+        Some(Periods { regular: Period { start, end, gmtoffset } }) => session.trading(start, end, gmtoffset),
+        None => session,
+    }
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, FetchError> {
@@ -204,6 +237,26 @@ mod tests {
         let sparked = spark_of(&[series("BARG.L", META)], &["BARG.L"]).remove(0).unwrap();
         assert_eq!(charted, sparked.to_json(&ticker).unwrap());
         assert!(String::from_utf8(charted).unwrap().contains("187.500000000000001"));
+    }
+
+    #[test]
+    fn a_quote_comes_with_its_market_and_a_malformed_market_is_no_reason_to_drop_the_quote() {
+        let session = |meta: &str| {
+            let quote = spark_of(&[series("BARG.L", meta)], &["BARG.L"]).remove(0).unwrap();
+            quote.session().cloned().unwrap()
+        };
+        let lse = Session::new(Some("LSE".into()), Instrument::Other);
+        assert_eq!(session(META), lse.clone().trading(1_789_997_400, 1_790_020_800, Some(3600)));
+        let period = r#""currentTradingPeriod":{"regular":{"timezone":"BST","start":1789997400,"end":1790020800,"gmtoffset":3600}}"#;
+        for odd in ["null", "7", "[]", "{}", r#"{"regular":null}"#, r#"{"regular":{"start":"soon","end":1}}"#]
+        {
+            let meta = META.replace(period, &format!(r#""currentTradingPeriod":{odd}"#));
+            assert_eq!(session(&meta), lse, "{odd}");
+        }
+        let odd = META.replace(r#""LSE""#, "[1]").replace(r#""EQUITY""#, "{}").replace(period, r#""x":1"#);
+        assert_eq!(session(&odd), Session::new(None, Instrument::Other));
+        let fund = META.replace("EQUITY", "MUTUALFUND").replace(period, r#""x":1"#);
+        assert_eq!(session(&fund), Session::new(Some("LSE".into()), Instrument::MutualFund));
     }
 
     #[test]

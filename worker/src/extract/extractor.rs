@@ -13,6 +13,7 @@ use super::FetchError;
 use super::publish::{Publisher, Record};
 use super::source::{Batch, Orders, Quote, Source};
 use crate::config::SpecReceiver;
+use crate::flow::Flow;
 use crate::metrics::{FetchOutcome, Metrics};
 use crate::ownership::OwnedPartitions;
 
@@ -45,6 +46,7 @@ pub(super) struct Extractor<S> {
     spec: SpecReceiver,
     owned: watch::Receiver<OwnedPartitions>,
     metrics: Arc<Metrics>,
+    flow: Arc<Flow>,
     sink: S,
     start_source: StartSource,
     source: Option<Source>,
@@ -61,6 +63,7 @@ impl<S: Publisher> Extractor<S> {
         spec: SpecReceiver,
         owned: watch::Receiver<OwnedPartitions>,
         metrics: Arc<Metrics>,
+        flow: Arc<Flow>,
         sink: S,
         start_source: StartSource,
     ) -> Self {
@@ -68,6 +71,7 @@ impl<S: Publisher> Extractor<S> {
             spec,
             owned,
             metrics,
+            flow,
             sink,
             start_source,
             source: None,
@@ -109,6 +113,7 @@ impl<S: Publisher> Extractor<S> {
         let tickers = spec.tickers.iter().filter(|_| is_asked);
         self.jobs = tickers.filter_map(|ticker| job(ticker, &owned)).collect();
         self.failing.retain(|symbol, _| self.jobs.contains_key(symbol));
+        self.flow.follow(self.jobs.keys().map(String::as_str));
         self.metrics.tickers_owned.set(i64::try_from(self.jobs.len()).unwrap_or(i64::MAX));
         if !is_asked {
             self.metrics.fetch_interval_seconds.set(0.0);
@@ -130,6 +135,7 @@ impl<S: Publisher> Extractor<S> {
     /// Starts another source. What the one before had under way or said is dropped: it must not be taken for this one's.
     fn start(&mut self, orders: Orders) {
         self.failing.clear();
+        self.flow.forget();
         let (sender, batches) = mpsc::channel(AHEAD);
         let spec = orders.spec.clone();
         let (told, orders) = watch::channel(orders);
@@ -144,6 +150,7 @@ impl<S: Publisher> Extractor<S> {
     fn hear(&mut self, batch: Batch) {
         self.metrics.fetch_seconds.observe(batch.took.as_secs_f64());
         self.metrics.fetch_interval_seconds.set(batch.interval.as_secs_f64());
+        self.flow.heard(batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote)));
         for (ticker, quote) in batch.quotes {
             let outcome = quote.as_ref().map_or_else(FetchError::outcome, |_| FetchOutcome::Ok);
             self.metrics.fetches.get_or_create(&outcome).inc();

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use stockwatch_core::wire::RawQuote;
 use stockwatch_crds::Ticker;
 
+use crate::flow::Session;
 use crate::metrics::FetchOutcome;
 
 /// No price or time of a source has so many digits.
@@ -17,6 +18,7 @@ pub struct FetchedQuote {
     pub(super) price: Box<RawValue>,
     pub(super) time: Box<RawValue>,
     currency: Option<String>,
+    session: Option<Session>,
 }
 
 impl FetchedQuote {
@@ -24,7 +26,27 @@ impl FetchedQuote {
     pub fn new(price: &str, time: &str, currency: Option<String>) -> Result<Self, FetchError> {
         let price = number(price).ok_or(FetchError::NoPrice)?;
         let time = number(time).ok_or_else(|| FetchError::BadBody("the quote's time is no number".into()))?;
-        Ok(Self { price, time, currency })
+        Ok(Self { price, time, currency, session: None })
+    }
+
+    /// The same quote with what the source says of its market.
+    pub fn in_session(mut self, session: Session) -> Self {
+        self.session = Some(session);
+        self
+    }
+
+    /// What the source says of its market; `None`: the source says nothing of markets.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Its time in whole seconds since 1970; `None` where it is out of any range.
+    pub fn seconds(&self) -> Option<i64> {
+        let whole = self.time.get().split(['.', 'e', 'E']).next()?;
+        match self.time.get().contains(['e', 'E']) {
+            true => None,
+            false => whole.parse().ok(),
+        }
     }
 
     /// The raw record's value. The symbol is the one asked for: an answer may call it otherwise.

@@ -24,6 +24,7 @@ pub use self::fetched::{FetchError, FetchedQuote};
 use self::poll::poll;
 use self::source::{Batch, Orders, Source};
 use crate::config::SpecReceiver;
+use crate::flow::Flow;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
 use crate::ownership::OwnedPartitions;
@@ -37,6 +38,8 @@ pub struct Deps {
     pub spec: SpecReceiver,
     /// The raw partitions whose tickers are fetched; when its sender is gone, the extractor ends.
     pub owned: watch::Receiver<OwnedPartitions>,
+    /// Hears how every fetch ended.
+    pub flow: Arc<Flow>,
     /// Counts fetches and quotes.
     pub metrics: Arc<Metrics>,
     /// `true`, or a sender that is gone, ends the extractor.
@@ -48,7 +51,8 @@ pub struct Deps {
 /// It never fails: what goes wrong is logged, counted and tried again.
 pub async fn run(deps: Deps) {
     let sink = publish::Producer::new(deps.connection, Arc::clone(&deps.metrics));
-    let extractor = extractor::Extractor::new(deps.spec, deps.owned, deps.metrics, sink, Box::new(start));
+    let extractor =
+        extractor::Extractor::new(deps.spec, deps.owned, deps.metrics, deps.flow, sink, Box::new(start));
     let sink = extractor.run(deps.stop).await;
     sink.close().await;
 }

@@ -36,7 +36,7 @@ impl Server {
     async fn start(document: &str, limits: Limits) -> Self {
         let metrics = Arc::new(Metrics::new());
         let live = Arc::new(Live::new(document, Arc::clone(&metrics)).unwrap());
-        let shared = Shared { live, health: Arc::default(), metrics };
+        let shared = Shared { live, health: Arc::default(), flow: Arc::default(), metrics };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -106,6 +106,19 @@ async fn metrics_have_the_type_that_prometheus_reads() {
     let answer = reqwest::get(format!("http://{}/metrics", server.address)).await.unwrap();
     assert_eq!(answer.headers()["content-type"], metrics::CONTENT_TYPE);
     assert!(answer.text().await.unwrap().contains("stockwatch_spec_revision 1\n"));
+}
+
+#[tokio::test]
+async fn quotes_tells_whose_it_is_and_what_is_known() {
+    let server = Server::start(&document(", uid: a", "META"), Limits::default()).await;
+    server.shared.flow.follow(["META"]);
+    let (status, text) = server.get("/quotes").await;
+    let said: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!((&said["uid"], &said["tickers"], &said["heard"]), (&json!("a"), &json!(1), &json!(0)));
+    assert_eq!((&said["external"], &said["down"]), (&json!(null), &json!(null)));
+    let (_, metrics) = server.get("/metrics").await;
+    assert!(metrics.contains("stockwatch_newest_quote_age_seconds 0\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 //! rdkafka's default callback revokes partitions before the loop can commit for them. librdkafka lets the application
 //! answer later, outside the callback.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -14,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+use serde::Deserialize;
 
 use crate::kafka::{Connection, KafkaContext};
 
@@ -44,12 +45,37 @@ pub(super) struct GroupContext {
     closing: AtomicBool,
     /// All connections were lost at once.
     cut_off: AtomicBool,
+    /// Where each partition's log ends, by the last statistics.
+    ends: Mutex<BTreeMap<i32, i64>>,
+}
+
+/// What is read of librdkafka's statistics. The consumer has one topic.
+#[derive(Deserialize)]
+struct Statistics {
+    topics: HashMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: HashMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    partition: i32,
+    /// Last stable offset: what can be read ends there. Negative until known.
+    ls_offset: i64,
 }
 
 impl GroupContext {
     /// Takes the oldest event that the loop has not answered.
     pub(super) fn next(&self) -> Option<Rebalance> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Where each partition's log ends, as far as statistics say.
+    pub(super) fn ends(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether every connection was lost at once. Such a client must be replaced even if brokers come back: a broker that
@@ -89,6 +115,13 @@ fn answer_closing(consumer: &BaseConsumer<GroupContext>, event: &Rebalance, list
 impl ClientContext for GroupContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.kafka.log(level, facility, message);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        let known = partitions.filter(|partition| partition.partition >= 0 && partition.ls_offset >= 0);
+        *self.ends() = known.map(|partition| (partition.partition, partition.ls_offset)).collect();
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -135,6 +168,8 @@ pub(super) fn join(
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "50")
         .set("topic.metadata.refresh.interval.ms", "30000")
+        // For the lag.
+        .set("statistics.interval.ms", "10000")
         .set("queued.min.messages", "100000")
         .set("queued.max.messages.kbytes", "2048")
         // Fetching stops for this long when the queue is full: by default a second, in which a small queue runs empty.
@@ -144,6 +179,7 @@ pub(super) fn join(
         events: Mutex::default(),
         closing: AtomicBool::new(false),
         cut_off: AtomicBool::new(false),
+        ends: Mutex::default(),
     };
     let consumer: BaseConsumer<GroupContext> = config.create_with_context(context)?;
     consumer.subscribe(&[raw_topic])?;

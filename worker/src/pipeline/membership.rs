@@ -49,6 +49,16 @@ impl Membership {
         self.consumer.context().is_cut_off()
     }
 
+    /// How many raw records the partitions that compute have not computed, as the last statistics saw it.
+    pub(super) fn lag(&mut self) -> i64 {
+        let ends = self.consumer.context().ends();
+        let behind = |(partition, _): (&mut Partition, &mut Due)| {
+            let end = ends.get(&partition.number)?;
+            Some(end.saturating_sub(partition.next_offset).max(0))
+        };
+        self.owned.all_active().filter_map(behind).sum()
+    }
+
     /// Whether the group has let this process in.
     pub(super) fn has_joined(&self) -> bool {
         !matches!(self.consumer.rebalance_protocol(), RebalanceProtocol::None)

@@ -9,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::error::{Failure, SessionError, Step};
 use super::group::{GroupContext, Rebalance};
+use super::holdings;
 use super::membership::Membership;
 use super::readiness::Readiness;
 use super::rules::Rules;
@@ -17,6 +18,10 @@ use super::transaction::Transactions;
 use crate::config::SpecReceiver;
 use crate::kafka;
 
+/// Between two looks at what partitions hold.
+const LOOK_AT_HOLDINGS: Duration = Duration::from_secs(10);
+/// Entities for each further second: a wildcard's hundred thousand are not gone through for nothing.
+const ENTITIES_A_SECOND: u64 = 1000;
 /// Between two looks at where raw logs begin.
 const LOOK_AT_LOG_STARTS: Duration = Duration::from_secs(600);
 /// The loop turns at least this often.
@@ -40,6 +45,8 @@ pub(super) struct Loop<'a> {
     pub(super) last_tick: Instant,
     /// The last look at where raw logs begin.
     pub(super) last_look: Instant,
+    /// When to look at what partitions hold.
+    pub(super) look_at_holdings: Instant,
 }
 
 impl Loop<'_> {
@@ -219,6 +226,9 @@ impl Loop<'_> {
             self.settings.health.set_applied(Some(self.rules.generation()));
         }
         self.count_state();
+        if Instant::now() >= self.look_at_holdings {
+            self.tell_holdings();
+        }
         if self.last_look.elapsed() >= LOOK_AT_LOG_STARTS {
             self.last_look = Instant::now();
             self.membership.look_at_log_starts()?;
@@ -243,6 +253,7 @@ impl Loop<'_> {
     /// Gauges.
     fn count_state(&mut self) {
         let metrics = &self.settings.metrics;
+        metrics.consumer_lag_records.set(self.membership.lag());
         let owned = &mut self.membership.owned;
         let (mut partitions, mut entities) = (0, 0);
         for (partition, _) in owned.all_active() {
@@ -254,6 +265,16 @@ impl Loop<'_> {
         if let Some(generation) = owned.least_generation() {
             metrics.applied_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Tells what partitions hold.
+    fn tell_holdings(&mut self) {
+        let (settings, spec) = (self.settings, &self.rules.live().spec);
+        let held = holdings::held(spec, &mut self.membership.owned, settings.flow.now());
+        settings.flow.set_held(held);
+        let entities = u64::try_from(settings.metrics.entities.get()).unwrap_or_default();
+        let wait = LOOK_AT_HOLDINGS + Duration::from_secs(entities / ENTITIES_A_SECOND);
+        self.look_at_holdings = Instant::now() + wait;
     }
 
     /// Begins again from the last commit.

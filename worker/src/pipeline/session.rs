@@ -124,6 +124,7 @@ fn connect<'a>(
         readiness: Readiness::default(),
         last_tick: Instant::now(),
         last_look: Instant::now(),
+        look_at_holdings: Instant::now(),
     };
     Ok((running, consumer))
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::group::TAKEN_FOR_DEAD;
 use super::transaction::Size;
 use crate::config::SpecReceiver;
+use crate::flow::Flow;
 use crate::health::Health;
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub spec: SpecReceiver,
     /// Told of readiness and of the generation computed with.
     pub health: Arc<Health>,
+    /// Told what is accepted and refused, and what partitions hold.
+    pub flow: Arc<Flow>,
     /// Counted into.
     pub metrics: Arc<Metrics>,
     /// Told which partitions are owned and restored.

@@ -45,6 +45,7 @@ fn operators_that_are_restarted_write_nothing_but_their_lease() {
     // What comes after the first word of trouble, or of rest, is said as well.
     home.wait(60, "stockwatch/taken", &Until::because("TopicsReady", "TopicsAsWanted"));
     home.wait(60, "stockwatch/resting", &Until::status("replicas", 0));
+    await_quotes(&home);
     let versions = || -> BTreeSet<String> {
         let all = home.list("stockwatches", "");
         all.iter().map(|watch| watch["metadata"]["resourceVersion"].to_string()).collect()
@@ -134,6 +135,7 @@ fn what_others_add_to_a_status_or_to_owned_objects_causes_no_writes() {
     }
     home.wait(60, "stockwatch/resting", &Until::status("replicas", 0));
     home.wait(60, "stockwatch/wrong", &Until::because("Ready", "DuplicateEntity"));
+    await_quotes(&home);
     let mut audit = Audit::begin(cluster);
 
     let theirs = json!({
@@ -167,6 +169,12 @@ fn what_others_add_to_a_status_or_to_owned_objects_causes_no_writes() {
     let here = requests.iter().filter(|request| request.namespace == home.name());
     let (last, others): (Vec<&Request>, Vec<&Request>) = here.partition(|r| r.name.starts_with("last"));
     assert!(!last.is_empty() && others.is_empty(), "{others:#?}");
+}
+
+/// Waits until all is said of the quotes of the one that works and of the one that rests.
+fn await_quotes(home: &Namespace) {
+    home.wait(60, "stockwatch/plain", &Until::because("QuotesFlow", "Flowing"));
+    home.wait(60, "stockwatch/resting", &Until::because("QuotesFlow", "NoReadyWorkers"));
 }
 
 /// Has the operators look at StockWatches, time and again.

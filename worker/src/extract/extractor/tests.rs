@@ -140,7 +140,7 @@ fn start(source: &Fake, spec: Spec, owned: OwnedPartitions) -> Running {
         })
     });
     let (shared, sink) = (Arc::clone(&metrics), records.clone());
-    let extractor = Extractor::new(spec_receiver, owned_receiver, shared, sink, start_source);
+    let extractor = Extractor::new(spec_receiver, owned_receiver, shared, Arc::default(), sink, start_source);
     let task = tokio::spawn(extractor.run(stop_receiver));
     Running { spec, owned, stop, metrics, records, task }
 }

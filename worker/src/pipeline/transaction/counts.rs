@@ -2,6 +2,7 @@
 
 use stockwatch_core::wire::DeadLetterReason;
 
+use crate::flow::Flow;
 use crate::metrics::{Metrics, ReasonLabel};
 
 /// What came of the open transaction's records, each field for the metric of its name.
@@ -20,11 +21,25 @@ pub(super) struct Counts {
     pub(super) dead_letters_lost: u64,
     pub(super) checkpoints: u64,
     pub(super) checkpoint_bytes: u64,
+    /// The least timestamp of the records, in ms.
+    pub(super) oldest: Option<i64>,
 }
 
 impl Counts {
-    /// Adds all of it to the metrics: the transaction is committed.
-    pub(super) fn publish(self, metrics: &Metrics) {
+    /// Takes note of a record's timestamp in ms; negative: it has none.
+    pub(super) fn note_timestamp(&mut self, timestamp: i64) {
+        if timestamp >= 0 {
+            self.oldest = Some(self.oldest.map_or(timestamp, |oldest| oldest.min(timestamp)));
+        }
+    }
+
+    /// Adds all of it to the metrics: the transaction is committed, at `now_millis` since 1970.
+    pub(super) fn publish(self, metrics: &Metrics, flow: &Flow, now_millis: i64) {
+        if let Some(oldest) = self.oldest {
+            let millis = u32::try_from(now_millis.saturating_sub(oldest).max(0)).unwrap_or(u32::MAX);
+            metrics.end_to_end_seconds.observe(f64::from(millis) / 1e3);
+        }
+        flow.committed(self.quotes_accepted, &self.dead_letters);
         for (counter, count) in [
             (&metrics.quotes_consumed, self.quotes_consumed),
             (&metrics.quotes_accepted, self.quotes_accepted),

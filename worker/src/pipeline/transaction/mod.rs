@@ -190,6 +190,7 @@ impl<'a> Transactions<'a> {
         self.quotes += 1;
         self.last_record = (number, record.offset);
         self.counts.quotes_consumed += 1;
+        self.counts.note_timestamp(record.timestamp);
         let mut outputs = Outputs {
             producers: &self.producers,
             topology: &self.topology,
@@ -280,7 +281,8 @@ impl<'a> Transactions<'a> {
         self.producers.commit(offsets, group, || !membership.is_cut_off())?;
         let metrics = &self.connector.settings.metrics;
         metrics.transactions_committed.inc();
-        mem::take(&mut self.counts).publish(metrics);
+        let settings = self.connector.settings;
+        mem::take(&mut self.counts).publish(metrics, &settings.flow, settings.flow.now_millis());
         self.last_commit = Instant::now();
         let took = self.last_commit.duration_since(began);
         metrics.commit_seconds.observe(took.as_secs_f64());

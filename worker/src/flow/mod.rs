@@ -1,0 +1,145 @@
+//! Whether quotes flow: what this process knows of its tickers, of raw records and of partitions, for `/quotes`, for the
+//! metrics and so for the operator, which merges the reports of all workers (`stockwatch_crds::flow`).
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `session` | when a market trades |
+//! | `ticker` | one ticker: how its last fetch ended, whether a quote is due |
+//! | `source` | whether the source as a whole answers |
+//! | `tickers` | all of them, and their report |
+//! | `external` | what came of records that somebody else writes |
+
+mod external;
+mod session;
+mod source;
+mod ticker;
+mod tickers;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use stockwatch_crds::Source;
+use stockwatch_crds::flow::{FlowReport, Held};
+
+use self::external::Committed;
+pub(crate) use self::external::DeadLetters;
+pub use self::session::{Instrument, Session};
+use self::tickers::Tickers;
+use crate::extract::{FetchError, FetchedQuote};
+use crate::metrics::{FailingLabel, FetchOutcome, Metrics};
+
+/// Shared by the extractor and the pipeline, which write it, and the HTTP server, which reads it.
+#[derive(Debug)]
+pub struct Flow {
+    /// Since 1970.
+    clock: fn() -> Duration,
+    began: i64,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    tickers: Tickers,
+    committed: Committed,
+    held: Vec<Held>,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+    }
+}
+
+impl Flow {
+    /// Knows nothing yet; `clock` gives the time since 1970.
+    pub fn new(clock: fn() -> Duration) -> Self {
+        Self { clock, began: seconds(clock()), known: Mutex::default() }
+    }
+
+    /// The extractor asks for these symbols from now on.
+    pub fn follow<'a>(&self, symbols: impl IntoIterator<Item = &'a str>) {
+        self.lock().tickers.follow(symbols);
+    }
+
+    /// The extractor asks another source.
+    pub fn forget(&self) {
+        self.lock().tickers.forget();
+    }
+
+    /// A request ended: a quote of each symbol, or why there is none.
+    pub fn heard<'a>(
+        &self,
+        quotes: impl IntoIterator<Item = (&'a str, &'a Result<FetchedQuote, FetchError>)>,
+    ) {
+        let heard = quotes.into_iter().map(|(symbol, quote)| match quote {
+            Ok(quote) => (symbol, Ok((quote.seconds(), quote.session()))),
+            Err(error) => (symbol, Err(error.outcome())),
+        });
+        let now = self.now();
+        self.lock().tickers.heard(now, heard);
+    }
+
+    /// The pipeline has committed a transaction with so many accepted quotes, and so many dead letters by reason.
+    pub(crate) fn committed(&self, accepted: u64, dead_letters: &DeadLetters) {
+        let now = self.now();
+        self.lock().committed.note(now, accepted, dead_letters);
+    }
+
+    /// What the partitions that compute hold.
+    pub(crate) fn set_held(&self, held: Vec<Held>) {
+        self.lock().held = held;
+    }
+
+    /// The report, without the StockWatch's uid.
+    pub fn report(&self, source: &Source) -> FlowReport {
+        let (now, known) = (self.now(), self.lock());
+        let external = matches!(source, Source::External { .. })
+            .then(|| known.committed.report(self.began, external::expect_every(source)));
+        FlowReport { external, partitions: known.held.clone(), ..known.tickers.report(now) }
+    }
+
+    /// Sets the gauges that say how things are at the time of a scrape.
+    pub fn measure(&self, metrics: &Metrics) {
+        let (now, known) = (self.now(), self.lock());
+        metrics.newest_quote_age_seconds.set(known.tickers.newest_age(now));
+        let failing = known.tickers.failing_by_outcome();
+        for outcome in FetchOutcome::ALL {
+            let count = failing.get(&outcome).copied().unwrap_or_default();
+            metrics.failing_tickers.get_or_create(&FailingLabel(outcome)).set(count);
+        }
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        seconds((self.clock)())
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn now_millis(&self) -> i64 {
+        i64::try_from((self.clock)().as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// An outcome as a status has it: `not_found` is `NotFound`.
+fn reason(outcome: FetchOutcome) -> String {
+    let words = outcome.as_str().split('_');
+    let capital = |word: &str| {
+        word.chars()
+            .take(1)
+            .map(|first| first.to_ascii_uppercase())
+            .chain(word.chars().skip(1))
+            .collect::<String>()
+    };
+    words.map(capital).collect()
+}
+
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,216 @@
+//! All tickers that this process asks for, and what it reports of them. Pure: the clock is the caller's.
+
+use std::collections::{BTreeMap, HashMap};
+
+use stockwatch_crds::flow::{Exchange, Failing, FailingNow, FlowReport};
+
+use super::reason;
+use super::session::{Instrument, Session};
+use super::source::Requests;
+use super::ticker::{Due, Ticker};
+use crate::metrics::FetchOutcome;
+
+/// Failing tickers named in a report.
+const NAMED: usize = 50;
+/// Exchanges of a report.
+const EXCHANGES: usize = 50;
+
+/// What was heard of one ticker: the quote's time, if it can be read, and its market; or how the fetch failed.
+pub(super) type Heard<'a> = Result<(Option<i64>, Option<&'a Session>), FetchOutcome>;
+
+/// By symbol.
+#[derive(Debug, Default)]
+pub(super) struct Tickers {
+    tickers: HashMap<String, Ticker>,
+    requests: Requests,
+}
+
+impl Tickers {
+    /// These are asked for from now on. What is known of those that stay is kept.
+    pub(super) fn follow<'a>(&mut self, symbols: impl IntoIterator<Item = &'a str>) {
+        let mut known = std::mem::take(&mut self.tickers);
+        self.tickers = symbols
+            .into_iter()
+            .map(|symbol| (symbol.to_owned(), known.remove(symbol).unwrap_or_default()))
+            .collect();
+    }
+
+    /// Another source: what was known is of the one before.
+    pub(super) fn forget(&mut self) {
+        self.requests = Requests::default();
+        self.tickers.values_mut().for_each(|ticker| *ticker = Ticker::default());
+    }
+
+    /// One request ended. Tickers that are not asked for any more are left out.
+    pub(super) fn heard<'a>(&mut self, now: i64, heard: impl IntoIterator<Item = (&'a str, Heard<'a>)>) {
+        let mut outcomes = Vec::new();
+        for (symbol, heard) in heard {
+            let ticker = self.tickers.get_mut(symbol);
+            match heard {
+                Ok((event, session)) => {
+                    outcomes.push(FetchOutcome::Ok);
+                    ticker.into_iter().for_each(|ticker| ticker.answered(now, event, session));
+                }
+                Err(outcome) => {
+                    outcomes.push(outcome);
+                    ticker.into_iter().for_each(|ticker| ticker.failed(now, outcome));
+                }
+            }
+        }
+        self.requests.ended(now, outcomes);
+    }
+
+    /// What the operator is told.
+    pub(super) fn report(&self, now: i64) -> FlowReport {
+        let mut report = FlowReport {
+            at: now,
+            tickers: count(self.tickers.len()),
+            down: self.requests.down(),
+            failing: self.failing(now),
+            exchanges: self.exchanges(),
+            ..FlowReport::default()
+        };
+        for ticker in self.tickers.values() {
+            let Some(outcome) = ticker.outcome() else { continue };
+            report.heard += 1;
+            report.newest = report.newest.max(ticker.newest());
+            if outcome != FetchOutcome::Ok {
+                continue;
+            }
+            report.answered += 1;
+            report.stale += u32::from(ticker.is_stale());
+            let due = ticker.due(now);
+            report.open += u32::from(due != Due::Nothing || is_always_open(ticker));
+            if let Due::Quote { is_silent, is_known } = due {
+                report.expected += 1;
+                report.silent += u32::from(is_silent);
+                report.learned += u32::from(is_known);
+            }
+        }
+        report
+    }
+
+    /// Seconds since the newest quote of the tickers that are due one; 0 where none is.
+    pub(super) fn newest_age(&self, now: i64) -> i64 {
+        let due = self.tickers.values().filter(|ticker| matches!(ticker.due(now), Due::Quote { .. }));
+        let newest = due.filter_map(Ticker::newest).max();
+        newest.map_or(0, |newest| now.saturating_sub(newest).max(0))
+    }
+
+    /// How many tickers' last fetch failed, by how.
+    pub(super) fn failing_by_outcome(&self) -> HashMap<FetchOutcome, i64> {
+        let mut counts = HashMap::new();
+        let outcomes = self.tickers.values().filter_map(Ticker::outcome);
+        for outcome in outcomes.filter(|outcome| *outcome != FetchOutcome::Ok) {
+            *counts.entry(outcome).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Those that are not known first, then the longest failing.
+    fn failing(&self, now: i64) -> FailingNow {
+        let mut failing: Vec<(bool, i64, &str, FetchOutcome)> = self
+            .tickers
+            .iter()
+            .filter_map(|(symbol, ticker)| {
+                let (since, outcome) = (ticker.failing(now)?, ticker.outcome()?);
+                Some((outcome != FetchOutcome::NotFound, since, symbol.as_str(), outcome))
+            })
+            .collect();
+        failing.sort_by_key(|(is_other, since, symbol, _)| (*is_other, *since, *symbol));
+        let tickers = failing.iter().take(NAMED).map(|(_, since, symbol, outcome)| Failing {
+            symbol: (*symbol).to_owned(),
+            reason: reason(*outcome),
+            since: *since,
+        });
+        FailingNow { count: count(failing.len()), tickers: tickers.collect() }
+    }
+
+    /// Mutual funds are of an exchange that never trades.
+    fn exchanges(&self) -> Vec<Exchange> {
+        let mut exchanges: BTreeMap<&str, i64> = BTreeMap::new();
+        for ticker in self.tickers.values() {
+            let Some(session) = ticker.session().filter(|session| session.has_hours()) else { continue };
+            if let (Some(exchange), Some(newest)) = (session.exchange(), ticker.newest()) {
+                let known = exchanges.entry(exchange).or_insert(newest);
+                *known = newest.max(*known);
+            }
+        }
+        let exchanges = exchanges.into_iter().take(EXCHANGES);
+        exchanges.map(|(name, newest)| Exchange { name: name.to_owned(), newest }).collect()
+    }
+}
+
+/// A source that knows no hours, such as one that makes quotes up, is always open.
+fn is_always_open(ticker: &Ticker) -> bool {
+    ticker
+        .session()
+        .is_none_or(|session| !session.has_hours() && session.instrument() != Instrument::MutualFund)
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_790_000_000;
+
+    fn tickers(symbols: &[&str]) -> Tickers {
+        let mut tickers = Tickers::default();
+        tickers.follow(symbols.iter().copied());
+        tickers
+    }
+
+    fn named(tickers: &Tickers, now: i64) -> Vec<(String, String)> {
+        let failing = tickers.report(now).failing.tickers.into_iter();
+        failing.map(|ticker| (ticker.symbol, ticker.reason)).collect()
+    }
+
+    #[test]
+    fn a_symbol_that_nobody_knows_is_named_at_once_and_others_after_a_quarter_of_an_hour() {
+        let mut tickers = tickers(&["A", "B", "C"]);
+        tickers.heard(NOW, [("A", Err(FetchOutcome::Timeout)), ("B", Err(FetchOutcome::NotFound))]);
+        tickers.heard(NOW, [("C", Ok((Some(NOW), None)))]);
+        assert_eq!(named(&tickers, NOW), [("B".into(), "NotFound".into())]);
+        let later = NOW + 900;
+        tickers.heard(later, [("A", Err(FetchOutcome::ServerError))]);
+        let both = [("B".into(), "NotFound".into()), ("A".into(), "ServerError".into())];
+        assert_eq!(named(&tickers, later), both);
+        assert_eq!(tickers.failing_by_outcome()[&FetchOutcome::ServerError], 1);
+        tickers.heard(later, [("A", Ok((Some(NOW), None))), ("B", Ok((None, None)))]);
+        assert_eq!(named(&tickers, later), []);
+    }
+
+    #[test]
+    fn what_is_known_of_a_ticker_lasts_as_long_as_it_is_asked_for() {
+        let mut tickers = tickers(&["A", "B"]);
+        tickers.heard(NOW, [("A", Ok((Some(NOW - 60), None))), ("B", Ok((Some(NOW), None)))]);
+        tickers.follow(["A", "C"]);
+        let report = tickers.report(NOW);
+        assert_eq!((report.tickers, report.heard, report.newest), (2, 1, Some(NOW - 60)));
+        tickers.heard(NOW, [("B", Ok((Some(NOW), None)))]);
+        assert_eq!(tickers.report(NOW).newest, Some(NOW - 60), "it is somebody else's now");
+        tickers.forget();
+        assert_eq!(tickers.report(NOW).heard, 0);
+    }
+
+    #[test]
+    fn a_report_names_no_more_than_it_has_room_for() {
+        let symbols: Vec<String> = (0..1000).map(|i| format!("S{i:04}")).collect();
+        let mut tickers = tickers(&symbols.iter().map(String::as_str).collect::<Vec<_>>());
+        let exchange = |i: usize| Session::new(Some(format!("X{i}")), Instrument::Crypto);
+        let sessions: Vec<Session> = (0..200).map(exchange).collect();
+        for (symbol, session) in symbols.iter().zip(&sessions) {
+            tickers.heard(NOW, [(symbol.as_str(), Ok((Some(NOW), Some(session))))]);
+        }
+        for symbol in &symbols[200..] {
+            tickers.heard(NOW, [(symbol.as_str(), Err(FetchOutcome::NotFound))]);
+        }
+        let report = tickers.report(NOW);
+        assert_eq!((report.failing.count, report.failing.tickers.len()), (800, NAMED));
+        assert_eq!(report.exchanges.len(), EXCHANGES);
+    }
+}
