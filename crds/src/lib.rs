@@ -16,6 +16,7 @@ mod kafka;
 mod limits;
 mod load;
 mod names;
+mod pods;
 mod problem;
 mod source;
 mod spec;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
     Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, YahooMode, load,
 };
@@ -179,6 +180,40 @@ fn two_tickers_of_one_name_have_their_own_reason() {
         Err(LoadError::Invalid(invalid)) => assert_eq!(invalid.reason(), InvalidReason::DuplicateEntity),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_pods_are_given_is_bounded_in_bytes() {
+    let worker = |length: usize| {
+        let env: Vec<Value> =
+            (0..4).map(|i| json!({"name": format!("V{i}"), "value": "v".repeat(length)})).collect();
+        with_spec(&format!("{LEAST}\nworker: {{env: {}}}", json!(env)))
+    };
+    load(&worker(1_900)).unwrap();
+    let found = problems(&worker(2_000));
+    assert!(found.len() == 1 && found[0].starts_with("spec.worker: 8"), "{found:?}");
+    assert!(found[0].contains("at most 8000 are allowed"), "{found:?}");
+}
+
+#[test]
+fn the_secrets_that_pods_would_see_are_found_wherever_they_are_named() {
+    let worker: WorkerSpec = serde_json::from_value(json!({
+        "env": [
+            {"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "k"}}},
+            {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "not", "key": "k"}}},
+            {"name": "C", "value": "plain"},
+        ],
+        "envFrom": [{"secretRef": {"name": "b"}}, {"configMapRef": {"name": "not"}}],
+        "volumes": [
+            {"name": "c", "secret": {"secretName": "c"}},
+            {"name": "d", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "d"}}},
+            {"name": "e", "projected": {"sources": [
+                {"secret": {"name": "e"}}, {"configMap": {"name": "not"}}, {"secret": {"name": "f"}},
+            ]}},
+        ],
+    }))
+    .unwrap();
+    assert_eq!(worker.pod_secrets().into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "e", "f"]);
 }
 
 #[test]

@@ -8,6 +8,7 @@
 #![allow(unreachable_pub)]
 
 mod kafka;
+mod pod;
 mod source;
 mod status;
 mod stockwatch;
@@ -16,7 +17,8 @@ mod worker;
 pub use kafka::{
     DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, SecretRef, TlsSpec, TopicSpec, TopicsSpec,
 };
+pub use pod::{MountSpec, VolumeSpec};
 pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
 pub use status::{StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
-pub use worker::WorkerSpec;
+pub use worker::{ImagePullPolicy, WorkerSpec};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta};
 use kube::{Client, Error};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::Kafka;
@@ -11,7 +11,7 @@ use stockwatch_crds::Kafka;
 use super::problem::{ReadError, SecretProblem};
 use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
-use crate::names::CREDENTIALS;
+use crate::names::{CREDENTIALS, FOR_KAFKA};
 use crate::resources::secrets;
 use crate::status::Reason;
 use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls};
@@ -84,7 +84,7 @@ pub(super) async fn material(
                 return Ok(Err(not_readable(access, key, name)));
             }
             Err(CallError::Api(Error::Api(status))) if status.code == 404 => {
-                return Ok(Err(missing(key, name)));
+                return Ok(Err(missing(key, name, "spec.kafka")));
             }
             Err(source) => return Err(ReadError { name: name.to_owned(), source }),
         };
@@ -106,17 +106,7 @@ pub(super) async fn material(
 type Found = (String, Vec<(String, Vec<u8>)>);
 
 fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Result<Found, SecretProblem> {
-    let namespace = &key.namespace;
-    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
-    if label.is_none_or(|value| value != "true") {
-        return Err(SecretProblem {
-            reason: Reason::SecretNotLabelled,
-            message: format!(
-                "Secret {name} is not for StockWatches: if it may be sent to the brokers, \
-                 kubectl label secret {name} -n {namespace} {CREDENTIALS}=true"
-            ),
-        });
-    }
+    labelled(key, name, &secret.metadata, FOR_KAFKA, "it may be sent to the brokers")?;
     let mut data = secret.data.unwrap_or_default();
     let mut found = Vec::new();
     for data_key in keys {
@@ -131,7 +121,32 @@ fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Resul
     Ok((secret.metadata.uid.unwrap_or_default(), found))
 }
 
-fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
+/// Refuses a Secret whose label does not allow this use; the message has the command that allows it.
+pub(super) fn labelled(
+    key: &Key,
+    name: &str,
+    metadata: &ObjectMeta,
+    allows: &str,
+    meaning: &str,
+) -> Result<(), SecretProblem> {
+    let namespace = &key.namespace;
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
+    match label {
+        Some(value) if value == allows => Ok(()),
+        other => {
+            let overwrite = if other.is_some() { " --overwrite" } else { "" };
+            Err(SecretProblem {
+                reason: Reason::SecretNotLabelled,
+                message: format!(
+                    "Secret {name} is not for StockWatches: if {meaning}, \
+                     kubectl label secret {name} -n {namespace} {CREDENTIALS}={allows}{overwrite}"
+                ),
+            })
+        }
+    }
+}
+
+pub(super) fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
     let Key { namespace, .. } = key;
     SecretProblem {
         reason: Reason::SecretNotReadable,
@@ -143,10 +158,10 @@ fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
     }
 }
 
-fn missing(key: &Key, name: &str) -> SecretProblem {
+pub(super) fn missing(key: &Key, name: &str, field: &str) -> SecretProblem {
     SecretProblem {
         reason: Reason::SecretMissing,
-        message: format!("Secret {name}, which spec.kafka names, is not in namespace {}", key.namespace),
+        message: format!("Secret {name}, which {field} names, is not in namespace {}", key.namespace),
     }
 }
 

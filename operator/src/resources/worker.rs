@@ -14,6 +14,8 @@ pub struct Worker<'a> {
     pub image: String,
     /// The operator's own pull secrets, for a StockWatch that names none.
     pub pull_secrets: &'a [String],
+    /// The operator's own pull policy, for a StockWatch that names none; `None`: Kubernetes' default.
+    pub pull_policy: Option<&'a str>,
     /// What it connects to.
     pub kafka: &'a Kafka,
     /// Digest of how Kafka is reached, Secrets included: another one rolls the pods.

@@ -5,6 +5,7 @@ use stockwatch_crds::v1alpha1::TopicState;
 use super::fixtures::*;
 use super::*;
 use crate::credentials;
+use crate::credentials::SecretProblem;
 use crate::reconcile::{Decision, ObjectProblem, Trouble};
 use crate::resources::Kind;
 use crate::rollout::{Progress, Rollout};
@@ -345,4 +346,18 @@ fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
     let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
     assert_eq!((&status.conditions[1..], status.topics), (&before.conditions[1..], before.topics));
+}
+
+#[test]
+fn a_secret_that_the_pods_may_not_have_is_said_by_ready_and_starts_nobody() {
+    let mut scene = Scene::new();
+    let message = "Secret keys is not for StockWatches: if the workers may see it, kubectl label secret keys";
+    let problem = SecretProblem { reason: Reason::SecretNotLabelled, message: message.into() };
+    scene.objects = vec![problem.of_pods()];
+    (scene.decision, scene.rollout) = (Decision::Leave, None);
+    let status = scene.status();
+    let ready = said(&status, Condition::Ready).unwrap();
+    assert_eq!((&*ready.status, &*ready.reason, &*ready.message), ("False", "SecretNotLabelled", message));
+    let available = said(&status, Condition::WorkerAvailable).unwrap();
+    assert_eq!(available.reason, "WaitingForObjects");
 }

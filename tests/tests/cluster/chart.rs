@@ -168,6 +168,7 @@ fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
     for argument in [
         "--worker-image=registry.example/worker:7",
         "--worker-pull-secrets=pull-a,pull-b",
+        "--worker-pull-policy=Always",
         "--service-account=watching/watcher",
     ] {
         assert!(operator_arguments(&full).contains(&argument.into()), "{argument}");
