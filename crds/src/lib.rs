@@ -27,7 +27,7 @@ pub mod v1alpha1;
 pub use backoff::Backoff;
 pub use definition::{definition, definition_yaml};
 pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
-pub use kafka::{Kafka, Sasl, SecretKey, Tls};
+pub use kafka::{ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};

@@ -23,6 +23,8 @@ pub(crate) const MAX_USER_AGENT: usize = 256;
 
 /// Characters of the list of brokers.
 pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;
+/// Characters of a SASL user's name.
+pub(crate) const MAX_USERNAME: usize = 256;
 /// Kafka's own limit of a topic's name; group names share it.
 pub(crate) const MAX_KAFKA_NAME: usize = 249;
 pub(crate) const MAX_PARTITIONS: i32 = 10_000;

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
-    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, YahooMode, load,
+    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, Username,
+    YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -180,6 +181,26 @@ fn two_tickers_of_one_name_have_their_own_reason() {
         Err(LoadError::Invalid(invalid)) => assert_eq!(invalid.reason(), InvalidReason::DuplicateEntity),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn keys_of_secrets_are_as_named_else_as_usual_tools_write_them() {
+    let kafka = |more: &str| {
+        loads(&format!("tickers: [{{symbol: META}}]\nkafka: {{bootstrapServers: 'a:1', {more}}}")).spec.kafka
+    };
+    let pairs = |more: &str| -> Vec<(String, String)> {
+        let client =
+            kafka(&format!("tls: {{clientSecret: {{name: user{more}}}}}")).tls.unwrap().client.unwrap();
+        client.pairs.into_iter().map(|pair| (pair.certificate, pair.key)).collect()
+    };
+    let pair = |certificate: &str, key: &str| (certificate.to_owned(), key.to_owned());
+    assert_eq!(pairs(""), [pair("tls.crt", "tls.key"), pair("user.crt", "user.key")]);
+    assert_eq!(pairs(", certKey: fullchain.pem"), [pair("fullchain.pem", "tls.key")]);
+    let sasl = |more: &str| kafka(&format!("sasl: {{mechanism: SCRAM-SHA-512, {more}}}")).sasl.unwrap();
+    let usual = sasl("secret: {name: user}");
+    assert_eq!((usual.username, &*usual.password.key), (Username::Key("username".into()), "password"));
+    let named = sasl("username: ann, secret: {name: user, passwordKey: pw}");
+    assert_eq!((named.username, &*named.password.key), (Username::Given("ann".into()), "pw"));
 }
 
 #[test]

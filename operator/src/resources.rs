@@ -20,7 +20,7 @@ pub use kind::Kind;
 pub use owner::Owner;
 pub use service::{HTTP, HTTP_PORT};
 pub use worker::Worker;
-pub(crate) use worker::{secrets, worker_spec};
+pub(crate) use worker::{Need, secrets, worker_spec};
 
 use serde_json::Error;
 use stockwatch_crds::StockWatch;

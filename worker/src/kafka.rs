@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use stockwatch_crds::{Kafka, Mechanism};
+use stockwatch_crds::{ClientSecret, Kafka, KeyPair, Mechanism, SecretKey, Username};
 
 pub use self::context::KafkaContext;
 
@@ -81,12 +81,15 @@ impl Connection {
                 let file = SecretFile { field: "spec.kafka.tls.caSecret", name: &ca.name, key: &ca.key };
                 config.set("ssl.ca.location", file.path(credentials)?);
             }
-            if let Some(name) = &tls.client {
-                for (key, setting) in
-                    [("tls.crt", "ssl.certificate.location"), ("tls.key", "ssl.key.location")]
-                {
-                    let file = SecretFile { field: "spec.kafka.tls.clientSecret", name, key };
-                    config.set(setting, file.path(credentials)?);
+            if let Some(ClientSecret { name, pairs }) = &tls.client {
+                let file = |key| SecretFile { field: "spec.kafka.tls.clientSecret", name, key };
+                let there = |pair: &&KeyPair| {
+                    [&pair.certificate, &pair.key].iter().all(|key| file(key).locate(credentials).is_ok())
+                };
+                // Where none is there, the error names the first.
+                if let Some(pair) = pairs.iter().find(there).or(pairs.first()) {
+                    config.set("ssl.certificate.location", file(&pair.certificate).path(credentials)?);
+                    config.set("ssl.key.location", file(&pair.key).path(credentials)?);
                 }
             }
         }
@@ -95,10 +98,14 @@ impl Connection {
                 return Err(ConnectionError::PlainWithoutTls);
             }
             config.set("sasl.mechanism", sasl.mechanism.as_str());
-            for (key, setting) in [("username", "sasl.username"), ("password", "sasl.password")] {
-                let file = SecretFile { field: "spec.kafka.sasl.secret", name: &sasl.secret, key };
-                config.set(setting, file.text(credentials)?);
-            }
+            let SecretKey { name, key: password } = &sasl.password;
+            let text = |key| SecretFile { field: "spec.kafka.sasl.secret", name, key }.text(credentials);
+            let username = match &sasl.username {
+                Username::Given(user) => user.clone(),
+                Username::Key(key) => text(key)?,
+            };
+            config.set("sasl.username", username);
+            config.set("sasl.password", text(password)?);
         }
         let protocol = match (kafka.tls.is_some(), kafka.sasl.is_some()) {
             (false, false) => "plaintext",
@@ -251,7 +258,7 @@ mod tests {
     use std::fs;
 
     use rdkafka::producer::BaseProducer;
-    use stockwatch_crds::{Sasl, SecretKey, Tls};
+    use stockwatch_crds::{Sasl, Tls};
 
     use super::*;
     use crate::topics::tests::kafka;
@@ -260,7 +267,11 @@ mod tests {
         let ca = Some(SecretKey { name: "kafka-ca".into(), key: "ca.crt".into() });
         Kafka {
             tls: tls.then_some(Tls { ca, client: None }),
-            sasl: Some(Sasl { mechanism, secret: "login".into() }),
+            sasl: Some(Sasl {
+                mechanism,
+                username: Username::Key("username".into()),
+                password: SecretKey { name: "login".into(), key: "password".into() },
+            }),
             ..kafka("127.0.0.1:1")
         }
     }
@@ -286,6 +297,31 @@ mod tests {
             assert_eq!(config.get("ssl.endpoint.identification.algorithm"), Some("https"));
             config.create_with_context::<_, BaseProducer<KafkaContext>>(KafkaContext::default()).unwrap();
         }
+    }
+
+    #[test]
+    fn keys_are_those_that_are_there_and_a_given_user_needs_none() {
+        let dir = mounted(&[("user/user.crt", CA), ("user/user.key", CA), ("user/pw", "p")]);
+        let pair =
+            |certificate: &str, key: &str| KeyPair { certificate: certificate.into(), key: key.into() };
+        let pairs = vec![pair("tls.crt", "tls.key"), pair("user.crt", "user.key")];
+        let client = Some(ClientSecret { name: "user".into(), pairs });
+        let kafka = Kafka {
+            tls: Some(Tls { ca: None, client }),
+            sasl: Some(Sasl {
+                mechanism: Mechanism::ScramSha512,
+                username: Username::Given("ann".into()),
+                password: SecretKey { name: "user".into(), key: "pw".into() },
+            }),
+            ..kafka("127.0.0.1:1")
+        };
+        let config = Connection::new(&kafka, dir.path()).unwrap().client();
+        assert!(config.get("ssl.certificate.location").unwrap().ends_with("/user/user.crt"));
+        assert!(config.get("ssl.key.location").unwrap().ends_with("/user/user.key"));
+        assert_eq!((config.get("sasl.username"), config.get("sasl.password")), (Some("ann"), Some("p")));
+        fs::remove_file(dir.path().join("user/user.key")).unwrap();
+        let error = Connection::new(&kafka, dir.path()).unwrap_err().to_string();
+        assert!(error.contains("user/tls.crt"), "{error}");
     }
 
     #[test]
@@ -317,7 +353,7 @@ mod tests {
         let dir = mounted(&[]);
         for name in ["..", "/etc", "a/b", "", "."] {
             let mut kafka = secured(Mechanism::ScramSha256, false);
-            kafka.sasl.as_mut().unwrap().secret = name.into();
+            kafka.sasl.as_mut().unwrap().password.name = name.into();
             let error = Connection::new(&kafka, dir.path()).unwrap_err();
             assert!(matches!(error, ConnectionError::NotAName { .. }), "{name}: {error}");
         }

@@ -15,7 +15,8 @@ mod stockwatch;
 mod worker;
 
 pub use kafka::{
-    DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, SecretRef, TlsSpec, TopicSpec, TopicsSpec,
+    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
+    TlsSpec, TopicSpec, TopicsSpec,
 };
 pub use pod::{MountSpec, VolumeSpec};
 pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};

@@ -1,5 +1,7 @@
 //! The volumes of a worker's pod: the spec, its state, Secrets for Kafka, and the user's own.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, KeyToPath, SecretVolumeSource, Volume, VolumeMount,
 };
@@ -27,13 +29,17 @@ pub(super) fn volumes(owner: &Owner, worker: &Worker<'_>) -> Vec<Volume> {
         ..Volume::default()
     };
     let mut volumes = vec![spec, empty("state"), empty("tmp")];
-    for (i, (secret, keys)) in worker.secrets().into_iter().enumerate() {
+    for (i, (secret, needs)) in worker.secrets().into_iter().enumerate() {
+        // Of keys that are tried one after another, some are not there.
+        let optional = needs.iter().any(|need| need.len() > 1).then_some(true);
+        let keys: BTreeSet<&str> = needs.into_iter().flatten().flatten().collect();
         let item = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
         volumes.push(Volume {
             name: secret_volume(i),
             secret: Some(SecretVolumeSource {
                 secret_name: Some(secret.into()),
                 items: Some(keys.into_iter().map(item).collect()),
+                optional,
                 ..SecretVolumeSource::default()
             }),
             ..Volume::default()

@@ -184,7 +184,11 @@ fn a_pod_sees_the_keys_of_its_secrets_that_it_needs() {
         volumes[4]["secret"],
         json!({
             "secretName": "user.of.kafka",
-            "items": [item("password"), item("tls.crt"), item("tls.key"), item("username")],
+            "items": [
+                item("password"), item("tls.crt"), item("tls.key"), item("user.crt"), item("user.key"),
+                item("username"),
+            ],
+            "optional": true,
         })
     );
     let mounts: Vec<&str> = pod["containers"][0]["volumeMounts"]
@@ -202,6 +206,21 @@ fn a_pod_sees_the_keys_of_its_secrets_that_it_needs() {
     ];
     assert_eq!(mounts, expected);
     assert!(!pod.to_string().contains("subPath"));
+}
+
+#[test]
+fn keys_that_are_named_are_the_only_ones_that_a_pod_sees() {
+    let kafka = json!({
+        "bootstrapServers": "kafka:9093",
+        "tls": {"clientSecret": {"name": "user", "certKey": "c.pem", "keyKey": "k.pem"}},
+        "sasl": {"mechanism": "SCRAM-SHA-512", "username": "ann", "secret": {"name": "user", "passwordKey": "pw"}},
+    });
+    let body = deployment(&stockwatch(kafka, json!({}))).body;
+    let item = |key: &str| json!({"key": key, "path": key});
+    assert_eq!(
+        body["spec"]["template"]["spec"]["volumes"][3]["secret"],
+        json!({"secretName": "user", "items": [item("c.pem"), item("k.pem"), item("pw")]})
+    );
 }
 
 #[test]
