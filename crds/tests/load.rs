@@ -129,7 +129,7 @@ fn every_problem_is_reported_at_once_with_its_path() {
         "spec.kafka.tls: has no value",
         "spec.kafka.topics: 3 is not an object with fields",
         "spec.kafka.bootstrapServers: is required",
-        "spec.tickers[0].name: 5 is not a text: write it in quotes, \"5\"",
+        "spec.tickers[0].name: 5 is not a text: put it in quotes, \"5\"",
         "spec.tickers[2].symbol: is required",
         "spec.windows[1].tolerance: is required",
         "spec.windows[0].duration: \"1h\" is not a window: whole minutes from 1m to 1440m are allowed; write \"60m\"",
@@ -149,13 +149,21 @@ fn every_problem_is_reported_at_once_with_its_path() {
 #[test]
 fn a_bare_number_is_told_to_go_in_quotes() {
     let found = problems(&with_spec(&format!("{LEAST}\nwindows: [{{duration: 5m, tolerance: 0.5}}]")));
-    assert_eq!(found, ["spec.windows[0].tolerance: 0.5 is not a text: write it in quotes, \"0.5\""]);
+    assert_eq!(found, ["spec.windows[0].tolerance: 0.5 is not a text: put it in quotes, \"0.5\""]);
 }
 
 #[test]
-fn words_that_old_yaml_takes_for_booleans_are_symbols() {
-    let spec =
-        loads("tickers: [{symbol: ON}, {symbol: NO}, {symbol: Y}]\nkafka: {bootstrapServers: 'a:1'}").spec;
+fn words_that_kubectl_reads_as_booleans_are_refused_here_too_and_told_to_go_in_quotes() {
+    let with = |symbols: &str| with_spec(&format!("tickers: [{symbols}]\nkafka: {{bootstrapServers: 'a:1'}}"));
+    for (word, read_as) in
+        [("ON", "true"), ("on", "true"), ("Yes", "true"), ("Y", "true"), ("NO", "false"), ("N", "false"), ("Off", "false")]
+    {
+        let found = problems(&with(&format!("{{symbol: {word}}}")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with(&format!("spec.tickers[0].symbol: {read_as} is not a text")), "{found:?}");
+        assert!(found[0].contains("put what you mean in quotes"), "{found:?}");
+    }
+    let spec = load(&with("{symbol: 'ON'}, {symbol: \"NO\"}, {symbol: 'Y'}")).unwrap().spec;
     assert_eq!(spec.tickers.iter().map(|t| t.symbol.as_str()).collect::<Vec<_>>(), ["ON", "NO", "Y"]);
 }
 
