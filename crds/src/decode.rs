@@ -194,9 +194,11 @@ impl<'a> Expected<'a> {
             Self::Text if found == "true" => "true is not a text: YAML reads ON, YES, Y and TRUE as true; \
                 put what you mean in quotes, such as \"ON\""
                 .to_owned(),
-            Self::Text if found == "false" => "false is not a text: YAML reads OFF, NO, N and FALSE as false; \
+            Self::Text if found == "false" => {
+                "false is not a text: YAML reads OFF, NO, N and FALSE as false; \
                 put what you mean in quotes, such as \"NO\""
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Text if found.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
                 format!("{found} is not a text: put it in quotes, \"{found}\"")
             }

@@ -154,13 +154,23 @@ fn a_bare_number_is_told_to_go_in_quotes() {
 
 #[test]
 fn words_that_kubectl_reads_as_booleans_are_refused_here_too_and_told_to_go_in_quotes() {
-    let with = |symbols: &str| with_spec(&format!("tickers: [{symbols}]\nkafka: {{bootstrapServers: 'a:1'}}"));
-    for (word, read_as) in
-        [("ON", "true"), ("on", "true"), ("Yes", "true"), ("Y", "true"), ("NO", "false"), ("N", "false"), ("Off", "false")]
-    {
+    let with =
+        |symbols: &str| with_spec(&format!("tickers: [{symbols}]\nkafka: {{bootstrapServers: 'a:1'}}"));
+    for (word, read_as) in [
+        ("ON", "true"),
+        ("on", "true"),
+        ("Yes", "true"),
+        ("Y", "true"),
+        ("NO", "false"),
+        ("N", "false"),
+        ("Off", "false"),
+    ] {
         let found = problems(&with(&format!("{{symbol: {word}}}")));
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with(&format!("spec.tickers[0].symbol: {read_as} is not a text")), "{found:?}");
+        assert!(
+            found[0].starts_with(&format!("spec.tickers[0].symbol: {read_as} is not a text")),
+            "{found:?}"
+        );
         assert!(found[0].contains("put what you mean in quotes"), "{found:?}");
     }
     let spec = load(&with("{symbol: 'ON'}, {symbol: \"NO\"}, {symbol: 'Y'}")).unwrap().spec;

@@ -66,10 +66,10 @@ impl ImagePullPolicy {
     "!has(self.volumeMounts) || self.volumeMounts.all(m, has(self.volumes) && self.volumes.exists(v, v.name == m.name))"
 ).message("a volumeMount names a volume that is none of spec.worker.volumes"))]
 pub struct WorkerSpec {
-    /// How many; they share the raw topic's partitions and the tickers. Leave it out where an autoscaler owns
-    /// it. Absent: 1.
+    /// How many; they share the raw topic's partitions and the tickers. Absent: one, or as many as somebody else sets on
+    /// the Deployment. An autoscaler of the StockWatch itself needs it set once: kubectl scale sw NAME --replicas=1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = MAX_REPLICAS), extend("default" = 1))]
+    #[schemars(range(min = 0, max = MAX_REPLICAS))]
     pub replicas: Option<i32>,
     /// The image. Absent: the one of the operator's version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
