@@ -39,7 +39,7 @@ pub struct Run {
     #[arg(long, env = "STOCKWATCH_WORKER_PULL_POLICY", value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub worker_pull_policy: Option<String>,
 
-    /// The ClusterRole whose binding lets the operator read Secrets of a namespace
+    /// The ClusterRole whose binding lets the operator read Secrets of a namespace; empty: there is none
     #[arg(long, env = "STOCKWATCH_SECRET_ROLE", value_name = "NAME", default_value = "stockwatch-secrets")]
     pub secret_role: String,
 

@@ -19,7 +19,7 @@ use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls};
 /// How an administrator lets the operator read Secrets of a namespace.
 #[derive(Debug, Clone)]
 pub struct SecretAccess {
-    /// The ClusterRole to bind.
+    /// The ClusterRole to bind; empty: there is none, the chart has a Role in each namespace.
     pub role: String,
     /// The operator's ServiceAccount: namespace and name.
     pub service_account: (String, String),
@@ -176,11 +176,18 @@ pub(super) fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> Secr
     let Key { namespace, .. } = key;
     SecretProblem {
         reason: Reason::SecretNotReadable,
-        message: format!(
-            "the operator may not read Secret {name}: let an administrator apply {}, \
-             or list the namespace in the chart's secrets.namespaces",
-            access.binding(namespace)
-        ),
+        message: if access.role.is_empty() {
+            format!(
+                "the operator may not read Secret {name}: let an administrator list the namespace {namespace} in the \
+                 chart's secrets.namespaces"
+            )
+        } else {
+            format!(
+                "the operator may not read Secret {name}: let an administrator apply {}, \
+                 or list the namespace in the chart's secrets.namespaces",
+                access.binding(namespace)
+            )
+        },
     }
 }
 
@@ -246,6 +253,16 @@ mod tests {
         let (_, found) = usable(&key(), "user", &tls, strimzi).unwrap();
         let expected = [("user.crt".to_owned(), b"c".to_vec()), ("user.key".to_owned(), b"k".to_vec())];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn without_a_cluster_role_the_charts_list_is_what_is_left_to_say() {
+        let access = SecretAccess { role: String::new(), service_account: ("ops".into(), "sw".into()) };
+        let message = not_readable(&access, &key(), "user").message;
+        assert!(
+            message.ends_with("list the namespace market in the chart's secrets.namespaces"),
+            "{message}"
+        );
     }
 
     #[test]
