@@ -15,7 +15,7 @@ use crate::key::Key;
 use crate::metrics::Ready;
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
-use crate::status::{Condition, said};
+use crate::status::{Condition, Reason, said};
 use crate::store::Watched;
 use crate::topics::{ObjectKey, Wanted};
 
@@ -150,9 +150,10 @@ fn look(context: &Context) {
 fn readiness(watched: &Watched) -> Ready {
     let Watched::Readable(stockwatch) = watched else { return Ready::False };
     let said = stockwatch.status.as_ref().and_then(|status| said(status, Condition::Ready));
-    match said.map(|said| said.status.as_str()) {
-        Some("True") => Ready::True,
-        Some("False") => Ready::False,
+    match said.map(|said| (said.status.as_str(), said.reason.as_str())) {
+        Some(("True", _)) => Ready::True,
+        Some(("False", _)) => Ready::False,
+        Some((_, reason)) if reason == Reason::Paused.as_str() => Ready::Paused,
         _ => Ready::Unknown,
     }
 }
