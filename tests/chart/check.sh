@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The chart: its definition is the generated one, and what it renders, with each of the values beside this file, is what
-# Kubernetes' schemas allow; also after an upgrade with --reuse-values from the oldest chart. What the rest of it should say
-# is in tests/tests/cluster/chart.rs.
+# Kubernetes' schemas allow. It renders after an upgrade with --reuse-values from the oldest chart, and its alerting rules
+# fire when they should. What the rest of it should say is in tests/tests/cluster/chart.rs.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -34,3 +34,7 @@ for values in "$here"/upgrade/with/*.yaml; do
   kubeconform <"$scratch/objects.yaml"
   echo "chart: upgraded from the oldest with $(basename "$values"), it is fine"
 done
+
+"$tools/helm" template sw "$chart" --namespace watching --values "$here/full.yaml" \
+  --show-only templates/monitoring/prometheusrule.yaml >"$scratch/rules.yaml"
+(cd "$here/rules" && go run . "$scratch/rules.yaml" rules.yaml)
