@@ -5,7 +5,8 @@ use crate::names::{KAFKA_NAME_RULE, is_kafka_name, is_subdomain};
 use crate::problem::{Problems, shown};
 use crate::topics::Topics;
 use crate::v1alpha1::{
-    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef, TlsSpec,
+    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SAY_NO_KERBEROS,
+    SAY_NO_MSK_IAM, SAY_NO_OAUTH, SaslSpec, SecretKeyRef, TlsSpec,
 };
 
 const DEFAULT_CA_KEY: &str = "ca.crt";
@@ -137,6 +138,15 @@ impl Tls {
     }
 }
 
+impl SecretKey {
+    /// Of a certificate authority.
+    fn parse(ca: &SecretKeyRef, path: &str, problems: &mut Problems) -> Self {
+        check_secret_name(&ca.name, &format!("{path}.name"), problems);
+        let key = key_or(&ca.key, DEFAULT_CA_KEY, &format!("{path}.key"), problems);
+        Self { name: ca.name.clone(), key }
+    }
+}
+
 impl ClientSecret {
     fn parse(client: &ClientSecretRef, problems: &mut Problems) -> Self {
         let ClientSecretRef { name, cert_key, key_key } = client;
@@ -181,6 +191,15 @@ impl Sasl {
             None => Username::Key(key_or(username_key, DEFAULT_USERNAME_KEY, &username_key_path, problems)),
         };
         let key = key_or(password_key, DEFAULT_PASSWORD_KEY, &format!("{path}.passwordKey"), problems);
+        let refused = match sasl.mechanism {
+            Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
+            Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),
+            Mechanism::OauthBearer => Some(SAY_NO_OAUTH),
+            _ => None,
+        };
+        if let Some(sentence) = refused {
+            problems.add("spec.kafka.sasl.mechanism", sentence);
+        }
         Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key } }
     }
 }

@@ -2,9 +2,10 @@
 
 mod context;
 pub mod log_reader;
+mod secret_file;
 
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,9 +18,7 @@ use rdkafka::metadata::Metadata;
 use stockwatch_crds::{ClientSecret, Kafka, KeyPair, Mechanism, SecretKey, Username};
 
 pub use self::context::KafkaContext;
-
-/// A certificate bundle or password beyond this is a mistake.
-const MAX_SECRET_BYTES: u64 = 1024 * 1024;
+use self::secret_file::SecretFile;
 
 /// Why no client can be configured; each names the field and the file.
 #[derive(Debug, thiserror::Error)]
@@ -82,14 +81,15 @@ impl Connection {
                 config.set("ssl.ca.location", file.path(credentials)?);
             }
             if let Some(ClientSecret { name, pairs }) = &tls.client {
-                let file = |key| SecretFile { field: "spec.kafka.tls.clientSecret", name, key };
                 let there = |pair: &&KeyPair| {
-                    [&pair.certificate, &pair.key].iter().all(|key| file(key).locate(credentials).is_ok())
+                    let keys = [&pair.certificate, &pair.key];
+                    keys.iter().all(|key| identity(name, key).locate(credentials).is_ok())
                 };
                 // Where none is there, the error names the first.
                 if let Some(pair) = pairs.iter().find(there).or(pairs.first()) {
-                    config.set("ssl.certificate.location", file(&pair.certificate).path(credentials)?);
-                    config.set("ssl.key.location", file(&pair.key).path(credentials)?);
+                    let path = |key| identity(name, key).path(credentials);
+                    config.set("ssl.certificate.location", path(&pair.certificate)?);
+                    config.set("ssl.key.location", path(&pair.key)?);
                 }
             }
         }
@@ -153,6 +153,11 @@ impl Connection {
     }
 }
 
+/// A part of what the client shows of itself.
+fn identity<'a>(name: &'a str, key: &'a str) -> SecretFile<'a> {
+    SecretFile { field: "spec.kafka.tls.clientSecret", name, key }
+}
+
 /// What a producer's `poll` takes to wait for so many milliseconds: rdkafka cuts what is left of it to whole ones, and
 /// spins for the rest.
 pub const fn producer_wait(milliseconds: u64) -> Duration {
@@ -197,58 +202,6 @@ pub fn await_metadata<C: ClientContext>(
             Err(_) if Instant::now() < deadline && !stop.load(Ordering::Relaxed) => {}
             answer => return answer,
         }
-    }
-}
-
-/// One key of one mounted secret, and the field that asks for it.
-struct SecretFile<'a> {
-    field: &'static str,
-    name: &'a str,
-    key: &'a str,
-}
-
-impl SecretFile<'_> {
-    fn locate(&self, credentials: &Path) -> Result<PathBuf, ConnectionError> {
-        for name in [self.name, self.key] {
-            let mut parts = Path::new(name).components();
-            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
-            {
-                return Err(ConnectionError::NotAName { field: self.field, name: name.to_owned() });
-            }
-        }
-        let path = credentials.join(self.name).join(self.key);
-        let unreadable =
-            |source| ConnectionError::Unreadable { field: self.field, path: path.clone(), source };
-        let length = std::fs::metadata(&path).map_err(unreadable)?.len();
-        // A key that this user may not read has a length all the same.
-        std::fs::File::open(&path).map_err(unreadable)?;
-        match length {
-            0 => Err(self.unusable(path, "is empty")),
-            1..=MAX_SECRET_BYTES => Ok(path),
-            _ => Err(self.unusable(path, "is larger than 1 MiB")),
-        }
-    }
-
-    fn path(&self, credentials: &Path) -> Result<String, ConnectionError> {
-        let path = self.locate(credentials)?;
-        match path.to_str() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(self.unusable(path, "has a path that is not UTF-8")),
-        }
-    }
-
-    /// The contents without the line end that `echo` leaves.
-    fn text(&self, credentials: &Path) -> Result<String, ConnectionError> {
-        let path = self.locate(credentials)?;
-        match std::fs::read_to_string(&path) {
-            Ok(text) if text.contains('\0') => Err(self.unusable(path, "holds a zero byte")),
-            Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(source) => Err(ConnectionError::Unreadable { field: self.field, path, source }),
-        }
-    }
-
-    fn unusable(&self, path: PathBuf, problem: &'static str) -> ConnectionError {
-        ConnectionError::Unusable { field: self.field, path, problem }
     }
 }
 

@@ -20,6 +20,10 @@ const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-'
 // A name, an IPv4 address or an IPv6 address in brackets, and a port; the same again after each comma.
 const IS_BOOTSTRAP_SERVERS: &str = "self.matches('^([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}\
     (,([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5})*$')";
+pub(crate) const SAY_NO_KERBEROS: &str = "Kerberos (GSSAPI) is not supported: use SCRAM-SHA-512";
+pub(crate) const SAY_NO_OAUTH: &str = "OAUTHBEARER is not supported: use SCRAM-SHA-512, or PLAIN with tls";
+pub(crate) const SAY_NO_MSK_IAM: &str =
+    "AWS_MSK_IAM is not supported: switch SCRAM-SHA-512 or mutual TLS (tls.clientSecret) on in MSK";
 const IS_SECRET_KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
 const SAY_SECRET_KEY: &str = "a key of a Secret is a-z, A-Z, 0-9, '-', '_' and '.'";
 const IS_SECRET_NAME: &str =
@@ -188,13 +192,20 @@ pub struct PasswordSecretRef {
     pub password_key: Option<String>,
 }
 
-/// User name and password.
+/// Who logs in, and how.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.username) || !has(self.secret.usernameKey)")
-    .message("username is the user's name itself, usernameKey the Secret's key of it: write one of them"))]
+#[x_kube(
+    validation = Rule::new("!has(self.username) || !has(self.secret.usernameKey)")
+        .message("username is the user's name itself, usernameKey the Secret's key of it: write one of them"),
+)]
 pub struct SaslSpec {
     /// How they are proved; PLAIN only with tls.
+    #[x_kube(
+        validation = Rule::new("self != 'OAUTHBEARER'").message(SAY_NO_OAUTH),
+        validation = Rule::new("self != 'GSSAPI'").message(SAY_NO_KERBEROS),
+        validation = Rule::new("self != 'AWS_MSK_IAM'").message(SAY_NO_MSK_IAM)
+    )]
     pub mechanism: Mechanism,
     /// The user's name, where the Secret has the password alone. Absent: as the Secret says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -218,6 +229,15 @@ pub enum Mechanism {
     /// A challenge, with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// A token of an identity provider: here only to be refused with a sentence.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+    /// Kerberos: here only to be refused with a sentence.
+    #[serde(rename = "GSSAPI")]
+    Gssapi,
+    /// AWS MSK's own: here only to be refused with a sentence.
+    #[serde(rename = "AWS_MSK_IAM")]
+    AwsMskIam,
 }
 
 impl Mechanism {
@@ -227,6 +247,9 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::Gssapi => "GSSAPI",
+            Self::AwsMskIam => "AWS_MSK_IAM",
         }
     }
 }

@@ -18,6 +18,7 @@ pub use kafka::{
     ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
     TlsSpec, TopicSpec, TopicsSpec,
 };
+pub(crate) use kafka::{SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_NO_OAUTH};
 pub use pod::{MountSpec, VolumeSpec};
 pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
 pub use status::{StockWatchStatus, TopicState, TopicStatus};
