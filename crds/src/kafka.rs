@@ -126,14 +126,7 @@ impl Kafka {
 
 impl Tls {
     fn parse(tls: &TlsSpec, problems: &mut Problems) -> Self {
-        let ca = tls.ca_secret.as_ref().map(|SecretKeyRef { name, key }| {
-            let path = "spec.kafka.tls.caSecret";
-            check_secret_name(name, &format!("{path}.name"), problems);
-            SecretKey {
-                name: name.clone(),
-                key: key_or(key, DEFAULT_CA_KEY, &format!("{path}.key"), problems),
-            }
-        });
+        let ca = tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, "spec.kafka.tls.caSecret", problems));
         Self { ca, client: tls.client_secret.as_ref().map(|client| ClientSecret::parse(client, problems)) }
     }
 }
