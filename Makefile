@@ -43,9 +43,10 @@ lint: need-rust packages chart dependencies ## Formatting, lints, the chart and 
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
 	$(CARGO) clippy $(BUILD) $(END_TO_END) -- -D warnings
 
-dependencies: $(DENY) ## Licences, bans and sources of the dependencies (deny.toml), their notices, and advisories where reached
+dependencies: $(DENY) ## Licences, bans and sources of the dependencies (deny.toml), their notices and bills of materials, and advisories where reached
 	$(DENY) check --hide-inclusion-graph licenses bans sources
-	@for program in stockwatch-operator stockwatch-worker; do ./notices.sh $$program >/dev/null || exit 1; done
+	@for program in stockwatch-operator stockwatch-worker; do \
+	  ./notices.sh $$program >/dev/null && ./sbom.sh $$program >/dev/null || exit 1; done
 	@if timeout 30 $(DENY) fetch db >/dev/null 2>&1; then $(ADVISORIES); \
 	else echo "make: advisories are not checked: their database cannot be fetched (make advisories says why)"; fi
 

@@ -190,8 +190,17 @@ impl<'a> Expected<'a> {
     fn sentence(&self, error: &str, found: Option<&mut Value>) -> String {
         let found = found.map_or_else(|| "this".to_owned(), |value| describe(value));
         match self {
-            Self::Text if found.starts_with(|c: char| c.is_ascii_digit() || "-tf".contains(c)) => {
-                format!("{found} is not a text: write it in quotes, \"{found}\"")
+            // What was written is not known any more.
+            Self::Text if found == "true" => "true is not a text: YAML reads ON, YES, Y and TRUE as true; \
+                put what you mean in quotes, such as \"ON\""
+                .to_owned(),
+            Self::Text if found == "false" => {
+                "false is not a text: YAML reads OFF, NO, N and FALSE as false; \
+                put what you mean in quotes, such as \"NO\""
+                    .to_owned()
+            }
+            Self::Text if found.starts_with(|c: char| c.is_ascii_digit() || c == '-') => {
+                format!("{found} is not a text: put it in quotes, \"{found}\"")
             }
             Self::Text => format!("{found} is not a text"),
             Self::Flag => format!("{found} is neither true nor false"),

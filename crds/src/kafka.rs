@@ -1,12 +1,19 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
-use crate::limits::MAX_BOOTSTRAP_SERVERS;
+use crate::limits::{MAX_BOOTSTRAP_SERVERS, MAX_USERNAME};
 use crate::names::{KAFKA_NAME_RULE, is_kafka_name, is_subdomain};
 use crate::problem::{Problems, shown};
 use crate::topics::Topics;
-use crate::v1alpha1::{DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, TlsSpec};
+use crate::v1alpha1::{
+    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SAY_NO_KERBEROS,
+    SAY_NO_MSK_IAM, SAY_NO_OAUTH, SaslSpec, SecretKeyRef, TlsSpec,
+};
 
 const DEFAULT_CA_KEY: &str = "ca.crt";
+/// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi does.
+const DEFAULT_PAIRS: [(&str, &str); 2] = [("tls.crt", "tls.key"), ("user.crt", "user.key")];
+const DEFAULT_USERNAME_KEY: &str = "username";
+const DEFAULT_PASSWORD_KEY: &str = "password";
 
 /// How to reach Kafka, and the names of a StockWatch there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +37,26 @@ pub struct Kafka {
 pub struct Tls {
     /// Where the brokers' certificate authority is; `None`: the system's.
     pub ca: Option<SecretKey>,
-    /// The Secret (`tls.crt`, `tls.key`) with which the client shows who it is.
-    pub client: Option<String>,
+    /// With which the client shows who it is.
+    pub client: Option<ClientSecret>,
+}
+
+/// A Secret with a client's certificate and key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSecret {
+    /// The Secret's name.
+    pub name: String,
+    /// Where they may be in its data; the first pair that is there counts. At least one.
+    pub pairs: Vec<KeyPair>,
+}
+
+/// Keys of a Secret's data that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPair {
+    /// That of the certificate.
+    pub certificate: String,
+    /// That of the private key.
+    pub key: String,
 }
 
 /// One key of a Secret in the StockWatch's namespace.
@@ -48,8 +73,19 @@ pub struct SecretKey {
 pub struct Sasl {
     /// How they are proved.
     pub mechanism: Mechanism,
-    /// The Secret (`username`, `password`).
-    pub secret: String,
+    /// The user.
+    pub username: Username,
+    /// Where the password is.
+    pub password: SecretKey,
+}
+
+/// Who logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Username {
+    /// The name itself.
+    Given(String),
+    /// A key of the Secret that has the password.
+    Key(String),
 }
 
 impl Kafka {
@@ -90,41 +126,91 @@ impl Kafka {
 
 impl Tls {
     fn parse(tls: &TlsSpec, problems: &mut Problems) -> Self {
-        if let Some(client) = &tls.client_secret {
-            check_secret_name(&client.name, "spec.kafka.tls.clientSecret.name", problems);
-        }
-        Self {
-            ca: tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, problems)),
-            client: tls.client_secret.as_ref().map(|secret| secret.name.clone()),
-        }
+        let ca = tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, "spec.kafka.tls.caSecret", problems));
+        Self { ca, client: tls.client_secret.as_ref().map(|client| ClientSecret::parse(client, problems)) }
     }
 }
 
 impl SecretKey {
-    fn parse(ca: &SecretKeyRef, problems: &mut Problems) -> Self {
-        check_secret_name(&ca.name, "spec.kafka.tls.caSecret.name", problems);
-        let key = ca.key.clone().unwrap_or_else(|| DEFAULT_CA_KEY.to_owned());
-        if !matches!(key.len(), 1..=253)
-            || !key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        {
-            problems.add(
-                "spec.kafka.tls.caSecret.key",
-                format!(
-                    "{} is not a key of a Secret: 1 to 253 \
-                     of a-z, A-Z, 0-9, '-', '_' and '.' are allowed",
-                    shown(&key)
-                ),
-            );
-        }
+    /// Of a certificate authority.
+    fn parse(ca: &SecretKeyRef, path: &str, problems: &mut Problems) -> Self {
+        check_secret_name(&ca.name, &format!("{path}.name"), problems);
+        let key = key_or(&ca.key, DEFAULT_CA_KEY, &format!("{path}.key"), problems);
         Self { name: ca.name.clone(), key }
+    }
+}
+
+impl ClientSecret {
+    fn parse(client: &ClientSecretRef, problems: &mut Problems) -> Self {
+        let ClientSecretRef { name, cert_key, key_key } = client;
+        let path = "spec.kafka.tls.clientSecret";
+        check_secret_name(name, &format!("{path}.name"), problems);
+        let named = cert_key.is_some() || key_key.is_some();
+        let pairs = DEFAULT_PAIRS.iter().take(if named { 1 } else { DEFAULT_PAIRS.len() });
+        let mut pair = |(certificate, key): &(&str, &str)| KeyPair {
+            certificate: key_or(cert_key, certificate, &format!("{path}.certKey"), problems),
+            key: key_or(key_key, key, &format!("{path}.keyKey"), problems),
+        };
+        Self { name: name.clone(), pairs: pairs.map(&mut pair).collect() }
     }
 }
 
 impl Sasl {
     fn parse(sasl: &SaslSpec, problems: &mut Problems) -> Self {
-        check_secret_name(&sasl.secret.name, "spec.kafka.sasl.secret.name", problems);
-        Self { mechanism: sasl.mechanism, secret: sasl.secret.name.clone() }
+        let PasswordSecretRef { name, username_key, password_key } = &sasl.secret;
+        let path = "spec.kafka.sasl.secret";
+        check_secret_name(name, &format!("{path}.name"), problems);
+        let username_key_path = format!("{path}.usernameKey");
+        let username = match &sasl.username {
+            Some(user) => {
+                if username_key.is_some() {
+                    problems.add(
+                        &username_key_path,
+                        "username is the user's name itself, usernameKey the Secret's key of it: write one of them",
+                    );
+                }
+                if !(1..=MAX_USERNAME).contains(&user.chars().count()) || user.chars().any(char::is_control) {
+                    problems.add(
+                        "spec.kafka.sasl.username",
+                        format!(
+                            "{} is not a user's name: 1 to {MAX_USERNAME} characters are allowed, \
+                             none of them a control character",
+                            shown(user)
+                        ),
+                    );
+                }
+                Username::Given(user.clone())
+            }
+            None => Username::Key(key_or(username_key, DEFAULT_USERNAME_KEY, &username_key_path, problems)),
+        };
+        let key = key_or(password_key, DEFAULT_PASSWORD_KEY, &format!("{path}.passwordKey"), problems);
+        let refused = match sasl.mechanism {
+            Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
+            Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),
+            Mechanism::OauthBearer => Some(SAY_NO_OAUTH),
+            _ => None,
+        };
+        if let Some(sentence) = refused {
+            problems.add("spec.kafka.sasl.mechanism", sentence);
+        }
+        Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key } }
     }
+}
+
+/// The key as written, or the default.
+fn key_or(key: &Option<String>, default: &str, path: &str, problems: &mut Problems) -> String {
+    let key = key.as_deref().unwrap_or(default);
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if !matches!(key.len(), 1..=253) || !key.bytes().all(allowed) {
+        problems.add(
+            path,
+            format!(
+                "{} is not a key of a Secret: 1 to 253 of a-z, A-Z, 0-9, '-', '_' and '.' are allowed",
+                shown(key)
+            ),
+        );
+    }
+    key.to_owned()
 }
 
 fn is_bootstrap_servers(servers: &str) -> bool {

@@ -8,7 +8,7 @@ pub(crate) const MAX_SYMBOL: usize = 32;
 /// Characters of an entity's name.
 pub(crate) const MAX_ENTITY: usize = 64;
 /// Of the tickers as JSON: `kubectl apply` keeps the whole StockWatch in an annotation as well, and an object's
-/// annotations have at most 256 KiB. What else a StockWatch may say takes up to 70 KB of that.
+/// annotations have at most 256 KiB. What else a StockWatch may say takes up to 70 KB of that, and [`MAX_POD_BYTES`].
 pub(crate) const MAX_TICKERS_BYTES: usize = 180_000;
 /// `{"name":"","symbol":"","tolerances":[]},`
 pub(crate) const TICKER_BYTES: usize = 40;
@@ -23,6 +23,8 @@ pub(crate) const MAX_USER_AGENT: usize = 256;
 
 /// Characters of the list of brokers.
 pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;
+/// Characters of a SASL user's name.
+pub(crate) const MAX_USERNAME: usize = 256;
 /// Kafka's own limit of a topic's name; group names share it.
 pub(crate) const MAX_KAFKA_NAME: usize = 249;
 pub(crate) const MAX_PARTITIONS: i32 = 10_000;
@@ -34,3 +36,16 @@ pub(crate) const MAX_SETTING_VALUE: usize = 256;
 
 /// Tickers that a status names.
 pub(crate) const MAX_FAILING: usize = 20;
+/// Of what a user gives the worker's pods, as JSON: see [`MAX_TICKERS_BYTES`].
+pub(crate) const MAX_POD_BYTES: usize = 8_000;
+pub(crate) const MAX_ANNOTATIONS: usize = 32;
+/// Characters of one annotation.
+pub(crate) const MAX_ANNOTATION: usize = 4096;
+pub(crate) const MAX_ENV: usize = 64;
+pub(crate) const MAX_VOLUMES: usize = 16;
+/// A DNS label.
+pub(crate) const MAX_VOLUME_NAME: usize = 63;
+pub(crate) const MAX_MOUNT_PATH: usize = 512;
+/// A worker ends within this time.
+pub(crate) const MIN_GRACE_SECONDS: i64 = 5;
+pub(crate) const MAX_GRACE_SECONDS: i64 = 600;

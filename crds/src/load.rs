@@ -113,8 +113,8 @@ fn options() -> serde_saphyr::Options {
             max_total_replayed_events: 250_000,
             max_replay_stack_depth: 16,
         },
-        // YAML 1.2: the tickers ON, NO and Y are texts.
-        strict_booleans: true,
+        // As kubectl reads it (YAML 1.1): a file that is taken here is taken by the API server as well.
+        strict_booleans: false,
         with_snippet: false,
     }
 }

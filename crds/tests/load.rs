@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
-    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, YahooMode, load,
+    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, Username,
+    YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -127,7 +129,7 @@ fn every_problem_is_reported_at_once_with_its_path() {
         "spec.kafka.tls: has no value",
         "spec.kafka.topics: 3 is not an object with fields",
         "spec.kafka.bootstrapServers: is required",
-        "spec.tickers[0].name: 5 is not a text: write it in quotes, \"5\"",
+        "spec.tickers[0].name: 5 is not a text: put it in quotes, \"5\"",
         "spec.tickers[2].symbol: is required",
         "spec.windows[1].tolerance: is required",
         "spec.windows[0].duration: \"1h\" is not a window: whole minutes from 1m to 1440m are allowed; write \"60m\"",
@@ -147,13 +149,31 @@ fn every_problem_is_reported_at_once_with_its_path() {
 #[test]
 fn a_bare_number_is_told_to_go_in_quotes() {
     let found = problems(&with_spec(&format!("{LEAST}\nwindows: [{{duration: 5m, tolerance: 0.5}}]")));
-    assert_eq!(found, ["spec.windows[0].tolerance: 0.5 is not a text: write it in quotes, \"0.5\""]);
+    assert_eq!(found, ["spec.windows[0].tolerance: 0.5 is not a text: put it in quotes, \"0.5\""]);
 }
 
 #[test]
-fn words_that_old_yaml_takes_for_booleans_are_symbols() {
-    let spec =
-        loads("tickers: [{symbol: ON}, {symbol: NO}, {symbol: Y}]\nkafka: {bootstrapServers: 'a:1'}").spec;
+fn words_that_kubectl_reads_as_booleans_are_refused_here_too_and_told_to_go_in_quotes() {
+    let with =
+        |symbols: &str| with_spec(&format!("tickers: [{symbols}]\nkafka: {{bootstrapServers: 'a:1'}}"));
+    for (word, read_as) in [
+        ("ON", "true"),
+        ("on", "true"),
+        ("Yes", "true"),
+        ("Y", "true"),
+        ("NO", "false"),
+        ("N", "false"),
+        ("Off", "false"),
+    ] {
+        let found = problems(&with(&format!("{{symbol: {word}}}")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with(&format!("spec.tickers[0].symbol: {read_as} is not a text")),
+            "{found:?}"
+        );
+        assert!(found[0].contains("put what you mean in quotes"), "{found:?}");
+    }
+    let spec = load(&with("{symbol: 'ON'}, {symbol: \"NO\"}, {symbol: 'Y'}")).unwrap().spec;
     assert_eq!(spec.tickers.iter().map(|t| t.symbol.as_str()).collect::<Vec<_>>(), ["ON", "NO", "Y"]);
 }
 
@@ -179,6 +199,60 @@ fn two_tickers_of_one_name_have_their_own_reason() {
         Err(LoadError::Invalid(invalid)) => assert_eq!(invalid.reason(), InvalidReason::DuplicateEntity),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn keys_of_secrets_are_as_named_else_as_usual_tools_write_them() {
+    let kafka = |more: &str| {
+        loads(&format!("tickers: [{{symbol: META}}]\nkafka: {{bootstrapServers: 'a:1', {more}}}")).spec.kafka
+    };
+    let pairs = |more: &str| -> Vec<(String, String)> {
+        let client =
+            kafka(&format!("tls: {{clientSecret: {{name: user{more}}}}}")).tls.unwrap().client.unwrap();
+        client.pairs.into_iter().map(|pair| (pair.certificate, pair.key)).collect()
+    };
+    let pair = |certificate: &str, key: &str| (certificate.to_owned(), key.to_owned());
+    assert_eq!(pairs(""), [pair("tls.crt", "tls.key"), pair("user.crt", "user.key")]);
+    assert_eq!(pairs(", certKey: fullchain.pem"), [pair("fullchain.pem", "tls.key")]);
+    let sasl = |more: &str| kafka(&format!("sasl: {{mechanism: SCRAM-SHA-512, {more}}}")).sasl.unwrap();
+    let usual = sasl("secret: {name: user}");
+    assert_eq!((usual.username, &*usual.password.key), (Username::Key("username".into()), "password"));
+    let named = sasl("username: ann, secret: {name: user, passwordKey: pw}");
+    assert_eq!((named.username, &*named.password.key), (Username::Given("ann".into()), "pw"));
+}
+
+#[test]
+fn what_pods_are_given_is_bounded_in_bytes() {
+    let worker = |length: usize| {
+        let env: Vec<Value> =
+            (0..4).map(|i| json!({"name": format!("V{i}"), "value": "v".repeat(length)})).collect();
+        with_spec(&format!("{LEAST}\nworker: {{env: {}}}", json!(env)))
+    };
+    load(&worker(1_900)).unwrap();
+    let found = problems(&worker(2_000));
+    assert!(found.len() == 1 && found[0].starts_with("spec.worker: 8"), "{found:?}");
+    assert!(found[0].contains("at most 8000 are allowed"), "{found:?}");
+}
+
+#[test]
+fn the_secrets_that_pods_would_see_are_found_wherever_they_are_named() {
+    let worker: WorkerSpec = serde_json::from_value(json!({
+        "env": [
+            {"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "k"}}},
+            {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "not", "key": "k"}}},
+            {"name": "C", "value": "plain"},
+        ],
+        "envFrom": [{"secretRef": {"name": "b"}}, {"configMapRef": {"name": "not"}}],
+        "volumes": [
+            {"name": "c", "secret": {"secretName": "c"}},
+            {"name": "d", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "d"}}},
+            {"name": "e", "projected": {"sources": [
+                {"secret": {"name": "e"}}, {"configMap": {"name": "not"}}, {"secret": {"name": "f"}},
+            ]}},
+        ],
+    }))
+    .unwrap();
+    assert_eq!(worker.pod_secrets().into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "e", "f"]);
 }
 
 #[test]

@@ -37,7 +37,11 @@ pub struct Run {
     #[arg(long, env = "STOCKWATCH_WORKER_PULL_SECRETS", value_name = "NAMES", value_delimiter = ',')]
     pub worker_pull_secrets: Vec<String>,
 
-    /// The ClusterRole whose binding lets the operator read Secrets of a namespace
+    /// When it is pulled; absent: Kubernetes' default
+    #[arg(long, env = "STOCKWATCH_WORKER_PULL_POLICY", value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub worker_pull_policy: Option<String>,
+
+    /// The ClusterRole whose binding lets the operator read Secrets of a namespace; empty: there is none
     #[arg(long, env = "STOCKWATCH_SECRET_ROLE", value_name = "NAME", default_value = "stockwatch-secrets")]
     pub secret_role: String,
 

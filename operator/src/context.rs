@@ -31,6 +31,8 @@ pub struct Settings {
     pub worker_image: String,
     /// The pull secrets of a worker whose StockWatch names none.
     pub pull_secrets: Vec<String>,
+    /// The pull policy of a worker whose StockWatch names none; `None`: Kubernetes' default.
+    pub pull_policy: Option<String>,
     /// How Secrets are made readable.
     pub secret_access: SecretAccess,
     /// Names this process in events.

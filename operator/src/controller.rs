@@ -18,7 +18,7 @@ use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
 use crate::rollout::Progress;
 use crate::slots::Cause;
-use crate::status::{Condition, said};
+use crate::status::{Condition, Reason, said};
 use crate::store::Watched;
 use crate::topics::{ObjectKey, Wanted};
 
@@ -237,9 +237,10 @@ fn say_halt(context: &Context, by: Option<Key>) {
 fn readiness(watched: &Watched) -> Ready {
     let Watched::Readable(stockwatch) = watched else { return Ready::False };
     let said = stockwatch.status.as_ref().and_then(|status| said(status, Condition::Ready));
-    match said.map(|said| said.status.as_str()) {
-        Some("True") => Ready::True,
-        Some("False") => Ready::False,
+    match said.map(|said| (said.status.as_str(), said.reason.as_str())) {
+        Some(("True", _)) => Ready::True,
+        Some(("False", _)) => Ready::False,
+        Some((_, reason)) if reason == Reason::Paused.as_str() => Ready::Paused,
         _ => Ready::Unknown,
     }
 }

@@ -3,10 +3,11 @@
 //! A Secret is read by name, never listed or watched, and used only if its label says that a StockWatch may: else
 //! whoever may create a StockWatch could send any Secret of the namespace to a broker of theirs.
 
+mod pods;
 mod problem;
 mod read;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 use stockwatch_crds::Kafka;
 use tokio::time::Instant;
 
+pub use pods::PodSecrets;
 pub use problem::{ReadError, SecretProblem};
 pub use read::SecretAccess;
 
@@ -54,6 +56,7 @@ pub struct Credentials {
     client: Client,
     access: SecretAccess,
     entries: Mutex<HashMap<Key, Entry>>,
+    pods: pods::Verdicts,
 }
 
 struct Entry {
@@ -65,7 +68,7 @@ struct Entry {
 impl Credentials {
     /// Reads through this client; `access` is for the sentence that says how to allow it.
     pub fn new(client: Client, access: SecretAccess) -> Self {
-        Self { client, access, entries: Mutex::default() }
+        Self { client, access, entries: Mutex::default(), pods: pods::Verdicts::default() }
     }
 
     /// How the StockWatch reaches Kafka; reads its Secrets if they are due. `refused`: Kafka refused them.
@@ -111,6 +114,11 @@ impl Credentials {
         Ok(self.keep(key, kafka, known, now))
     }
 
+    /// Whether the pods may be given the Secrets that `spec.worker` names; looks at those at most every 45 s.
+    pub async fn of_pods(&self, key: &Key, names: &BTreeSet<&str>) -> Result<PodSecrets, ReadError> {
+        self.pods.of(&self.client, &self.access, key, names).await
+    }
+
     /// The access that worked out last, whatever became of the Secrets since.
     pub fn last_good(&self, key: &Key) -> Option<Access> {
         self.lock().get(key)?.known.access.clone()
@@ -119,6 +127,7 @@ impl Credentials {
     /// The StockWatch is gone.
     pub fn forget(&self, key: &Key) {
         self.lock().remove(key);
+        self.pods.forget(key);
     }
 
     fn last(&self, key: &Key, kafka: &Kafka) -> Option<(Known, Instant)> {

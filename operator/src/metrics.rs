@@ -83,6 +83,8 @@ label! {
         False = "false",
         /// It is under way.
         Unknown = "unknown",
+        /// Nobody looks: the annotation `stockwatch.dev/paused`.
+        Paused = "paused",
     }
 }
 
@@ -245,6 +247,7 @@ mod tests {
             "stockwatch_operator_writes_total{write=\"status\"} 0\n",
             "stockwatch_operator_refused_total{write=\"finalizer\"} 0\n",
             "stockwatch_operator_stockwatches{ready=\"unknown\"} 0\n",
+            "stockwatch_operator_stockwatches{ready=\"paused\"} 0\n",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

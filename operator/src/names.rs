@@ -19,6 +19,12 @@ pub const PAUSED: &str = "stockwatch.dev/paused";
 pub const SKIP_KAFKA: &str = "stockwatch.dev/skip-kafka";
 /// On a Secret: a StockWatch may use it.
 pub const CREDENTIALS: &str = "stockwatch.dev/credentials";
+/// The value of [`CREDENTIALS`] on a Secret that Kafka's clients may use.
+pub const FOR_KAFKA: &str = "true";
+/// The value of [`CREDENTIALS`] on a Secret that the worker's pods may be given.
+pub const FOR_PODS: &str = "pod";
+/// On the worker's pods: the digest of their ServiceAccount's annotations, where the user has some.
+pub const SERVICE_ACCOUNT: &str = "stockwatch.dev/service-account";
 /// On a StockWatch whose topics go with it.
 pub const FINALIZER: &str = "stockwatch.dev/topics";
 

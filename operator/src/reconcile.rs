@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
+use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
 
@@ -24,7 +25,7 @@ pub use write::RequeueAfter;
 
 use crate::bounded::{READ, bounded};
 use crate::context::{Context, Unready};
-use crate::credentials::{Known, ReadError};
+use crate::credentials::{Known, PodSecrets, ReadError, SecretProblem};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
@@ -159,6 +160,7 @@ async fn finalize_said(
 struct Inputs {
     spec: Result<Spec, Invalid>,
     access: Known,
+    pods: PodSecrets,
     /// Why Secrets are read again soon.
     failed: Option<ReadError>,
     kafka: Option<Observed>,
@@ -181,6 +183,8 @@ async fn reconcile_live(
         kafka: inputs.kafka.as_ref(),
         rollout: inputs.rollout.as_ref(),
     });
+    let may_start = inputs.pods.problem.is_none() && inputs.failed.is_none();
+    let plan = if may_start { plan } else { plan.withhold() };
     let (mut applied, turn) = match &inputs.spec {
         Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
         // The last good form stays, with its workers.
@@ -188,6 +192,7 @@ async fn reconcile_live(
     };
     applied.problems.extend(finalizer.map(|refusal| ObjectProblem::of_finalizer(&owner.name, refusal)));
     applied.problems.extend(inputs.failed.as_ref().map(ReadError::problem));
+    applied.problems.extend(inputs.pods.problem.map(SecretProblem::of_pods));
     let rollout = rollout(context, key, &owner);
     let pods = pods(context, key, plan.decision, rollout.as_ref()).await;
     let seen = Seen {
@@ -206,7 +211,8 @@ async fn reconcile_live(
     let next = status::status(&seen, &write::now());
     let stalls = status::stalls_in(&next, &write::now());
     let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
-    let secrets_again = inputs.access.again.map(|at| at.saturating_duration_since(Instant::now()));
+    let again = inputs.access.again.into_iter().chain(inputs.pods.again).min();
+    let secrets_again = again.map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(error) = applied.failed {
         return Err(error.into());
     }
@@ -216,6 +222,8 @@ async fn reconcile_live(
     let objects_again = applied.problems.iter().map(|problem| match &problem.trouble {
         Trouble::Older | Trouble::Unanswered => OLDER_AGAIN,
         Trouble::Foreign => FOREIGN_AGAIN,
+        // `again` says when.
+        Trouble::Secret(_) => FOREIGN_AGAIN,
         Trouble::Refused(refusal) => refusal.wait(),
     });
     let starts = plan.decision == Decision::Run && rollout.is_some_and(|rollout| !rollout.is_complete());
@@ -230,17 +238,25 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
     let nothing = Known { access: None, problem: None, again: None };
     let generation = stockwatch.metadata.generation.unwrap_or_default();
     let Ok(valid) = &spec else {
-        let report = Report::default();
-        return Inputs { spec, access: nothing, failed: None, kafka: None, rollout, report };
+        let (report, pods) = (Report::default(), PodSecrets::default());
+        return Inputs { spec, access: nothing, pods, failed: None, kafka: None, rollout, report };
     };
     // First of all: the workers take an edit in by themselves, and answer while the rest is done.
     let ready = context.store.workers_of(key);
     context.flows.hurry(key, stockwatch, ready.len());
     let report = context.workers.observe(key, &owner.uid, generation, &ready);
     let refused = context.remember(key, |memory| memory.refused);
-    let (access, failed) = match context.credentials.of(key, &valid.kafka, refused).await {
+    let (access, mut failed) = match context.credentials.of(key, &valid.kafka, refused).await {
         Ok(access) => (access, None),
         Err(error) => (nothing, Some(error)),
+    };
+    let pod_secrets = stockwatch.spec.worker.as_ref().map(WorkerSpec::pod_secrets).unwrap_or_default();
+    let pods = match context.credentials.of_pods(key, &pod_secrets).await {
+        Ok(pods) => pods,
+        Err(error) => {
+            failed.get_or_insert(error);
+            PodSecrets::default()
+        }
     };
     let kafka = match (&access, Wanted::of(stockwatch, valid)) {
         (Known { access: Some(access), problem: None, .. }, Some(wanted)) => {
@@ -258,7 +274,7 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
         let refused = matches!(&kafka, Some(Observed::Unreachable(problem)) if problem.reason.is_refusal());
         context.remember(key, |memory| memory.refused = refused);
     }
-    Inputs { spec, access, failed, kafka, rollout, report }
+    Inputs { spec, access, pods, failed, kafka, rollout, report }
 }
 
 /// The surroundings always; the Deployment as was decided.

@@ -6,6 +6,7 @@ mod desired;
 mod disruption_budget;
 mod kind;
 mod owner;
+mod pod_volumes;
 mod role;
 mod role_binding;
 mod service;
@@ -19,7 +20,7 @@ pub use kind::Kind;
 pub use owner::Owner;
 pub use service::{HTTP, HTTP_PORT};
 pub use worker::Worker;
-pub(crate) use worker::{secrets, worker_spec};
+pub(crate) use worker::{Need, secrets, worker_spec};
 
 use serde_json::Error;
 use stockwatch_crds::StockWatch;
@@ -30,7 +31,7 @@ use crate::names;
 pub fn surroundings(owner: &Owner, stockwatch: &StockWatch) -> Result<Vec<Desired>, Error> {
     Ok(vec![
         Desired::new(Kind::ConfigMap, &config_map::build(owner, stockwatch)?)?,
-        Desired::new(Kind::ServiceAccount, &service_account::build(owner))?,
+        Desired::new(Kind::ServiceAccount, &service_account::build(owner, stockwatch.spec.worker.as_ref()))?,
         Desired::new(Kind::Role, &role::build(owner))?,
         Desired::new(Kind::RoleBinding, &role_binding::build(owner))?,
         Desired::new(Kind::Service, &service::build(owner))?,

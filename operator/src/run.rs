@@ -216,6 +216,7 @@ fn settings(arguments: &Run) -> Settings {
     Settings {
         worker_image: arguments.worker_image.clone(),
         pull_secrets: arguments.pull_secrets(),
+        pull_policy: arguments.worker_pull_policy.clone(),
         secret_access: SecretAccess {
             role: arguments.secret_role.clone(),
             service_account: (account.namespace.clone(), account.name.clone()),

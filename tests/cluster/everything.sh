@@ -22,7 +22,8 @@ up() {
   "$cluster" load $images
   brokers=$("$kafka" up)
   kafka_service | kubectl apply -f - >/dev/null
-  helm install stockwatch "$root/helm/stockwatch" -n stockwatch --create-namespace --wait >/dev/null
+  helm install stockwatch "$root/helm/stockwatch" -n stockwatch --create-namespace --wait \
+    --set image.repository=stockwatch-operator --set worker.image.repository=stockwatch-worker >/dev/null
   kubectl apply -f "$root/examples/first.yaml" >/dev/null
   kubectl wait --for=condition=Ready sw/first --timeout=120s >/dev/null
   kubectl wait --for=condition=QuotesFlow sw/first --timeout=60s >/dev/null

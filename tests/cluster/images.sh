@@ -48,10 +48,11 @@ debian() { # DIRECTORY
 program() { # NAME: the image of Dockerfile.NAME with the program in target/release
   local name=stockwatch-$1 program=$root/target/release/stockwatch-$1
   [ -e "$program" ] || { say "$program is missing: cargo build --release --workspace"; return 1; }
-  newer_than "$1-$tag" "$program" "$root"/{Dockerfile.$1,LICENSE,notices.sh} || {
+  newer_than "$1-$tag" "$program" "$root"/{Dockerfile.$1,LICENSE,Cargo.lock,notices.sh,sbom.sh} || {
     local stage; stage=$(mktemp -d "$out/stage.XXXXXX")
     strip -o "$stage/$name" "$program"
     "$root/notices.sh" "$name" >"$stage/THIRD-PARTY"
+    "$root/sbom.sh" "$name" >"$stage/sbom.cdx.json"
     mkdir "$stage/src"
     cp "$root/LICENSE" "$stage/src"
     find "$stage" -exec touch -d @0 {} + # the same files are the same layers
@@ -87,7 +88,8 @@ newer_than() { # ARCHIVE FILE...
 
 image() { # ARCHIVE IMAGE WHAT_TO_BUILD... STAGE, which is removed
   local stage=${*: -1} full=docker.io/library/$2
-  in_store bud -q --layers --pull-never --isolation chroot --build-arg DEBIAN="$release" -t "$full" "${@:3}" >>"$logs" 2>&1
+  in_store bud -q --layers --pull-never --isolation chroot --build-arg DEBIAN="$release" \
+    --build-arg BUILD_IMAGE="rust:1-$release" --build-arg RUNTIME_IMAGE="debian:$release-slim" -t "$full" "${@:3}" >>"$logs" 2>&1
   in_store push -q "$full" "docker-archive:$stage/image.tar:$full" >>"$logs" 2>&1
   mv "$stage/image.tar" "$out/$1.tar"
   rm -r "$stage"

@@ -66,13 +66,22 @@ pub fn rendered(release: &str, namespace: &str, values: &str) -> Vec<Object> {
     rendered_chart(Path::new(CHART), release, namespace, values)
 }
 
+/// What helm says where it renders nothing.
+pub fn refused(values: &str) -> String {
+    render(Path::new(CHART), "sw", "watching", values).unwrap_err()
+}
+
 /// The same of another chart.
 pub(crate) fn rendered_chart(chart: &Path, release: &str, namespace: &str, values: &str) -> Vec<Object> {
-    let values = format!("{}/chart/{values}.yaml", env!("CARGO_MANIFEST_DIR"));
-    let mut helm = Command::new(tools().join("helm"));
-    helm.args(["template", release]).arg(chart).args(["--namespace", namespace, "--values", &values]);
-    let text = output(&mut helm, "").unwrap();
+    let text = render(chart, release, namespace, values).unwrap();
     let documents =
         serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
     documents.filter(|document| !document.is_null()).map(Object).collect()
+}
+
+fn render(chart: &Path, release: &str, namespace: &str, values: &str) -> Result<String, String> {
+    let values = format!("{}/chart/{values}.yaml", env!("CARGO_MANIFEST_DIR"));
+    let mut helm = Command::new(tools().join("helm"));
+    helm.args(["template", release]).arg(chart).args(["--namespace", namespace, "--values", &values]);
+    output(&mut helm, "")
 }

@@ -13,6 +13,10 @@ use crate::wait::wait_for;
 /// The chart's directory.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../helm/stockwatch");
 
+/// The images of `tests/cluster/images.sh`.
+pub const IMAGES: [&str; 2] =
+    ["image.repository=stockwatch-operator", "worker.image.repository=stockwatch-worker"];
+
 /// A release, uninstalled when dropped.
 pub struct Release {
     cluster: &'static Cluster,
@@ -138,7 +142,7 @@ impl Release {
     }
 
     fn change(&self, how: &[&str], chart: &Path, values: &[&str]) {
-        let values = values.iter().flat_map(|value| ["--set", value]);
+        let values = IMAGES.iter().chain(values).flat_map(|value| ["--set", value]);
         let fixed = [&self.name, chart.to_str().unwrap(), "--wait", "--timeout=120s"];
         let arguments: Vec<&str> = how.iter().copied().chain(fixed).chain(values).collect();
         self.helm(&arguments)

@@ -38,7 +38,7 @@ mod yahoo;
 
 pub use audit::{Audit, Request, assert_one_leads};
 pub use broker::{Broker, Login};
-pub use chart::{Object, rendered};
+pub use chart::{Object, refused, rendered};
 pub use cluster::{Cluster, Down, image_size};
 pub use compare::{Outputs, outputs};
 pub use container::Container;
@@ -49,7 +49,7 @@ pub use decimal::{parse as parse_decimal, ratio};
 pub use endpoint::Endpoint;
 pub use faults::{faults, turn};
 pub use feed::Feeder;
-pub use helm::{Alone, CHART, Release};
+pub use helm::{Alone, CHART, IMAGES, Release};
 pub use market::{Market, Raw, quote};
 pub use namespace::{Namespace, OWNED};
 pub use obstacle::{Obstacle, Webhook};

@@ -2,9 +2,10 @@
 
 mod context;
 pub mod log_reader;
+mod secret_file;
 
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,10 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use stockwatch_crds::{Kafka, Mechanism};
+use stockwatch_crds::{ClientSecret, Kafka, KeyPair, Mechanism, SecretKey, Username};
 
 pub use self::context::KafkaContext;
-
-/// A certificate bundle or password beyond this is a mistake.
-const MAX_SECRET_BYTES: u64 = 1024 * 1024;
+use self::secret_file::SecretFile;
 
 /// Why no client can be configured; each names the field and the file.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +80,16 @@ impl Connection {
                 let file = SecretFile { field: "spec.kafka.tls.caSecret", name: &ca.name, key: &ca.key };
                 config.set("ssl.ca.location", file.path(credentials)?);
             }
-            if let Some(name) = &tls.client {
-                for (key, setting) in
-                    [("tls.crt", "ssl.certificate.location"), ("tls.key", "ssl.key.location")]
-                {
-                    let file = SecretFile { field: "spec.kafka.tls.clientSecret", name, key };
-                    config.set(setting, file.path(credentials)?);
+            if let Some(ClientSecret { name, pairs }) = &tls.client {
+                let there = |pair: &&KeyPair| {
+                    let keys = [&pair.certificate, &pair.key];
+                    keys.iter().all(|key| identity(name, key).locate(credentials).is_ok())
+                };
+                // Where none is there, the error names the first.
+                if let Some(pair) = pairs.iter().find(there).or(pairs.first()) {
+                    let path = |key| identity(name, key).path(credentials);
+                    config.set("ssl.certificate.location", path(&pair.certificate)?);
+                    config.set("ssl.key.location", path(&pair.key)?);
                 }
             }
         }
@@ -95,10 +98,14 @@ impl Connection {
                 return Err(ConnectionError::PlainWithoutTls);
             }
             config.set("sasl.mechanism", sasl.mechanism.as_str());
-            for (key, setting) in [("username", "sasl.username"), ("password", "sasl.password")] {
-                let file = SecretFile { field: "spec.kafka.sasl.secret", name: &sasl.secret, key };
-                config.set(setting, file.text(credentials)?);
-            }
+            let SecretKey { name, key: password } = &sasl.password;
+            let text = |key| SecretFile { field: "spec.kafka.sasl.secret", name, key }.text(credentials);
+            let username = match &sasl.username {
+                Username::Given(user) => user.clone(),
+                Username::Key(key) => text(key)?,
+            };
+            config.set("sasl.username", username);
+            config.set("sasl.password", text(password)?);
         }
         let protocol = match (kafka.tls.is_some(), kafka.sasl.is_some()) {
             (false, false) => "plaintext",
@@ -144,6 +151,11 @@ impl Connection {
     pub fn bootstrap_servers(&self) -> &str {
         self.config.get("bootstrap.servers").unwrap_or_default()
     }
+}
+
+/// A part of what the client shows of itself.
+fn identity<'a>(name: &'a str, key: &'a str) -> SecretFile<'a> {
+    SecretFile { field: "spec.kafka.tls.clientSecret", name, key }
 }
 
 /// What a producer's `poll` takes to wait for so many milliseconds: rdkafka cuts what is left of it to whole ones, and
@@ -193,65 +205,13 @@ pub fn await_metadata<C: ClientContext>(
     }
 }
 
-/// One key of one mounted secret, and the field that asks for it.
-struct SecretFile<'a> {
-    field: &'static str,
-    name: &'a str,
-    key: &'a str,
-}
-
-impl SecretFile<'_> {
-    fn locate(&self, credentials: &Path) -> Result<PathBuf, ConnectionError> {
-        for name in [self.name, self.key] {
-            let mut parts = Path::new(name).components();
-            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
-            {
-                return Err(ConnectionError::NotAName { field: self.field, name: name.to_owned() });
-            }
-        }
-        let path = credentials.join(self.name).join(self.key);
-        let unreadable =
-            |source| ConnectionError::Unreadable { field: self.field, path: path.clone(), source };
-        let length = std::fs::metadata(&path).map_err(unreadable)?.len();
-        // A key that this user may not read has a length all the same.
-        std::fs::File::open(&path).map_err(unreadable)?;
-        match length {
-            0 => Err(self.unusable(path, "is empty")),
-            1..=MAX_SECRET_BYTES => Ok(path),
-            _ => Err(self.unusable(path, "is larger than 1 MiB")),
-        }
-    }
-
-    fn path(&self, credentials: &Path) -> Result<String, ConnectionError> {
-        let path = self.locate(credentials)?;
-        match path.to_str() {
-            Some(text) => Ok(text.to_owned()),
-            None => Err(self.unusable(path, "has a path that is not UTF-8")),
-        }
-    }
-
-    /// The contents without the line end that `echo` leaves.
-    fn text(&self, credentials: &Path) -> Result<String, ConnectionError> {
-        let path = self.locate(credentials)?;
-        match std::fs::read_to_string(&path) {
-            Ok(text) if text.contains('\0') => Err(self.unusable(path, "holds a zero byte")),
-            Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(source) => Err(ConnectionError::Unreadable { field: self.field, path, source }),
-        }
-    }
-
-    fn unusable(&self, path: PathBuf, problem: &'static str) -> ConnectionError {
-        ConnectionError::Unusable { field: self.field, path, problem }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 mod tests {
     use std::fs;
 
     use rdkafka::producer::BaseProducer;
-    use stockwatch_crds::{Sasl, SecretKey, Tls};
+    use stockwatch_crds::{Sasl, Tls};
 
     use super::*;
     use crate::topics::tests::kafka;
@@ -260,7 +220,11 @@ mod tests {
         let ca = Some(SecretKey { name: "kafka-ca".into(), key: "ca.crt".into() });
         Kafka {
             tls: tls.then_some(Tls { ca, client: None }),
-            sasl: Some(Sasl { mechanism, secret: "login".into() }),
+            sasl: Some(Sasl {
+                mechanism,
+                username: Username::Key("username".into()),
+                password: SecretKey { name: "login".into(), key: "password".into() },
+            }),
             ..kafka("127.0.0.1:1")
         }
     }
@@ -286,6 +250,31 @@ mod tests {
             assert_eq!(config.get("ssl.endpoint.identification.algorithm"), Some("https"));
             config.create_with_context::<_, BaseProducer<KafkaContext>>(KafkaContext::default()).unwrap();
         }
+    }
+
+    #[test]
+    fn keys_are_those_that_are_there_and_a_given_user_needs_none() {
+        let dir = mounted(&[("user/user.crt", CA), ("user/user.key", CA), ("user/pw", "p")]);
+        let pair =
+            |certificate: &str, key: &str| KeyPair { certificate: certificate.into(), key: key.into() };
+        let pairs = vec![pair("tls.crt", "tls.key"), pair("user.crt", "user.key")];
+        let client = Some(ClientSecret { name: "user".into(), pairs });
+        let kafka = Kafka {
+            tls: Some(Tls { ca: None, client }),
+            sasl: Some(Sasl {
+                mechanism: Mechanism::ScramSha512,
+                username: Username::Given("ann".into()),
+                password: SecretKey { name: "user".into(), key: "pw".into() },
+            }),
+            ..kafka("127.0.0.1:1")
+        };
+        let config = Connection::new(&kafka, dir.path()).unwrap().client();
+        assert!(config.get("ssl.certificate.location").unwrap().ends_with("/user/user.crt"));
+        assert!(config.get("ssl.key.location").unwrap().ends_with("/user/user.key"));
+        assert_eq!((config.get("sasl.username"), config.get("sasl.password")), (Some("ann"), Some("p")));
+        fs::remove_file(dir.path().join("user/user.key")).unwrap();
+        let error = Connection::new(&kafka, dir.path()).unwrap_err().to_string();
+        assert!(error.contains("user/tls.crt"), "{error}");
     }
 
     #[test]
@@ -317,7 +306,7 @@ mod tests {
         let dir = mounted(&[]);
         for name in ["..", "/etc", "a/b", "", "."] {
             let mut kafka = secured(Mechanism::ScramSha256, false);
-            kafka.sasl.as_mut().unwrap().secret = name.into();
+            kafka.sasl.as_mut().unwrap().password.name = name.into();
             let error = Connection::new(&kafka, dir.path()).unwrap_err();
             assert!(matches!(error, ConnectionError::NotAName { .. }), "{name}: {error}");
         }

@@ -98,6 +98,7 @@ fn owned(stockwatch: &StockWatch) -> Result<Vec<Desired>> {
         replicas: wishes.replicas,
         image: "stockwatch-worker:bare".into(),
         pull_secrets: &[],
+        pull_policy: None,
         kafka: &spec.kafka,
         connection: "0".repeat(32),
         spec: &wishes,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{
     MAX_BOOTSTRAP_SERVERS, MAX_KAFKA_NAME, MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY,
-    MAX_SETTING_VALUE, MAX_SETTINGS,
+    MAX_SETTING_VALUE, MAX_SETTINGS, MAX_USERNAME,
 };
 
 const MAX_SECRET_NAME: usize = 253;
@@ -20,6 +20,12 @@ const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-'
 // A name, an IPv4 address or an IPv6 address in brackets, and a port; the same again after each comma.
 const IS_BOOTSTRAP_SERVERS: &str = "self.matches('^([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}\
     (,([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5})*$')";
+pub(crate) const SAY_NO_KERBEROS: &str = "Kerberos (GSSAPI) is not supported: use SCRAM-SHA-512";
+pub(crate) const SAY_NO_OAUTH: &str = "OAUTHBEARER is not supported: use SCRAM-SHA-512, or PLAIN with tls";
+pub(crate) const SAY_NO_MSK_IAM: &str =
+    "AWS_MSK_IAM is not supported: switch SCRAM-SHA-512 or mutual TLS (tls.clientSecret) on in MSK";
+const IS_SECRET_KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
+const SAY_SECRET_KEY: &str = "a key of a Secret is a-z, A-Z, 0-9, '-', '_' and '.'";
 const IS_SECRET_NAME: &str =
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
 const SAY_SECRET_NAME: &str =
@@ -125,9 +131,9 @@ pub struct TlsSpec {
     /// The certificate authority of the brokers. Absent: the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret: Option<SecretKeyRef>,
-    /// A Secret of type kubernetes.io/tls (tls.crt, tls.key) with which the client shows who it is.
+    /// A Secret with the certificate and the key with which the client shows who it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_secret: Option<SecretRef>,
+    pub client_secret: Option<ClientSecretRef>,
 }
 
 /// One key of a Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "true".
@@ -141,29 +147,74 @@ pub struct SecretKeyRef {
     /// The key in its data. Absent: ca.crt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new("self.matches('^[-._a-zA-Z0-9]+$')")
-        .message("a key of a Secret is a-z, A-Z, 0-9, '-', '_' and '.'"))]
+    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
     pub key: Option<String>,
 }
 
-/// A Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "true".
+/// A Secret with a certificate and its key, labelled stockwatch.dev/credentials: "true". Without keys named: tls.crt and
+/// tls.key, as cert-manager writes them, else user.crt and user.key, as Strimzi does.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct SecretRef {
+pub struct ClientSecretRef {
     /// The Secret's name.
     #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
     #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
     pub name: String,
+    /// The key of the certificate (PEM, with its chain). Absent: tls.crt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
+    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
+    pub cert_key: Option<String>,
+    /// The key of the private key (PEM). Absent: tls.key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
+    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
+    pub key_key: Option<String>,
 }
 
-/// User name and password.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+/// A Secret with a password, labelled stockwatch.dev/credentials: "true".
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+pub struct PasswordSecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
+    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
+    pub name: String,
+    /// The key of the user name, where spec.kafka.sasl.username does not say it. Absent: username.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
+    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
+    pub username_key: Option<String>,
+    /// The key of the password. Absent: password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
+    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
+    pub password_key: Option<String>,
+}
+
+/// Who logs in, and how.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.username) || !has(self.secret.usernameKey)")
+        .message("username is the user's name itself, usernameKey the Secret's key of it: write one of them"),
+)]
 pub struct SaslSpec {
     /// How they are proved; PLAIN only with tls.
+    #[x_kube(
+        validation = Rule::new("self != 'OAUTHBEARER'").message(SAY_NO_OAUTH),
+        validation = Rule::new("self != 'GSSAPI'").message(SAY_NO_KERBEROS),
+        validation = Rule::new("self != 'AWS_MSK_IAM'").message(SAY_NO_MSK_IAM)
+    )]
     pub mechanism: Mechanism,
-    /// A Secret with the keys username and password.
-    pub secret: SecretRef,
+    /// The user's name, where the Secret has the password alone. Absent: as the Secret says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_USERNAME))]
+    #[x_kube(validation = Rule::new("!self.matches('[\\\\p{Cc}]')")
+        .message("a user's name has no control characters"))]
+    pub username: Option<String>,
+    /// The Secret with the password.
+    pub secret: PasswordSecretRef,
 }
 
 /// A SASL mechanism.
@@ -178,6 +229,15 @@ pub enum Mechanism {
     /// A challenge, with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
+    /// A token of an identity provider: here only to be refused with a sentence.
+    #[serde(rename = "OAUTHBEARER")]
+    OauthBearer,
+    /// Kerberos: here only to be refused with a sentence.
+    #[serde(rename = "GSSAPI")]
+    Gssapi,
+    /// AWS MSK's own: here only to be refused with a sentence.
+    #[serde(rename = "AWS_MSK_IAM")]
+    AwsMskIam,
 }
 
 impl Mechanism {
@@ -187,6 +247,9 @@ impl Mechanism {
             Self::Plain => "PLAIN",
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
+            Self::OauthBearer => "OAUTHBEARER",
+            Self::Gssapi => "GSSAPI",
+            Self::AwsMskIam => "AWS_MSK_IAM",
         }
     }
 }

@@ -8,15 +8,19 @@
 #![allow(unreachable_pub)]
 
 mod kafka;
+mod pod;
 mod source;
 mod status;
 mod stockwatch;
 mod worker;
 
 pub use kafka::{
-    DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, SecretRef, TlsSpec, TopicSpec, TopicsSpec,
+    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
+    TlsSpec, TopicSpec, TopicsSpec,
 };
+pub(crate) use kafka::{SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_NO_OAUTH};
+pub use pod::{MountSpec, VolumeSpec};
 pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
 pub use status::{FailingTicker, StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
-pub use worker::WorkerSpec;
+pub use worker::{ImagePullPolicy, WorkerSpec};

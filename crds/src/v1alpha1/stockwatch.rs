@@ -138,7 +138,6 @@ pub struct StockWatchSpec {
 
     /// The worker's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("default" = {}))]
     pub worker: Option<WorkerSpec>,
 
     /// Scales the worker to zero; topics and their data stay. Absent: false.
@@ -155,7 +154,8 @@ pub struct StockWatchSpec {
 )]
 pub struct TickerSpec {
     /// What the source calls it, such as VWCE.DE; at most 32 letters, digits and . ^ = & : / _ + $ # @ -.
-    /// With the source external, "*" stands for every entity that is not listed.
+    /// With the source external, "*" stands for every entity that is not listed. ON, NO, Y and numbers go in quotes,
+    /// since YAML takes them for something else than a text.
     #[schemars(length(min = 1, max = MAX_SYMBOL))]
     #[x_kube(validation = Rule::new(
         "self.matches('^([*]|[.^=&:/_+$#@-]*[A-Za-z0-9][A-Za-z0-9.^=&:/_+$#@-]*)$')"
@@ -187,7 +187,7 @@ pub struct WindowSpec {
     pub duration: String,
 
     /// An average that differs from the one before by more raises an alarm: "0.25" in the quote's currency,
-    /// or "0.05%" of the average before.
+    /// or "0.05%" of the average before. In quotes, so that it is a text and not a number.
     #[schemars(length(min = 1, max = MAX_TOLERANCE))]
     #[x_kube(validation = Rule::new(IS_TOLERANCE).message(SAY_TOLERANCE))]
     pub tolerance: String,
@@ -202,7 +202,7 @@ pub struct OverrideSpec {
     #[x_kube(validation = Rule::new(IS_WINDOW).message(SAY_WINDOW))]
     pub window: String,
 
-    /// Takes the place of the window's own tolerance.
+    /// Takes the place of the window's own tolerance. In quotes, as there.
     #[schemars(length(min = 1, max = MAX_TOLERANCE))]
     #[x_kube(validation = Rule::new(IS_TOLERANCE).message(SAY_TOLERANCE))]
     pub tolerance: String,

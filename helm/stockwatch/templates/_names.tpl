@@ -23,9 +23,20 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The ClusterRole to read Secrets with; bound where the values say, or by whoever owns a namespace. */}}
+{{/*
+The ClusterRole to read Secrets with; bound where the values say, or by whoever owns a namespace. Empty where an operator
+of listed namespaces has a Role in each instead.
+*/}}
 {{- define "stockwatch.secretRole" -}}
+{{- if or .Values.secrets.clusterWide (not .Values.namespaces) -}}
 {{- printf "%s:secrets" (include "stockwatch.clusterName" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "stockwatch.secretRules" -}}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
 {{- end -}}
 
 {{- define "stockwatch.selector" -}}
@@ -57,6 +68,36 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* The operator's image. */}}
+{{- define "stockwatch.operatorImage" -}}
+{{- include "stockwatch.needImages" . -}}
+{{- include "stockwatch.image" (list .Values.image .Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* The worker's image. */}}
+{{- define "stockwatch.workerImage" -}}
+{{- include "stockwatch.needImages" . -}}
+{{- include "stockwatch.image" (list .Values.worker.image .Chart.AppVersion) -}}
+{{- end -}}
+
+{{/* No public registry has the images: fails with the lines that build and push them. */}}
+{{- define "stockwatch.needImages" -}}
+{{- if not (and .Values.image.repository .Values.worker.image.repository) -}}
+{{- $tag := .Chart.AppVersion -}}
+{{- fail (join "\n" (list
+  ""
+  "image.repository and worker.image.repository are empty, and no public registry has these images."
+  "Build them, push them to a registry of yours, and say where they are:"
+  ""
+  (printf "  docker build -f Dockerfile.operator -t REGISTRY/stockwatch-operator:%s ." $tag)
+  (printf "  docker build -f Dockerfile.worker -t REGISTRY/stockwatch-worker:%s ." $tag)
+  (printf "  docker push REGISTRY/stockwatch-operator:%s" $tag)
+  (printf "  docker push REGISTRY/stockwatch-worker:%s" $tag)
+  "  helm upgrade --install ... --set image.repository=REGISTRY/stockwatch-operator \\"
+  "    --set worker.image.repository=REGISTRY/stockwatch-worker")) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* An image: (list image default-tag). */}}

@@ -13,6 +13,13 @@ pub struct SecretProblem {
     pub message: String,
 }
 
+impl SecretProblem {
+    /// What a status says where the pods may not have the Secret.
+    pub fn of_pods(self) -> ObjectProblem {
+        ObjectProblem { kind: "Secret", name: String::new(), trouble: Trouble::Secret(self) }
+    }
+}
+
 /// The API server could not be asked for a Secret.
 #[derive(Debug, thiserror::Error)]
 #[error("Secret {name}: {source}")]

@@ -3,23 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta};
 use kube::{Client, Error};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::Kafka;
+use stockwatch_crds::{ClientSecret, Kafka, KeyPair, Username};
 
 use super::problem::{ReadError, SecretProblem};
 use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
-use crate::names::CREDENTIALS;
-use crate::resources::secrets;
+use crate::names::{CREDENTIALS, FOR_KAFKA};
+use crate::resources::{Need, secrets};
 use crate::status::Reason;
 use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls};
 
 /// How an administrator lets the operator read Secrets of a namespace.
 #[derive(Debug, Clone)]
 pub struct SecretAccess {
-    /// The ClusterRole to bind.
+    /// The ClusterRole to bind; empty: there is none, the chart has a Role in each namespace.
     pub role: String,
     /// The operator's ServiceAccount: namespace and name.
     pub service_account: (String, String),
@@ -51,17 +51,24 @@ impl Material {
         let value = |secret: &str, key: &str| -> Vec<u8> {
             self.values.get(&(secret.to_owned(), key.to_owned())).cloned().unwrap_or_default()
         };
+        let has = |secret: &str, key: &str| self.values.contains_key(&(secret.to_owned(), key.to_owned()));
+        let identity = |client: &ClientSecret| {
+            let name = &client.name;
+            let there = |pair: &&KeyPair| has(name, &pair.certificate) && has(name, &pair.key);
+            let pair = client.pairs.iter().find(there)?;
+            Some(Identity { certificate: value(name, &pair.certificate), key: value(name, &pair.key) })
+        };
         let tls = kafka.tls.as_ref().map(|tls| Tls {
             ca: tls.ca.as_ref().map(|ca| value(&ca.name, &ca.key)),
-            client: tls
-                .client
-                .as_ref()
-                .map(|name| Identity { certificate: value(name, "tls.crt"), key: value(name, "tls.key") }),
+            client: tls.client.as_ref().and_then(identity),
         });
         let sasl = kafka.sasl.as_ref().map(|sasl| Sasl {
             mechanism: sasl.mechanism,
-            username: value(&sasl.secret, "username"),
-            password: value(&sasl.secret, "password"),
+            username: match &sasl.username {
+                Username::Given(user) => user.clone().into_bytes(),
+                Username::Key(key) => value(&sasl.password.name, key),
+            },
+            password: value(&sasl.password.name, &sasl.password.key),
         });
         Connection::new(&kafka.bootstrap_servers, tls.as_ref(), sasl.as_ref())
     }
@@ -77,18 +84,18 @@ pub(super) async fn material(
     let api: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
     let mut values = BTreeMap::new();
     let mut salted = Sha256::new();
-    for (name, keys) in secrets(kafka) {
+    for (name, needs) in secrets(kafka) {
         let secret = match bounded(READ, api.get(name)).await {
             Ok(secret) => secret,
             Err(CallError::Api(Error::Api(status))) if status.code == 403 => {
                 return Ok(Err(not_readable(access, key, name)));
             }
             Err(CallError::Api(Error::Api(status))) if status.code == 404 => {
-                return Ok(Err(missing(key, name)));
+                return Ok(Err(missing(key, name, "spec.kafka")));
             }
             Err(source) => return Err(ReadError { name: name.to_owned(), source }),
         };
-        match usable(key, name, &keys, secret) {
+        match usable(key, name, &needs, secret) {
             Ok((uid, found)) => {
                 salted.update(uid);
                 for (data_key, value) in found {
@@ -105,48 +112,89 @@ pub(super) async fn material(
 
 type Found = (String, Vec<(String, Vec<u8>)>);
 
-fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Result<Found, SecretProblem> {
-    let namespace = &key.namespace;
-    let label = secret.metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
-    if label.is_none_or(|value| value != "true") {
-        return Err(SecretProblem {
-            reason: Reason::SecretNotLabelled,
-            message: format!(
-                "Secret {name} is not for StockWatches: if it may be sent to the brokers, \
-                 kubectl label secret {name} -n {namespace} {CREDENTIALS}=true"
-            ),
-        });
-    }
+fn usable(key: &Key, name: &str, needs: &BTreeSet<Need<'_>>, secret: Secret) -> Result<Found, SecretProblem> {
+    labelled(key, name, &secret.metadata, FOR_KAFKA, "it may be sent to the brokers")?;
     let mut data = secret.data.unwrap_or_default();
     let mut found = Vec::new();
-    for data_key in keys {
-        let Some(value) = data.remove(*data_key) else {
-            return Err(SecretProblem {
-                reason: Reason::SecretInvalid,
-                message: format!("Secret {name} has no key {data_key}: spec.kafka needs it"),
-            });
+    for need in needs {
+        let Some(keys) = need.iter().find(|keys| keys.iter().all(|key| data.contains_key(*key))) else {
+            return Err(lacks(name, need, data.keys()));
         };
-        found.push(((*data_key).to_owned(), value.0));
+        found.extend(keys.iter().copied());
     }
-    Ok((secret.metadata.uid.unwrap_or_default(), found))
+    let found: BTreeSet<&str> = found.into_iter().collect();
+    let value = |key: &str| Some((key.to_owned(), data.remove(key)?.0));
+    Ok((secret.metadata.uid.unwrap_or_default(), found.into_iter().filter_map(value).collect()))
 }
 
-fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
-    let Key { namespace, .. } = key;
+/// The keys that are there are said, never their values.
+fn lacks<'a>(name: &str, need: &Need<'_>, there: impl Iterator<Item = &'a String>) -> SecretProblem {
+    const NAMED: usize = 10;
+    let wanted: Vec<String> = need.iter().map(|keys| keys.join(" and ")).collect();
+    let there: Vec<&str> = there.map(String::as_str).collect();
+    let more = match there.len() {
+        0 => "it is empty".to_owned(),
+        n if n > NAMED => format!("it has {} and {} more", there[..NAMED].join(", "), n - NAMED),
+        _ => format!("it has {}", there.join(", ")),
+    };
     SecretProblem {
-        reason: Reason::SecretNotReadable,
+        reason: Reason::SecretInvalid,
         message: format!(
-            "the operator may not read Secret {name}: let an administrator apply {}, \
-             or list the namespace in the chart's secrets.namespaces",
-            access.binding(namespace)
+            "Secret {name} has no key {}: {more}. Add it, or name the right key in spec.kafka \
+             (caSecret.key, certKey, keyKey, usernameKey, passwordKey)",
+            wanted.join(", nor "),
         ),
     }
 }
 
-fn missing(key: &Key, name: &str) -> SecretProblem {
+/// Refuses a Secret whose label does not allow this use; the message has the command that allows it.
+pub(super) fn labelled(
+    key: &Key,
+    name: &str,
+    metadata: &ObjectMeta,
+    allows: &str,
+    meaning: &str,
+) -> Result<(), SecretProblem> {
+    let namespace = &key.namespace;
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
+    match label {
+        Some(value) if value == allows => Ok(()),
+        other => {
+            let overwrite = if other.is_some() { " --overwrite" } else { "" };
+            Err(SecretProblem {
+                reason: Reason::SecretNotLabelled,
+                message: format!(
+                    "Secret {name} is not for StockWatches: if {meaning}, \
+                     kubectl label secret {name} -n {namespace} {CREDENTIALS}={allows}{overwrite}"
+                ),
+            })
+        }
+    }
+}
+
+pub(super) fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
+    let Key { namespace, .. } = key;
+    SecretProblem {
+        reason: Reason::SecretNotReadable,
+        message: if access.role.is_empty() {
+            format!(
+                "the operator may not read Secret {name}: let an administrator list the namespace {namespace} in the \
+                 chart's secrets.namespaces"
+            )
+        } else {
+            format!(
+                "the operator may not read Secret {name}: let an administrator apply {}, \
+                 or list the namespace in the chart's secrets.namespaces",
+                access.binding(namespace)
+            )
+        },
+    }
+}
+
+pub(super) fn missing(key: &Key, name: &str, field: &str) -> SecretProblem {
     SecretProblem {
         reason: Reason::SecretMissing,
-        message: format!("Secret {name}, which spec.kafka names, is not in namespace {}", key.namespace),
+        message: format!("Secret {name}, which {field} names, is not in namespace {}", key.namespace),
     }
 }
 
@@ -172,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_nobody_labelled_is_not_used() {
-        let keys = BTreeSet::from(["username"]);
+        let keys = BTreeSet::from([vec![vec!["username"]]]);
         for labels in [json!({}), json!({"stockwatch.dev/credentials": "false"})] {
             let problem = usable(&key(), "user", &keys, secret(labels)).unwrap_err();
             assert_eq!(problem.reason, Reason::SecretNotLabelled);
@@ -184,11 +232,37 @@ mod tests {
     #[test]
     fn only_the_keys_that_are_needed_are_taken() {
         let labelled = secret(json!({"stockwatch.dev/credentials": "true"}));
-        let keys = BTreeSet::from(["username"]);
+        let keys = BTreeSet::from([vec![vec!["username"]]]);
         let (uid, found) = usable(&key(), "user", &keys, labelled.clone()).unwrap();
         assert_eq!((uid.as_str(), found), ("s-1", vec![("username".to_owned(), b"u".to_vec())]));
-        let problem = usable(&key(), "user", &BTreeSet::from(["tls.crt"]), labelled).unwrap_err();
-        assert!(problem.message.contains("no key tls.crt"), "{}", problem.message);
+        let tls = BTreeSet::from([vec![vec!["tls.crt", "tls.key"], vec!["user.crt", "user.key"]]]);
+        let problem = usable(&key(), "user", &tls, labelled).unwrap_err();
+        let says = "has no key tls.crt and tls.key, nor user.crt and user.key: it has password, username.";
+        assert!(problem.message.contains(says), "{}", problem.message);
+        assert!(!problem.message.contains("cA=="), "{}", problem.message);
+    }
+
+    #[test]
+    fn the_first_keys_that_are_all_there_are_taken() {
+        let strimzi: Secret = serde_json::from_value(json!({
+            "metadata": {"labels": {"stockwatch.dev/credentials": "true"}},
+            "data": {"ca.crt": "YQ==", "user.crt": "Yw==", "user.key": "aw==", "tls.crt": "dA=="},
+        }))
+        .unwrap();
+        let tls = BTreeSet::from([vec![vec!["tls.crt", "tls.key"], vec!["user.crt", "user.key"]]]);
+        let (_, found) = usable(&key(), "user", &tls, strimzi).unwrap();
+        let expected = [("user.crt".to_owned(), b"c".to_vec()), ("user.key".to_owned(), b"k".to_vec())];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn without_a_cluster_role_the_charts_list_is_what_is_left_to_say() {
+        let access = SecretAccess { role: String::new(), service_account: ("ops".into(), "sw".into()) };
+        let message = not_readable(&access, &key(), "user").message;
+        assert!(
+            message.ends_with("list the namespace market in the chart's secrets.namespaces"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::bounded::{CallError, READ, bounded};
+use crate::credentials::SecretProblem;
 use crate::key::Key;
 use crate::managed::Fields;
 use crate::names;
@@ -59,6 +60,8 @@ pub enum Trouble {
     Refused(Refusal),
     /// The API server does not answer, or cannot: it is tried again soon.
     Unanswered,
+    /// The pods may not be given a Secret.
+    Secret(SecretProblem),
 }
 
 /// What came of applying objects.
@@ -90,7 +93,7 @@ impl Applied {
         let is_needed =
             |problem: &ObjectProblem| Kind::NEEDED_BY_PODS.iter().any(|kind| kind.as_str() == problem.kind);
         self.problems.iter().any(|problem| match problem.trouble {
-            Trouble::Foreign | Trouble::Older => true,
+            Trouble::Foreign | Trouble::Older | Trouble::Secret(_) => true,
             Trouble::Refused(_) | Trouble::Unanswered => is_needed(problem),
         })
     }

@@ -75,6 +75,7 @@ pub(super) fn deployment(
             replicas: if none { Some(0) } else { wishes.replicas },
             image: image.to_owned(),
             pull_secrets: &context.settings.pull_secrets,
+            pull_policy: context.settings.pull_policy.as_deref(),
             kafka: &spec.kafka,
             connection: connection.to_owned(),
             spec: &wishes,

@@ -38,6 +38,14 @@ impl Plan {
     fn leave(decision: Decision) -> Self {
         Self { decision, connection: None }
     }
+
+    /// The plan where the pods may not be given what the spec says: those that run stay as they are, none starts.
+    pub fn withhold(self) -> Self {
+        match self.decision {
+            Decision::Run => Self::leave(Decision::Leave),
+            _ => self,
+        }
+    }
 }
 
 /// What is decided from.
@@ -272,6 +280,16 @@ mod tests {
             assert_eq!(decided(&kafka, Some(&stopped)), Decision::WaitForTopics);
         }
         assert_eq!(decided(&known(TopicState::Created, None), Some(&stopped)), Decision::Run);
+    }
+
+    #[test]
+    fn what_pods_may_not_be_given_starts_and_rolls_none_and_delays_no_stop() {
+        let run = Plan { decision: Decision::Run, connection: Some("new".into()) };
+        assert_eq!(run.withhold(), Plan::leave(Decision::Leave));
+        for decision in [Decision::Stop, Decision::Suspend] {
+            let plan = Plan { decision, connection: Some("new".into()) };
+            assert_eq!(plan.clone().withhold(), plan);
+        }
     }
 
     #[test]

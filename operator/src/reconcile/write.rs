@@ -190,6 +190,7 @@ mod tests {
         let settings = Settings {
             worker_image: String::new(),
             pull_secrets: Vec::new(),
+            pull_policy: None,
             secret_access: SecretAccess { role: String::new(), service_account: Default::default() },
             instance: String::new(),
             quotes_interval: Duration::from_secs(60),

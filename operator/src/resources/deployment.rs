@@ -4,25 +4,23 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    EnvVarSource, HTTPGetAction, KeyToPath, LocalObjectReference, ObjectFieldSelector, PodSecurityContext,
-    PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, TopologySpreadConstraint, Volume, VolumeMount,
+    Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, LocalObjectReference,
+    ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+    SeccompProfile, SecurityContext, TopologySpreadConstraint,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
+use sha2::{Digest, Sha256};
+use stockwatch_crds::v1alpha1::ImagePullPolicy;
 
+use super::pod_volumes::{self, SECRETS, SPEC, STATE};
 use super::{HTTP, HTTP_PORT, Owner, Worker};
 use crate::names;
 
 /// The name of the worker's container.
 pub const CONTAINER: &str = "worker";
-
-const SPEC: &str = "/etc/stockwatch/spec";
-const STATE: &str = "/var/lib/stockwatch";
-const SECRETS: &str = "/etc/stockwatch/credentials";
 
 /// A worker ends within 5 s; the rest is for a slow node.
 const GRACE_SECONDS: i64 = 30;
@@ -60,12 +58,18 @@ pub(super) fn build(owner: &Owner, worker: &Worker<'_>) -> Deployment {
 fn template_metadata(owner: &Owner, worker: &Worker<'_>) -> ObjectMeta {
     let mut labels = worker.spec.labels.clone().unwrap_or_default();
     labels.extend(names::labels(&owner.name));
-    let connection = (names::CONNECTION.to_owned(), worker.connection.clone());
-    ObjectMeta {
-        labels: Some(labels),
-        annotations: Some(BTreeMap::from([connection])),
-        ..ObjectMeta::default()
+    let mut annotations = worker.spec.annotations.clone().unwrap_or_default();
+    annotations.insert(names::CONNECTION.to_owned(), worker.connection.clone());
+    if let Some(account) = worker.spec.service_account_annotations.as_ref().filter(|own| !own.is_empty()) {
+        // A cloud gives a pod its role when it starts: another role needs other pods.
+        annotations.insert(names::SERVICE_ACCOUNT.to_owned(), digest(account));
     }
+    ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }
+}
+
+fn digest(texts: &BTreeMap<String, String>) -> String {
+    let digest = Sha256::digest(format!("{texts:?}"));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn pod(owner: &Owner, worker: &Worker<'_>, selector: LabelSelector) -> PodSpec {
@@ -81,7 +85,8 @@ fn pod(owner: &Owner, worker: &Worker<'_>, selector: LabelSelector) -> PodSpec {
         service_account_name: Some(names::owned(&owner.name)),
         automount_service_account_token: Some(true),
         enable_service_links: Some(false),
-        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        termination_grace_period_seconds: wishes.termination_grace_period_seconds.or(Some(GRACE_SECONDS)),
+        priority_class_name: wishes.priority_class_name.clone(),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             seccomp_profile: Some(SeccompProfile {
@@ -91,7 +96,7 @@ fn pod(owner: &Owner, worker: &Worker<'_>, selector: LabelSelector) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         containers: vec![container(owner, worker)],
-        volumes: Some(volumes(owner, worker)),
+        volumes: Some(pod_volumes::volumes(owner, worker)),
         image_pull_secrets: pull_secrets(worker),
         node_selector: wishes.node_selector.clone().filter(|labels| !labels.is_empty()),
         tolerations: wishes.tolerations.clone().filter(|list| !list.is_empty()),
@@ -102,21 +107,18 @@ fn pod(owner: &Owner, worker: &Worker<'_>, selector: LabelSelector) -> PodSpec {
 }
 
 fn container(owner: &Owner, worker: &Worker<'_>) -> Container {
+    let wishes = worker.spec;
     Container {
         name: CONTAINER.into(),
         image: Some(worker.image.clone()),
         args: Some(arguments(owner)),
-        env: Some(vec![EnvVar {
-            name: "POD_NAME".into(),
-            value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector {
-                    field_path: "metadata.name".into(),
-                    ..ObjectFieldSelector::default()
-                }),
-                ..EnvVarSource::default()
-            }),
-            ..EnvVar::default()
-        }]),
+        image_pull_policy: wishes
+            .image_pull_policy
+            .map(ImagePullPolicy::as_str)
+            .or(worker.pull_policy)
+            .map(str::to_owned),
+        env: Some(std::iter::once(pod_name()).chain(wishes.env.iter().flatten().cloned()).collect()),
+        env_from: wishes.env_from.clone().filter(|sources| !sources.is_empty()),
         ports: Some(vec![ContainerPort {
             name: Some(HTTP.into()),
             container_port: HTTP_PORT,
@@ -135,8 +137,22 @@ fn container(owner: &Owner, worker: &Worker<'_>) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(mounts(worker)),
+        volume_mounts: Some(pod_volumes::mounts(worker)),
         ..Container::default()
+    }
+}
+
+fn pod_name() -> EnvVar {
+    EnvVar {
+        name: "POD_NAME".into(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "metadata.name".into(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
     }
 }
 
@@ -190,59 +206,6 @@ fn default_resources() -> ResourceRequirements {
         limits: Some(quantities(&[("memory", "512Mi")])),
         claims: None,
     }
-}
-
-fn volumes(owner: &Owner, worker: &Worker<'_>) -> Vec<Volume> {
-    let empty = |name: &str| Volume {
-        name: name.into(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    };
-    let spec = Volume {
-        name: "spec".into(),
-        config_map: Some(ConfigMapVolumeSource {
-            name: names::owned(&owner.name),
-            ..ConfigMapVolumeSource::default()
-        }),
-        ..Volume::default()
-    };
-    let mut volumes = vec![spec, empty("state"), empty("tmp")];
-    for (i, (secret, keys)) in worker.secrets().into_iter().enumerate() {
-        let item = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
-        volumes.push(Volume {
-            name: secret_volume(i),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(secret.into()),
-                items: Some(keys.into_iter().map(item).collect()),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        });
-    }
-    volumes
-}
-
-fn mounts(worker: &Worker<'_>) -> Vec<VolumeMount> {
-    let mount = |name: &str, path: String, read_only: bool| VolumeMount {
-        name: name.into(),
-        mount_path: path,
-        read_only: read_only.then_some(true),
-        ..VolumeMount::default()
-    };
-    let mut mounts = vec![
-        mount("spec", SPEC.into(), true),
-        mount("state", STATE.into(), false),
-        mount("tmp", "/tmp".into(), false),
-    ];
-    for (i, secret) in worker.secrets().into_keys().enumerate() {
-        mounts.push(mount(&secret_volume(i), format!("{SECRETS}/{secret}"), true));
-    }
-    mounts
-}
-
-/// A Secret's name may be longer than a volume's.
-fn secret_volume(i: usize) -> String {
-    format!("credentials-{i}")
 }
 
 fn pull_secrets(worker: &Worker<'_>) -> Option<Vec<LocalObjectReference>> {

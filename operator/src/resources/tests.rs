@@ -42,6 +42,7 @@ fn deployment(stockwatch: &StockWatch) -> Desired {
         replicas: stockwatch.spec.worker.as_ref().and_then(|worker| worker.replicas),
         image: "stockwatch-worker:1".into(),
         pull_secrets: &["registry".to_owned()],
+        pull_policy: Some("IfNotPresent"),
         kafka: &spec.kafka,
         connection: "c0ffee".into(),
         spec: &worker_spec(stockwatch),
@@ -189,7 +190,11 @@ fn a_pod_sees_the_keys_of_its_secrets_that_it_needs() {
         volumes[4]["secret"],
         json!({
             "secretName": "user.of.kafka",
-            "items": [item("password"), item("tls.crt"), item("tls.key"), item("username")],
+            "items": [
+                item("password"), item("tls.crt"), item("tls.key"), item("user.crt"), item("user.key"),
+                item("username"),
+            ],
+            "optional": true,
         })
     );
     let mounts: Vec<&str> = pod["containers"][0]["volumeMounts"]
@@ -207,6 +212,21 @@ fn a_pod_sees_the_keys_of_its_secrets_that_it_needs() {
     ];
     assert_eq!(mounts, expected);
     assert!(!pod.to_string().contains("subPath"));
+}
+
+#[test]
+fn keys_that_are_named_are_the_only_ones_that_a_pod_sees() {
+    let kafka = json!({
+        "bootstrapServers": "kafka:9093",
+        "tls": {"clientSecret": {"name": "user", "certKey": "c.pem", "keyKey": "k.pem"}},
+        "sasl": {"mechanism": "SCRAM-SHA-512", "username": "ann", "secret": {"name": "user", "passwordKey": "pw"}},
+    });
+    let body = deployment(&stockwatch(kafka, json!({}))).body;
+    let item = |key: &str| json!({"key": key, "path": key});
+    assert_eq!(
+        body["spec"]["template"]["spec"]["volumes"][3]["secret"],
+        json!({"secretName": "user", "items": [item("c.pem"), item("k.pem"), item("pw")]})
+    );
 }
 
 #[test]
@@ -233,6 +253,61 @@ fn the_users_wishes_reach_the_pods_and_our_labels_stay_ours() {
     assert_eq!(template["spec"]["containers"][0]["resources"], json!({"limits": {"memory": "1Gi"}}));
     let own = deployment(&plain()).body;
     assert_eq!(own["spec"]["template"]["spec"]["imagePullSecrets"], json!([{"name": "registry"}]));
+}
+
+#[test]
+fn what_pod_owners_ask_for_reaches_the_pods_beside_what_is_ours() {
+    let wishes = json!({
+        "annotations": {"linkerd.io/inject": "enabled"},
+        "env": [{"name": "RUST_LOG", "value": "debug"}],
+        "envFrom": [{"configMapRef": {"name": "proxy"}}],
+        "volumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "volumeMounts": [{"name": "ca", "mountPath": "/etc/ssl/ours", "readOnly": true, "subPath": "pem"}],
+        "priorityClassName": "high",
+        "imagePullPolicy": "Always",
+        "terminationGracePeriodSeconds": 60,
+    });
+    let body = deployment(&stockwatch(json!({"bootstrapServers": "kafka:9092"}), wishes)).body;
+    let template = &body["spec"]["template"];
+    let annotations = json!({"linkerd.io/inject": "enabled", "stockwatch.dev/connection": "c0ffee"});
+    assert_eq!(template["metadata"]["annotations"], annotations);
+    let (pod, container) = (&template["spec"], &template["spec"]["containers"][0]);
+    assert_eq!(container["env"][0]["name"], "POD_NAME");
+    assert_eq!(container["env"][1], json!({"name": "RUST_LOG", "value": "debug"}));
+    assert_eq!(container["envFrom"], json!([{"configMapRef": {"name": "proxy"}}]));
+    let last = |list: &Value| list.as_array().unwrap().last().unwrap().clone();
+    assert_eq!(last(&pod["volumes"]), json!({"name": "ca", "configMap": {"name": "ca"}}));
+    let mount = json!({"name": "ca", "mountPath": "/etc/ssl/ours", "readOnly": true, "subPath": "pem"});
+    assert_eq!(last(&container["volumeMounts"]), mount);
+    assert_eq!(
+        (&pod["priorityClassName"], &pod["terminationGracePeriodSeconds"]),
+        (&json!("high"), &json!(60))
+    );
+    assert_eq!(container["imagePullPolicy"], "Always");
+    let own = deployment(&plain()).body;
+    let (pod, container) =
+        (&own["spec"]["template"]["spec"], &own["spec"]["template"]["spec"]["containers"][0]);
+    assert_eq!(
+        (&container["imagePullPolicy"], &pod["terminationGracePeriodSeconds"]),
+        (&json!("IfNotPresent"), &json!(30))
+    );
+    assert!(container.get("envFrom").is_none() && pod.get("priorityClassName").is_none());
+}
+
+#[test]
+fn another_role_of_the_service_account_gets_to_it_and_rolls_the_pods() {
+    let with = |role: &str| {
+        let worker = json!({"serviceAccountAnnotations": {"eks.amazonaws.com/role-arn": role}});
+        all(&stockwatch(json!({"bootstrapServers": "kafka:9092"}), worker))
+    };
+    let of = |all: &[Desired], kind: Kind| all.iter().find(|desired| desired.kind == kind).unwrap().clone();
+    let (a, b) = (with("a"), with("b"));
+    let account = of(&a, Kind::ServiceAccount);
+    let annotations = json!({"eks.amazonaws.com/role-arn": "a", "stockwatch.dev/hash": account.hash});
+    assert_eq!(account.body["metadata"]["annotations"], annotations);
+    let template = |all: &[Desired]| of(all, Kind::Deployment).body["spec"]["template"].clone();
+    assert_ne!(template(&a), template(&b));
+    assert_eq!(template(&a), template(&with("a")));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stockwatch_crds::v1alpha1::WorkerSpec;
-use stockwatch_crds::{Kafka, StockWatch};
+use stockwatch_crds::{Kafka, StockWatch, Username};
 
 /// The workers as wanted.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Worker<'a> {
     pub image: String,
     /// The operator's own pull secrets, for a StockWatch that names none.
     pub pull_secrets: &'a [String],
+    /// The operator's own pull policy, for a StockWatch that names none; `None`: Kubernetes' default.
+    pub pull_policy: Option<&'a str>,
     /// What it connects to.
     pub kafka: &'a Kafka,
     /// Digest of how Kafka is reached, Secrets included: another one rolls the pods.
@@ -23,25 +25,35 @@ pub struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// The keys to mount of each Secret that `spec.kafka` names.
-    pub fn secrets(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+    /// What is mounted of each Secret that `spec.kafka` names.
+    pub fn secrets(&self) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
         secrets(self.kafka)
     }
 }
 
-/// The keys that `spec.kafka` needs of each Secret that it names.
-pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<&str>> {
-    let mut secrets: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+/// Keys of a Secret that belong together, in the order in which they are tried: the first that are all there count.
+pub(crate) type Need<'a> = Vec<Vec<&'a str>>;
+
+/// What `spec.kafka` needs of each Secret that it names.
+pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
+    let mut secrets: BTreeMap<&str, BTreeSet<Need<'_>>> = BTreeMap::new();
+    let mut need = |secret, need| secrets.entry(secret).or_default().insert(need);
     if let Some(tls) = &kafka.tls {
         if let Some(ca) = &tls.ca {
-            secrets.entry(&ca.name).or_default().insert(&ca.key);
+            need(&*ca.name, vec![vec![&*ca.key]]);
         }
         if let Some(client) = &tls.client {
-            secrets.entry(client).or_default().extend(["tls.crt", "tls.key"]);
+            need(
+                &*client.name,
+                client.pairs.iter().map(|pair| vec![&*pair.certificate, &*pair.key]).collect(),
+            );
         }
     }
     if let Some(sasl) = &kafka.sasl {
-        secrets.entry(&sasl.secret).or_default().extend(["username", "password"]);
+        if let Username::Key(key) = &sasl.username {
+            need(&*sasl.password.name, vec![vec![&**key]]);
+        }
+        need(&*sasl.password.name, vec![vec![&*sasl.password.key]]);
     }
     secrets
 }

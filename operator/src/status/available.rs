@@ -31,7 +31,7 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
             Reason::WaitingForConnection,
             "the workers keep their connection to Kafka until the new one is known to work",
         ),
-        (Decision::Run, None) if !seen.objects.is_empty() => Statement::unknown(
+        (Decision::Run | Decision::Leave, None) if !seen.objects.is_empty() => Statement::unknown(
             Reason::WaitingForObjects,
             "the workers start once their objects are there: Ready says what is in the way",
         ),

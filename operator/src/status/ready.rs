@@ -63,7 +63,7 @@ fn sentence(invalid: &Invalid) -> String {
 fn weight(trouble: &Trouble) -> u8 {
     match trouble {
         Trouble::Foreign => 0,
-        Trouble::Refused(_) => 1,
+        Trouble::Refused(_) | Trouble::Secret(_) => 1,
         Trouble::Older => 2,
         Trouble::Unanswered => 3,
     }
@@ -89,6 +89,7 @@ fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem, all: &[Objec
             Reason::ObjectRefused,
             format!("the API server refuses {kind} {name}{}: {}", also_refused(all), refusal.words),
         ),
+        Trouble::Secret(problem) => Statement::no(problem.reason, problem.message.clone()),
         Trouble::Older => Statement::unknown(
             Reason::WaitingForDeletion,
             format!("{kind} {name} of an older StockWatch of this name is still being deleted"),

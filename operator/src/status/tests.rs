@@ -6,6 +6,7 @@ use stockwatch_crds::v1alpha1::TopicState;
 use super::fixtures::*;
 use super::*;
 use crate::credentials;
+use crate::credentials::SecretProblem;
 use crate::key::Key;
 use crate::reconcile::{Decision, ObjectProblem, Trouble, Turn};
 use crate::resources::Kind;
@@ -463,4 +464,18 @@ fn whether_quotes_flow_is_said_beside_ready_and_stands_until_something_else_is_k
     assert_eq!(scene.status_at(&at(60)), before);
     scene.quotes.failing = Some(vec![]);
     assert_ne!(scene.status_at(&at(60)), before);
+}
+
+#[test]
+fn a_secret_that_the_pods_may_not_have_is_said_by_ready_and_starts_nobody() {
+    let mut scene = Scene::new();
+    let message = "Secret keys is not for StockWatches: if the workers may see it, kubectl label secret keys";
+    let problem = SecretProblem { reason: Reason::SecretNotLabelled, message: message.into() };
+    scene.objects = vec![problem.of_pods()];
+    (scene.decision, scene.rollout) = (Decision::Leave, None);
+    let status = scene.status();
+    let ready = said(&status, Condition::Ready).unwrap();
+    assert_eq!((&*ready.status, &*ready.reason, &*ready.message), ("False", "SecretNotLabelled", message));
+    let available = said(&status, Condition::WorkerAvailable).unwrap();
+    assert_eq!(available.reason, "WaitingForObjects");
 }

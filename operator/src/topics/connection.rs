@@ -81,8 +81,8 @@ impl Connection {
             }
             if let Some(Identity { certificate, key }) = &tls.client {
                 let field = "spec.kafka.tls.clientSecret";
-                settings.push(("ssl.certificate.pem", pem(field, "tls.crt", certificate)?));
-                settings.push(("ssl.key.pem", pem(field, "tls.key", key)?));
+                settings.push(("ssl.certificate.pem", pem(field, "with the certificate", certificate)?));
+                settings.push(("ssl.key.pem", pem(field, "with the private key", key)?));
             }
         }
         if let Some(Sasl { mechanism, username, password }) = sasl {
@@ -90,8 +90,8 @@ impl Connection {
                 return Err(ConnectionError::PlainWithoutTls);
             }
             settings.push(("sasl.mechanism", mechanism.as_str()));
-            settings.push(("sasl.username", word("username", username)?));
-            settings.push(("sasl.password", word("password", password)?));
+            settings.push(("sasl.username", word("with the user name", username)?));
+            settings.push(("sasl.password", word("with the password", password)?));
         }
         let protocol = match (tls.is_some(), sasl.is_some()) {
             (false, false) => "plaintext",

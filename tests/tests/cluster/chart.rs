@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Copied, Object, rendered};
+use stockwatch_tests::{Copied, Object, refused, rendered};
 
 /// The files of `tests/chart/`.
 const ALL: [&str; 5] = ["default", "namespaced", "kafka", "bare", "full"];
@@ -119,26 +119,45 @@ fn the_operator_holds_what_it_grants_to_workers_and_nothing_on_nodes_or_namespac
 }
 
 #[test]
-fn an_operator_of_listed_namespaces_has_a_role_in_each_and_none_over_the_cluster() {
+fn an_operator_of_listed_namespaces_has_roles_in_each_and_none_over_the_cluster() {
     let objects = rendered("sw", "watching", "namespaced");
-    assert_eq!(of_kind(&objects, "ClusterRoleBinding").len(), 0);
-    let roles: Vec<_> =
-        of_kind(&objects, "Role").iter().map(|role| (role.namespace(), role.name())).collect();
-    assert_eq!(
-        roles,
-        [
-            ("watching", "sw-stockwatch-leader"),
-            ("desk-a", "sw-stockwatch-operator"),
-            ("desk-b", "sw-stockwatch-operator"),
-        ]
-    );
-    let secrets: Vec<_> = (of_kind(&objects, "RoleBinding").iter())
-        .filter(|binding| binding.0["roleRef"]["kind"] == json!("ClusterRole"))
-        .map(|binding| (binding.namespace(), binding.0["roleRef"]["name"].as_str().unwrap()))
-        .collect();
-    assert_eq!(secrets, [("desk-a", "watching:sw-stockwatch:secrets")]);
-    assert!(operator_arguments(&objects).contains(&"--namespaces=desk-a,desk-b".into()));
-    assert!(of_kind(&objects, "CustomResourceDefinition").is_empty());
+    for kind in ["ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"] {
+        assert!(of_kind(&objects, kind).is_empty(), "{kind}");
+    }
+    let named = |kind: &str| -> BTreeSet<(String, String)> {
+        let objects = of_kind(&objects, kind);
+        objects.iter().map(|object| (object.namespace().to_owned(), object.name().to_owned())).collect()
+    };
+    let expected = |secrets: &str| {
+        BTreeSet::from(
+            [
+                ("watching", "sw-stockwatch-leader"),
+                ("desk-a", "sw-stockwatch-operator"),
+                ("desk-b", "sw-stockwatch-operator"),
+                ("desk-a", secrets),
+            ]
+            .map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
+        )
+    };
+    assert_eq!(named("Role"), expected("sw-stockwatch-secrets"));
+    assert_eq!(named("RoleBinding"), expected("sw-stockwatch-secrets-role"));
+    let arguments = operator_arguments(&objects);
+    assert!(arguments.contains(&"--namespaces=desk-a,desk-b".into()));
+    assert!(arguments.contains(&"--secret-role=".into()), "it has no ClusterRole to tell of: {arguments:?}");
+}
+
+#[test]
+fn without_images_the_chart_fails_with_the_lines_that_build_and_push_them() {
+    let says = refused("refused/no-images");
+    for program in ["operator", "worker"] {
+        for line in [
+            format!("docker build -f Dockerfile.{program} -t REGISTRY/stockwatch-{program}:0.1.0 ."),
+            format!("docker push REGISTRY/stockwatch-{program}:0.1.0"),
+        ] {
+            assert!(says.contains(&line), "{line} in {says}");
+        }
+    }
+    assert!(says.contains("--set worker.image.repository=REGISTRY/stockwatch-worker"), "{says}");
 }
 
 #[test]
@@ -174,7 +193,7 @@ fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
     let default = operator_arguments(&rendered("sw", "watching", "default"));
     assert_eq!(default[0], "run");
     for argument in [
-        "--worker-image=stockwatch-worker:0.1.0",
+        "--worker-image=registry.example/worker:0.1.0",
         "--secret-role=watching:sw-stockwatch:secrets",
         "--service-account=watching/sw-stockwatch",
         "--lease=sw-stockwatch",
@@ -186,6 +205,7 @@ fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
     for argument in [
         "--worker-image=registry.example/worker:7",
         "--worker-pull-secrets=pull-a,pull-b",
+        "--worker-pull-policy=Always",
         "--service-account=watching/watcher",
     ] {
         assert!(operator_arguments(&full).contains(&argument.into()), "{argument}");

@@ -4,7 +4,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use stockwatch_tests::{CHART, Cluster, Namespace, Release, Until, Volume, soon, wait_for};
+use stockwatch_tests::{CHART, Cluster, IMAGES, Namespace, Release, Until, Volume, soon, wait_for};
 
 const WORKERS: &str = "stockwatch.dev/name=first";
 /// Within so many seconds of a restart there are alarms again.
@@ -112,8 +112,14 @@ fn where_no_volume_is_provided_an_upgrade_to_do_without_one_is_enough() {
     let home = Namespace::create(cluster, "unbound");
     let helm = |arguments: &str| {
         let values = "--set=kafka.enabled=true,kafka.image.repository=stockwatch-test-kafka,replicas=0";
+        let images = format!("--set={}", IMAGES.join(","));
         let mut helm = cluster.command("helm");
-        helm.args(["-n", home.name()]).args(arguments.split(' ')).args([CHART, values, "--take-ownership"]);
+        helm.args(["-n", home.name()]).args(arguments.split(' ')).args([
+            CHART,
+            values,
+            &images,
+            "--take-ownership",
+        ]);
         let done = helm.output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };

@@ -35,6 +35,11 @@ fn topics() -> Value {
     Topic::ALL.iter().map(topic).collect()
 }
 
+/// As many bytes as the pods may be given.
+fn env() -> Value {
+    (0..4).map(|i| json!({"name": format!("V{i}"), "value": "v".repeat(1970)})).collect()
+}
+
 /// The StockWatch as a manifest.
 fn manifest(name: &str, spec: &Value) -> String {
     let metadata = json!({"name": name});
@@ -59,9 +64,16 @@ fn the_largest_stockwatch_is_applied_and_edited_by_client_and_by_server() {
         "kafka": {
             "bootstrapServers": format!("{}:9092", "b".repeat(1019)), "topics": topics(),
             "groupId": "g".repeat(249),
-            "tls": {"caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)}, "clientSecret": {"name": "c".repeat(253)}},
-            "sasl": {"mechanism": "SCRAM-SHA-512", "secret": {"name": "s".repeat(253)}},
+            "tls": {
+                "caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)},
+                "clientSecret": {"name": "c".repeat(253), "certKey": "k".repeat(253), "keyKey": "k".repeat(253)},
+            },
+            "sasl": {
+                "mechanism": "SCRAM-SHA-512",
+                "secret": {"name": "s".repeat(253), "usernameKey": "u".repeat(253), "passwordKey": "p".repeat(253)},
+            },
         },
+        "worker": {"env": env(), "priorityClassName": "p".repeat(253)},
     });
     home.apply(&manifest(&name, &spec)).unwrap();
     spec["windows"][9]["tolerance"] = json!("1%");

@@ -168,3 +168,31 @@ fn one_that_is_paused_is_left_alone_but_its_worker_follows_edits() {
     home.await_ready("tech");
     home.get("service/tech-stockwatch");
 }
+
+#[test]
+fn a_count_that_is_left_out_stays_out_and_belongs_to_who_sets_it() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "counted");
+    home.simulate("tech", |_| {});
+    home.await_ready("tech");
+    assert_eq!(
+        home.get("stockwatch/tech")["spec"].get("worker"),
+        None,
+        "nothing that a GitOps tool would see"
+    );
+    // As an autoscaler of the Deployment does it.
+    home.kubectl(&["scale", "deployment/tech-stockwatch", "--replicas=2"]);
+    home.wait(60, "stockwatch/tech", &Until::status("readyReplicas", 2));
+    home.retune("tech", "0.3%");
+    home.await_ready("tech");
+    assert_eq!(home.get("deployment/tech-stockwatch")["spec"]["replicas"], json!(2));
+    // From then on the StockWatch says it, and its scale subresource is there for an autoscaler.
+    home.kubectl(&["scale", "stockwatch/tech", "--replicas=1"]);
+    wait_for(60, "one worker", || {
+        let count = home.get("deployment/tech-stockwatch")["spec"]["replicas"].clone();
+        soon(count == json!(1), count)
+    });
+    let path = format!("/apis/stockwatch.dev/v1alpha1/namespaces/{}/stockwatches/tech/scale", home.name());
+    let scale: Value = serde_json::from_str(&home.kubectl(&["get", "--raw", &path])).unwrap();
+    assert_eq!(scale["spec"]["replicas"], json!(1));
+}

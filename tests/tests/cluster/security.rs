@@ -87,3 +87,37 @@ fn a_secret_is_used_only_where_its_namespace_and_its_label_allow_it() {
     let refused = home.try_kubectl(&patch).unwrap_err();
     assert!(refused.contains("PLAIN sends the password as it is"), "{refused}");
 }
+
+#[test]
+fn a_pod_is_given_a_secret_only_with_the_label_for_pods() {
+    let cluster = Cluster::shared();
+    let release = Release::shared();
+    let home = Namespace::create(cluster, "given");
+    home.let_read_secrets(&release);
+    home.simulate("tech", |_| {});
+    home.await_ready("tech");
+    let before = home.pods("stockwatch.dev/name=tech");
+    // Labelled for Kafka, which is another use.
+    home.secret("keys", &[("RUST_LOG", "debug")], true);
+    let worker = json!({"envFrom": [{"secretRef": {"name": "keys"}}], "annotations": {"example.com/a": "b"}});
+    home.patch("stockwatch/tech", &json!({"spec": {"worker": worker}}));
+    let unlabelled = message(&home, "stockwatch/tech", "SecretNotLabelled");
+    assert_eq!(home.pods("stockwatch.dev/name=tech"), before, "they go on as they are");
+    let advice = unlabelled.split_once("kubectl ").unwrap_or_else(|| panic!("no command in: {unlabelled}")).1;
+    cluster.kubectl(&advice.split(' ').collect::<Vec<_>>());
+    wait_for(60, "a pod with the Secret", || {
+        let now = home.pods("stockwatch.dev/name=tech");
+        soon(now.len() == 1 && now.keys().all(|pod| !before.contains_key(pod)), now)
+    });
+    home.await_ready("tech");
+    let pods = home.kubectl(&["get", "pods", "-l", "stockwatch.dev/name=tech", "-o", "json"]);
+    let pods: Value = serde_json::from_str(&pods).unwrap();
+    let pod = &pods["items"][0];
+    assert_eq!(pod["metadata"]["annotations"]["example.com/a"], json!("b"));
+    assert_eq!(pod["spec"]["containers"][0]["envFrom"], json!([{"secretRef": {"name": "keys"}}]));
+
+    let host = json!({"spec": {"worker": {"volumes": [{"name": "root", "hostPath": {"path": "/"}}]}}});
+    let patch = ["patch", "stockwatch/tech", "--type=merge", "-p", &host.to_string()];
+    let refused = home.try_kubectl(&patch).unwrap_err();
+    assert!(refused.contains("hostPath"), "{refused}");
+}

@@ -57,6 +57,34 @@ fn a_worker_shows_its_own_certificate() {
 }
 
 #[test]
+fn secrets_are_taken_as_strimzi_writes_them() {
+    let scene = Scene::new(Broker::shared(), "strimzi", |watch| {
+        secured(watch);
+        watch.kafka.insert(
+            "tls".into(),
+            json!({"caSecret": {"name": "cluster-ca"}, "clientSecret": {"name": "ann"}}),
+        );
+        let user = Broker::shared().login().user;
+        let sasl = json!({"mechanism": "SCRAM-SHA-512", "username": user, "secret": {"name": "ann"}});
+        watch.kafka.insert("sasl".into(), sasl);
+    });
+    let login = Broker::shared().login();
+    let launch = launch(&scene, "unused");
+    // While an authority is renewed there are two: the one that signed the brokers' certificates comes second.
+    let two = [read(&login.client_certificate), read(&login.ca)].concat();
+    secret(&scene, "cluster-ca", "ca.crt", two);
+    for (key, value) in [("user.crt", read(&login.client_certificate)), ("user.key", read(&login.client_key))]
+    {
+        secret(&scene, "ann", key, value);
+    }
+    secret(&scene, "ann", "password", &login.password);
+    let mut worker = launch.start();
+    worker.await_ready();
+    scene.send_market(&mut Market::new(3, &["a"]), 20);
+    scene.assert_right();
+}
+
+#[test]
 fn a_wrong_password_is_named_and_does_not_end_the_worker() {
     let scene = Scene::new(Broker::shared(), "password", secured);
     let mut worker = launch(&scene, "wrong").start();

@@ -14,7 +14,7 @@ pub(super) enum RestoreError {
     Committed(KafkaError),
     #[error(
         "the brokers do not say what the group committed: a transaction on it has not ended. If that lasts, see \
-         \"Which Kafka\" in README: some versions lose the end of a transaction"
+         \"Which Kafka\" in docs/kafka-permissions.md: some versions lose the end of a transaction"
     )]
     Unstable,
     #[error(transparent)]
