@@ -12,17 +12,17 @@ use crate::limits::{
     MAX_SETTING_VALUE, MAX_SETTINGS,
 };
 
-const MAX_SECRET_NAME: usize = 253;
-const MAX_SECRET_KEY: usize = 253;
+pub(super) const MAX_SECRET_NAME: usize = 253;
+pub(super) const MAX_SECRET_KEY: usize = 253;
 
 const IS_KAFKA_NAME: &str = "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..'";
 const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-', but not \".\" and \"..\"";
 // A name, an IPv4 address or an IPv6 address in brackets, and a port; the same again after each comma.
 const IS_BOOTSTRAP_SERVERS: &str = "self.matches('^([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}\
     (,([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5})*$')";
-const IS_SECRET_NAME: &str =
+pub(super) const IS_SECRET_NAME: &str =
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
-const SAY_SECRET_NAME: &str =
+pub(super) const SAY_SECRET_NAME: &str =
     "the name of a Secret is a-z, 0-9, '-' and '.', starting and ending with a letter or digit";
 
 /// Refuses to change, add or remove the member at `path`, such as `topics.rawInput.name`.

@@ -7,16 +7,21 @@
 // KubeSchema repeats each struct inside a function, as public as it is.
 #![allow(unreachable_pub)]
 
+mod http;
 mod kafka;
 mod source;
 mod status;
 mod stockwatch;
 mod worker;
 
+pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
 pub use kafka::{
     DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, SecretRef, TlsSpec, TopicSpec, TopicsSpec,
 };
-pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
+pub use source::{
+    ExternalSpec, ProxySpec, SimulatedSpec, SourceSecretKeyRef, SourceSecretRef, SourceSpec, YahooMode,
+    YahooSpec,
+};
 pub use status::{StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
 pub use worker::WorkerSpec;
