@@ -7,6 +7,7 @@ pub mod args;
 pub mod config;
 pub mod demo;
 pub mod extract;
+pub mod fetch;
 pub mod health;
 pub mod http;
 pub mod kafka;
