@@ -8,7 +8,7 @@ use stockwatch_crds::StockWatchStatus;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::credentials::{Credentials, SecretAccess};
+use crate::credentials::{Credentials, SecretAccess, SourceSecrets};
 use crate::fence::Fence;
 use crate::key::Key;
 use crate::metrics::Metrics;
@@ -49,6 +49,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Secrets.
     pub credentials: Credentials,
+    /// Which Secrets of sources may be mounted.
+    pub source_secrets: SourceSecrets,
     /// Topics.
     pub kafka: KafkaClusters,
     /// What the workers compute with.
@@ -92,6 +94,7 @@ impl Context {
         let kafka = KafkaClusters::new(wake, metrics.register_with(topics::Metrics::new));
         let context = Self {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
+            source_secrets: SourceSecrets::new(client.clone(), settings.secret_access.clone()),
             kafka,
             workers: Workers::new(Arc::clone(&queue), Arc::clone(&metrics)),
             applier: Applier::new(client.clone(), writes.clone()),
@@ -120,6 +123,7 @@ impl Context {
         }
         self.workers.forget(key);
         self.credentials.forget(key);
+        self.source_secrets.forget(key);
         self.applier.forget(key);
         self.writes.forget(key);
         self.queue.forget(key);

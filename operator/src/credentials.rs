@@ -5,6 +5,7 @@
 
 mod problem;
 mod read;
+mod sources;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 pub use problem::{ReadError, SecretProblem};
 pub use read::SecretAccess;
+pub use sources::{Mountable, SourceSecrets};
 
 use crate::key::Key;
 use crate::status::Reason;

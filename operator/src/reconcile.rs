@@ -19,7 +19,7 @@ pub use finalize::FinalizeError;
 pub use write::RequeueAfter;
 
 use crate::context::Context;
-use crate::credentials::{Known, ReadError};
+use crate::credentials::{Known, Mountable, ReadError};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
@@ -142,6 +142,7 @@ async fn finalize_said(
 struct Inputs {
     spec: Result<Spec, Invalid>,
     access: Known,
+    sources: Mountable,
     /// Why Secrets are read again soon.
     failed: Option<ReadError>,
     kafka: Option<Observed>,
@@ -165,7 +166,7 @@ async fn reconcile_live(
         rollout: inputs.rollout.as_ref(),
     });
     let mut applied = match &inputs.spec {
-        Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
+        Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan, &inputs.sources).await?,
         // The last good form stays, with its workers.
         Err(_) => Applied::default(),
     };
@@ -184,7 +185,8 @@ async fn reconcile_live(
     };
     let next = status::status(&seen, &write::now());
     let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
-    let secrets_again = inputs.access.again.map(|at| at.saturating_duration_since(Instant::now()));
+    let secrets_again = [inputs.access.again, inputs.sources.again].into_iter().flatten().min();
+    let secrets_again = secrets_again.map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(error) = applied.failed {
         return Err(error.into());
     }
@@ -208,15 +210,20 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
     let nothing = Known { access: None, problem: None, again: None };
     let generation = stockwatch.metadata.generation.unwrap_or_default();
     let Ok(valid) = &spec else {
-        let report = Report::default();
-        return Inputs { spec, access: nothing, failed: None, kafka: None, rollout, report };
+        let (report, sources) = (Report::default(), Mountable::default());
+        return Inputs { spec, access: nothing, sources, failed: None, kafka: None, rollout, report };
     };
     // First of all: the workers take an edit in by themselves, and answer while the rest is done.
     let report = context.workers.observe(key, &owner.uid, generation, &context.store.workers_of(key));
     let refused = context.remember(key, |memory| memory.refused);
     let (access, failed) = match context.credentials.of(key, &valid.kafka, refused).await {
         Ok(access) => (access, None),
-        Err(error) => (nothing, Some(error)),
+        Err(error) => (nothing.clone(), Some(error)),
+    };
+    let (sources, access, failed) = match context.source_secrets.of(key, &valid.source).await {
+        Ok(sources) => (sources, access, failed),
+        // Without them it is not known how the Deployment should be.
+        Err(error) => (Mountable::default(), nothing, Some(failed.unwrap_or(error))),
     };
     let kafka = match (&access, Wanted::of(stockwatch, valid)) {
         (Known { access: Some(access), problem: None, .. }, Some(wanted)) => {
@@ -234,7 +241,7 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
         let refused = matches!(&kafka, Some(Observed::Unreachable(problem)) if problem.reason.is_refusal());
         context.remember(key, |memory| memory.refused = refused);
     }
-    Inputs { spec, access, failed, kafka, rollout, report }
+    Inputs { spec, access, sources, failed, kafka, rollout, report }
 }
 
 /// The surroundings always; the Deployment as was decided.
@@ -245,6 +252,7 @@ async fn apply(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
+    sources: &Mountable,
 ) -> Result<Applied, serde_json::Error> {
     let surroundings = surroundings(owner, stockwatch)?;
     let fresh = stockwatch.status.is_none();
@@ -253,8 +261,8 @@ async fn apply(
     if let Some(connection) = &plan.connection
         && (existing.is_some() || !applied.keeps_from_starting())
     {
-        let desired =
-            build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
+        let access = build::PodAccess { connection, sources: &sources.names };
+        let desired = build::deployment(context, owner, stockwatch, spec, plan, &access, existing.as_ref())?;
         context.applier.each(&context.store, owner, &desired, fresh, &mut applied).await;
         if applied.problems.iter().any(|problem| problem.kind == Kind::Deployment.as_str()) {
             // It does not roll: the next one may.

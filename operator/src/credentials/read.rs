@@ -131,7 +131,7 @@ fn usable(key: &Key, name: &str, keys: &BTreeSet<&str>, secret: Secret) -> Resul
     Ok((secret.metadata.uid.unwrap_or_default(), found))
 }
 
-fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
+pub(super) fn not_readable(access: &SecretAccess, key: &Key, name: &str) -> SecretProblem {
     let Key { namespace, .. } = key;
     SecretProblem {
         reason: Reason::SecretNotReadable,

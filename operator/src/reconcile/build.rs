@@ -1,5 +1,7 @@
 //! The Deployment as it is to be now: a new default image is taken by few StockWatches at once.
 
+use std::collections::BTreeSet;
+
 use serde_json::Error;
 use stockwatch_crds::{Spec, StockWatch};
 use tokio::time::Instant;
@@ -10,6 +12,14 @@ use crate::key::Key;
 use crate::resources::{Desired, Owner, Worker, worker_spec, workers};
 use crate::store::Owned;
 
+/// What the pods reach Kafka and their source with.
+pub(super) struct PodAccess<'a> {
+    /// The digest of how Kafka is reached.
+    pub(super) connection: &'a str,
+    /// The Secrets of the source that may be mounted.
+    pub(super) sources: &'a BTreeSet<String>,
+}
+
 /// Builds it; `None`: it stays as it is until it is its turn to take what a new operator changes.
 pub(super) fn deployment(
     context: &Context,
@@ -17,7 +27,7 @@ pub(super) fn deployment(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
-    connection: &str,
+    access: &PodAccess<'_>,
     existing: Option<&Owned>,
 ) -> Result<Option<Desired>, Error> {
     let wishes = worker_spec(stockwatch);
@@ -27,7 +37,8 @@ pub(super) fn deployment(
         image: image.to_owned(),
         pull_secrets: &context.settings.pull_secrets,
         kafka: &spec.kafka,
-        connection: connection.to_owned(),
+        connection: access.connection.to_owned(),
+        sources: access.sources,
         spec: &wishes,
     };
     let default = &context.settings.worker_image;

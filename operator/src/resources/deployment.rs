@@ -23,6 +23,8 @@ pub const CONTAINER: &str = "worker";
 const SPEC: &str = "/etc/stockwatch/spec";
 const STATE: &str = "/var/lib/stockwatch";
 const SECRETS: &str = "/etc/stockwatch/credentials";
+/// A worker's own default: older ones do not know the argument.
+const SOURCE_SECRETS: &str = "/etc/stockwatch/sources";
 
 /// A worker ends within 5 s; the rest is for a slow node.
 const GRACE_SECONDS: i64 = 30;
@@ -219,6 +221,16 @@ fn volumes(owner: &Owner, worker: &Worker<'_>) -> Vec<Volume> {
             ..Volume::default()
         });
     }
+    // Whole, so that a key that is added is seen; optional, since without it the worker computes all the same.
+    volumes.extend(worker.sources.iter().enumerate().map(|(i, secret)| Volume {
+        name: source_volume(i),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.clone()),
+            optional: Some(true),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }));
     volumes
 }
 
@@ -237,12 +249,19 @@ fn mounts(worker: &Worker<'_>) -> Vec<VolumeMount> {
     for (i, secret) in worker.secrets().into_keys().enumerate() {
         mounts.push(mount(&secret_volume(i), format!("{SECRETS}/{secret}"), true));
     }
+    for (i, secret) in worker.sources.iter().enumerate() {
+        mounts.push(mount(&source_volume(i), format!("{SOURCE_SECRETS}/{secret}"), true));
+    }
     mounts
 }
 
 /// A Secret's name may be longer than a volume's.
 fn secret_volume(i: usize) -> String {
     format!("credentials-{i}")
+}
+
+fn source_volume(i: usize) -> String {
+    format!("source-{i}")
 }
 
 fn pull_secrets(worker: &Worker<'_>) -> Option<Vec<LocalObjectReference>> {
