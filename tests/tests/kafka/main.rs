@@ -12,6 +12,7 @@ mod rebalance;
 mod reload;
 mod security;
 mod semantics;
+mod sources;
 mod standalone;
 mod transactions;
 mod wire;
