@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{HTTP, HTTP_PORT, Owner, Worker};
+use super::{HTTP, HTTP_PORT, Owner, Worker, source_volumes};
 use crate::names;
 
 /// The name of the worker's container.
@@ -23,8 +23,6 @@ pub const CONTAINER: &str = "worker";
 const SPEC: &str = "/etc/stockwatch/spec";
 const STATE: &str = "/var/lib/stockwatch";
 const SECRETS: &str = "/etc/stockwatch/credentials";
-/// A worker's own default: older ones do not know the argument.
-const SOURCE_SECRETS: &str = "/etc/stockwatch/sources";
 
 /// A worker ends within 5 s; the rest is for a slow node.
 const GRACE_SECONDS: i64 = 30;
@@ -93,7 +91,7 @@ fn pod(owner: &Owner, worker: &Worker<'_>, selector: LabelSelector) -> PodSpec {
             ..PodSecurityContext::default()
         }),
         containers: vec![container(owner, worker)],
-        volumes: Some(volumes(owner, worker)),
+        volumes: Some(volumes(owner, worker).into_iter().chain(source_volumes::volumes(worker)).collect()),
         image_pull_secrets: pull_secrets(worker),
         node_selector: wishes.node_selector.clone().filter(|labels| !labels.is_empty()),
         tolerations: wishes.tolerations.clone().filter(|list| !list.is_empty()),
@@ -137,7 +135,7 @@ fn container(owner: &Owner, worker: &Worker<'_>) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(mounts(worker)),
+        volume_mounts: Some(mounts(worker).into_iter().chain(source_volumes::mounts(worker)).collect()),
         ..Container::default()
     }
 }
@@ -221,16 +219,6 @@ fn volumes(owner: &Owner, worker: &Worker<'_>) -> Vec<Volume> {
             ..Volume::default()
         });
     }
-    // Whole, so that a key that is added is seen; optional, since without it the worker computes all the same.
-    volumes.extend(worker.sources.iter().enumerate().map(|(i, secret)| Volume {
-        name: source_volume(i),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.clone()),
-            optional: Some(true),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
-    }));
     volumes
 }
 
@@ -249,19 +237,12 @@ fn mounts(worker: &Worker<'_>) -> Vec<VolumeMount> {
     for (i, secret) in worker.secrets().into_keys().enumerate() {
         mounts.push(mount(&secret_volume(i), format!("{SECRETS}/{secret}"), true));
     }
-    for (i, secret) in worker.sources.iter().enumerate() {
-        mounts.push(mount(&source_volume(i), format!("{SOURCE_SECRETS}/{secret}"), true));
-    }
     mounts
 }
 
 /// A Secret's name may be longer than a volume's.
 fn secret_volume(i: usize) -> String {
     format!("credentials-{i}")
-}
-
-fn source_volume(i: usize) -> String {
-    format!("source-{i}")
 }
 
 fn pull_secrets(worker: &Worker<'_>) -> Option<Vec<LocalObjectReference>> {

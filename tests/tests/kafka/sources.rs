@@ -308,7 +308,7 @@ fn fetch_says_what_comes_and_what_a_failure_looks_like() {
     yahoo.script("DENIED", [Answer::Whole(401, "", "{}".into())]);
     let url = yahoo.url();
     let none = BTreeMap::new();
-    let ask = |arguments: &[&str]| fetch(&[&["--base-url", url.as_str()], arguments].concat(), &none);
+    let ask = |arguments: &[&str]| fetch(&[&["--base-url", url.as_str()][..], arguments].concat(), &none);
     for mode in ["spark", "chart"] {
         let (code, text) = ask(&["--mode", mode, "META"]);
         assert_eq!(code, Some(0), "{text}");
@@ -333,8 +333,8 @@ fn fetch_says_what_comes_and_what_a_failure_looks_like() {
     let (code, text) = ask(&["--mode", "stream", "META"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("512.34"), "{text}");
-    for arguments in [&[][..], &["--base-url", "ftp://host", "META"], &["--watch-file", "/none.yaml"]] {
-        let (code, text) = fetch(arguments, &none);
+    for arguments in [vec![], vec!["--base-url", "ftp://host", "META"], vec!["--watch-file", "/none.yaml"]] {
+        let (code, text) = fetch(&arguments, &none);
         assert_eq!(code, Some(2), "{arguments:?}: {text}");
     }
 }

@@ -161,7 +161,8 @@ fn ask(told: &Orders, members: &Members, silent: &watch::Sender<Orders>) {
 fn quotes(members: &mut Members, chunk: Vec<Tick>) -> Vec<(Arc<Ticker>, Result<FetchedQuote, FetchError>)> {
     let now = Instant::now();
     let quote = |tick: Tick| {
-        let (ticker, currency) = members.ticked(now, &tick.symbol)?;
+        let (ticker, told) = members.ticked(now, &tick.symbol)?;
+        let currency = told.and_then(FetchedQuote::currency).map(str::to_owned);
         Some((ticker, FetchedQuote::new(&tick.price, &tick.time, currency)))
     };
     chunk.into_iter().filter_map(quote).collect()

@@ -131,10 +131,10 @@ mod tests {
     fn encoded(mut value: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         while value >= 0x80 {
-            bytes.push((value & 0x7f) as u8 | 0x80);
+            bytes.push(u8::try_from(value & 0x7f).unwrap() | 0x80);
             value >>= 7;
         }
-        bytes.push(value as u8);
+        bytes.push(u8::try_from(value).unwrap());
         bytes
     }
 
@@ -174,7 +174,7 @@ mod tests {
             );
         }
         assert_eq!(
-            read(&pricing(&message("A", 131_072.01, 1000))),
+            read(&pricing(&message("A", "131072.01".parse().unwrap(), 1000))),
             tick("A", "131072.02", "1"),
             "cents are lost"
         );

@@ -7,6 +7,7 @@ use std::time::Duration;
 use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
+use crate::extract::FetchedQuote;
 use crate::extract::source::Quote;
 
 /// A symbol's currency is looked up again after this time.
@@ -23,9 +24,8 @@ struct Member {
     ticker: Arc<Ticker>,
     /// When it ticked last; at first, when it was subscribed to.
     ticked: Instant,
-    /// When a spark told of it.
-    informed: Option<Instant>,
-    currency: Option<String>,
+    /// What a spark told of it, and when.
+    informed: Option<(Instant, FetchedQuote)>,
 }
 
 impl Members {
@@ -35,25 +35,28 @@ impl Members {
         for ticker in tickers {
             let member = match before.remove(&ticker.symbol) {
                 Some(member) => Member { ticker: Arc::clone(ticker), ..member },
-                None => Member { ticker: Arc::clone(ticker), ticked: now, informed: None, currency: None },
+                None => Member { ticker: Arc::clone(ticker), ticked: now, informed: None },
             };
             self.0.insert(ticker.symbol.clone(), member);
         }
     }
 
-    /// Takes note of a tick; returns the ticker and its currency, if there is such a symbol.
-    pub(super) fn ticked(&mut self, now: Instant, symbol: &str) -> Option<(Arc<Ticker>, Option<String>)> {
+    /// Takes note of a tick; returns the ticker and what a spark told of it, if there is such a symbol.
+    pub(super) fn ticked(
+        &mut self,
+        now: Instant,
+        symbol: &str,
+    ) -> Option<(Arc<Ticker>, Option<&FetchedQuote>)> {
         let member = self.0.get_mut(symbol)?;
         member.ticked = now;
-        Some((Arc::clone(&member.ticker), member.currency.clone()))
+        Some((Arc::clone(&member.ticker), member.informed.as_ref().map(|(_, quote)| quote)))
     }
 
     /// Takes note of what sparks told.
     pub(super) fn informed(&mut self, now: Instant, quotes: &[(Arc<Ticker>, Quote)]) {
         for (ticker, quote) in quotes {
             if let (Some(member), Ok(quote)) = (self.0.get_mut(&ticker.symbol), quote) {
-                member.informed = Some(now);
-                member.currency = quote.currency().map(str::to_owned);
+                member.informed = Some((now, quote.clone()));
             }
         }
     }
@@ -64,8 +67,10 @@ impl Members {
         let is_asked = |member: &&Member| {
             let is_silent =
                 now.saturating_duration_since(member.ticked) >= interval.saturating_mul(SILENT_FOR);
-            let is_old = |informed: Instant| now.saturating_duration_since(informed) >= INFORM_AGAIN;
-            is_silent || member.informed.is_none_or(is_old)
+            let is_old = |(informed, _): &(Instant, FetchedQuote)| {
+                now.saturating_duration_since(*informed) >= INFORM_AGAIN
+            };
+            is_silent || member.informed.as_ref().is_none_or(is_old)
         };
         let mut asked: Vec<Arc<Ticker>> =
             self.0.values().filter(is_asked).map(|member| Arc::clone(&member.ticker)).collect();
@@ -78,7 +83,7 @@ impl Members {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 mod tests {
     use super::*;
-    use crate::extract::{FetchError, FetchedQuote};
+    use crate::extract::FetchError;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -99,9 +104,9 @@ mod tests {
         let (mut members, start) = (Members::default(), Instant::now());
         members.set(start, &[ticker("B"), ticker("A")]);
         assert_eq!(asked(&members, start), ["A", "B"]);
-        assert_eq!(members.ticked(start, "A").unwrap().1, None);
+        assert!(members.ticked(start, "A").unwrap().1.is_none());
         members.informed(start, &[told("A"), (ticker("B"), Err(FetchError::NotFound)), told("C")]);
-        assert_eq!(members.ticked(start, "A").unwrap().1.as_deref(), Some("USD"));
+        assert_eq!(members.ticked(start, "A").unwrap().1.unwrap().currency(), Some("USD"));
         assert_eq!(asked(&members, start), ["B"]);
         let later = start + INFORM_AGAIN;
         members.ticked(later, "A");
