@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use stockwatch_crds::DEFAULT_USER_AGENT;
 use wiremock::matchers::{header, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -164,4 +166,17 @@ fn an_authority_that_is_no_certificate_is_refused() {
     material.authorities = Some(b"none".to_vec());
     let said = SourceClient::new(DEFAULT_USER_AGENT, Dialect::Plain, &material).unwrap_err();
     assert!(said.contains("no PEM certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn an_answer_may_be_compressed_and_the_limit_is_that_of_its_content() {
+    let compressed = |text: &str| {
+        let body = STANDARD.decode(text).unwrap();
+        ResponseTemplate::new(200).insert_header("content-encoding", "gzip").set_body_bytes(body)
+    };
+    let small = fetch(compressed("H4sIAAAAAAACA6tWSlSyMqwFAK+sG1YHAAAA")).await.unwrap();
+    assert_eq!(small, br#"{"a":1}"#);
+    // 1.1 MiB of spaces.
+    let bomb = format!("H4sIAAAAAAACA+3BgQAAAADDIJX5Ux7kVQE{}8GBtqT4LADARAA==", "A".repeat(1453));
+    assert_eq!(fetch(compressed(&bomb)).await.unwrap_err(), FetchError::TooLarge);
 }
