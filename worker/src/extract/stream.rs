@@ -100,8 +100,7 @@ impl Stream {
         tickers: &[Arc<Ticker>],
         patience: Duration,
     ) -> Result<Vec<Option<Result<FetchedQuote, FetchError>>>, FetchError> {
-        let symbols = tickers.iter().map(|ticker| ticker.symbol.clone()).collect();
-        let (_symbols, subscribed) = watch::channel(symbols);
+        let (_symbols, subscribed) = watch::channel(symbols_of(tickers));
         let (ticks, mut ticked) = mpsc::channel::<Vec<Tick>>(AHEAD);
         let socket = self.line.connect().await?;
         let mut quotes = vec![None; tickers.len()];
@@ -133,8 +132,7 @@ impl Stream {
 /// Takes the tickers, and subscribes to other ones if they are.
 fn follow(told: &Orders, members: &mut Members, symbols: &watch::Sender<Vec<String>>) {
     members.set(Instant::now(), &told.tickers);
-    let mut wanted: Vec<String> = told.tickers.iter().map(|ticker| ticker.symbol.clone()).collect();
-    wanted.sort();
+    let wanted = symbols_of(&told.tickers);
     symbols.send_if_modified(|symbols| {
         let is_other = *symbols != wanted;
         *symbols = wanted;
@@ -142,13 +140,18 @@ fn follow(told: &Orders, members: &mut Members, symbols: &watch::Sender<Vec<Stri
     });
 }
 
+/// What to subscribe to, sorted.
+fn symbols_of(tickers: &[Arc<Ticker>]) -> Vec<String> {
+    let mut symbols: Vec<String> = tickers.iter().map(|ticker| ticker.symbol.clone()).collect();
+    symbols.sort();
+    symbols
+}
+
 /// Has sparks ask for whom they must, if that has changed.
 fn ask(told: &Orders, members: &Members, silent: &watch::Sender<Orders>) {
     let tickers = members.to_ask(Instant::now(), every(told));
     silent.send_if_modified(|orders| {
-        let symbols =
-            |tickers: &[Arc<Ticker>]| tickers.iter().map(|ticker| ticker.symbol.clone()).collect::<Vec<_>>();
-        let is_other = symbols(&orders.tickers) != symbols(&tickers)
+        let is_other = orders.tickers != tickers
             || (&orders.spec, orders.owned, orders.partitions) != (&told.spec, told.owned, told.partitions);
         if is_other {
             *orders = Orders { tickers, ..told.clone() };

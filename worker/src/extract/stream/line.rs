@@ -110,7 +110,7 @@ impl Line {
     }
 }
 
-/// Subscribes and hands ticks on until the connection ends; returns why it did.
+/// Subscribes to the symbols, which are sorted, and hands ticks on until the connection ends; returns why it did.
 pub(super) async fn follow(
     mut socket: Socket,
     symbols: &mut watch::Receiver<Vec<String>>,
