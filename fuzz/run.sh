@@ -7,6 +7,8 @@ cd "$(dirname "$0")"
 # Target, longest input in bytes, dictionary.
 targets="yahoo_body 1024 json
 yahoo_spark 1024 json
+yahoo_stream 512 json
+http_pointers 1024 json
 commit_metadata 512 json
 storage_table 3072 json
 stockwatch_file 2048 yaml

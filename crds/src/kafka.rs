@@ -232,7 +232,7 @@ fn is_server(server: &str) -> bool {
     host_ok && port_ok
 }
 
-fn check_secret_name(name: &str, path: &str, problems: &mut Problems) {
+pub(crate) fn check_secret_name(name: &str, path: &str, problems: &mut Problems) {
     if !is_subdomain(name) {
         problems.add(
             path,

@@ -19,6 +19,7 @@ mod limits;
 mod load;
 mod names;
 mod pods;
+mod pointer;
 mod problem;
 mod source;
 mod spec;
@@ -31,9 +32,12 @@ pub use definition::{UNSEEN, definition, definition_yaml};
 pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
 pub use kafka::{ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
+pub use pointer::Pointer;
 pub use problem::{Invalid, InvalidReason, Problem};
-pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};
+pub use source::{Currency, DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Http, HttpBatch, Items, Proxy, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
 pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
-pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode};
+pub use v1alpha1::{
+    DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, TimeFormat, YahooMode,
+};

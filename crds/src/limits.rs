@@ -20,6 +20,16 @@ pub(crate) const MAX_SEED: i64 = 9_007_199_254_740_991;
 /// Characters of a source's base URL.
 pub(crate) const MAX_URL: usize = 1024;
 pub(crate) const MAX_USER_AGENT: usize = 256;
+/// Tickers of one request to a provider.
+pub(crate) const MAX_BATCH: i32 = 1000;
+/// Characters between two tickers in a URL.
+pub(crate) const MAX_SEPARATOR: usize = 16;
+/// Requests to a provider in a minute.
+pub(crate) const MAX_PER_MINUTE: i32 = 6000;
+/// Characters of a JSON Pointer.
+pub(crate) const MAX_POINTER: usize = 256;
+/// Characters of a currency's name: ISO codes have 3, crypto currencies more.
+pub(crate) const MAX_CURRENCY: usize = 16;
 
 /// Characters of the list of brokers.
 pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;

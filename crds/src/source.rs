@@ -1,28 +1,33 @@
 //! Where quotes come from.
 
+mod http;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+pub use self::http::{Currency, Http, HttpBatch, Items};
 use crate::duration::parse_interval;
+use crate::kafka::{SecretKey, check_secret_name};
 use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
 use crate::problem::{Problems, shown};
-use crate::v1alpha1::{SourceSpec, YahooMode, YahooSpec};
+use crate::v1alpha1::{ProxySpec, SourceSecretKeyRef, SourceSpec, YahooMode, YahooSpec};
 
 /// Where Yahoo answers.
 pub const DEFAULT_YAHOO_URL: &str = "https://query1.finance.yahoo.com";
 /// What Yahoo is told about who asks: without the name of a browser it answers 429.
 pub const DEFAULT_USER_AGENT: &str =
     concat!("Mozilla/5.0 (compatible; StockWatch/", env!("CARGO_PKG_VERSION"), ")");
-const DEFAULT_YAHOO_INTERVAL: Duration = Duration::from_secs(60);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_SIMULATED_INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_SEED: u64 = 1;
-const YAHOO_LEAST: Duration = Duration::from_secs(1);
+const LEAST: Duration = Duration::from_secs(1);
 const SIMULATED_LEAST: Duration = Duration::from_millis(1);
 const MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Where quotes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Yahoo's spark or chart endpoint.
+    /// Yahoo's spark, chart or streaming endpoint.
     Yahoo {
         /// How it is asked.
         mode: YahooMode,
@@ -32,9 +37,16 @@ pub enum Source {
         base_url: String,
         /// The header of each request.
         user_agent: String,
+        /// What stands between; `None`: nothing.
+        proxy: Option<Proxy>,
     },
+    /// Any provider that answers in JSON.
+    Http(Http),
     /// Someone else writes the raw topic.
-    External,
+    External {
+        /// Silence beyond it is worth a word; `None`: none is. 1 s to 24 h.
+        expect_every: Option<Duration>,
+    },
     /// A random walk for each ticker.
     Simulated {
         /// Each ticker gets a quote once in this time; 1 ms to 24 h.
@@ -42,6 +54,15 @@ pub enum Source {
         /// The same seed gives the same walks.
         seed: u64,
     },
+}
+
+/// A proxy between the workers and a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Where its URL is.
+    pub url: SecretKey,
+    /// Where the certificate authority is, if it ends TLS itself.
+    pub ca: Option<SecretKey>,
 }
 
 impl Default for Source {
@@ -53,10 +74,16 @@ impl Default for Source {
 impl Source {
     pub(crate) fn parse(source: Option<&SourceSpec>, problems: &mut Problems) -> Self {
         let Some(source) = source else { return Self::default() };
-        match (&source.yahoo, &source.external, &source.simulated) {
-            (Some(yahoo), None, None) => Self::yahoo(yahoo, problems),
-            (None, Some(_), None) => Self::External,
-            (None, None, Some(simulated)) => {
+        match (&source.yahoo, &source.http, &source.external, &source.simulated) {
+            (Some(yahoo), None, None, None) => Self::yahoo(yahoo, problems),
+            (None, Some(http), None, None) => Self::Http(Http::parse(http, problems)),
+            (None, None, Some(external), None) => {
+                let parse = |text: &String| {
+                    problems.ok("spec.source.external.expectEvery", parse_interval(text, LEAST..=MOST, "2m"))
+                };
+                Self::External { expect_every: external.expect_every.as_ref().and_then(parse) }
+            }
+            (None, None, None, Some(simulated)) => {
                 let seed = simulated.seed.map_or(Ok(DEFAULT_SEED), |seed| {
                     u64::try_from(seed)
                         .ok()
@@ -78,10 +105,28 @@ impl Source {
             _ => {
                 problems.add(
                     "spec.source",
-                    "exactly one of yahoo, external and simulated is allowed (leave source out for yahoo)",
+                    "exactly one of yahoo, http, external and simulated is allowed (leave source out for yahoo)",
                 );
-                Self::External
+                Self::External { expect_every: None }
             }
+        }
+    }
+
+    /// True if quotes come by themselves: nobody is asked.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Self::External { .. })
+    }
+
+    /// Returns the names of the Secrets that it needs, each once.
+    pub fn secrets(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Yahoo { proxy: Some(proxy), .. } => [Some(&proxy.url), proxy.ca.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(|key| key.name.as_str())
+                .collect(),
+            Self::Http(http) => http.headers_secret.as_deref().into_iter().collect(),
+            _ => BTreeSet::new(),
         }
     }
 
@@ -112,16 +157,49 @@ impl Source {
             mode: yahoo.mode.unwrap_or_default(),
             interval: interval(
                 yahoo.interval.as_deref(),
-                DEFAULT_YAHOO_INTERVAL,
-                YAHOO_LEAST,
+                DEFAULT_INTERVAL,
+                LEAST,
                 "60s",
                 "spec.source.yahoo.interval",
                 problems,
             ),
             base_url: base_url.trim_end_matches('/').to_owned(),
             user_agent: user_agent.to_owned(),
+            proxy: yahoo.proxy.as_ref().map(|proxy| Proxy::parse(proxy, problems)),
         }
     }
+}
+
+impl Proxy {
+    fn parse(proxy: &ProxySpec, problems: &mut Problems) -> Self {
+        let mut secret = |reference: &SourceSecretKeyRef, field: &str, default: &str| {
+            let path = format!("spec.source.yahoo.proxy.{field}");
+            check_secret_name(&reference.name, &format!("{path}.name"), problems);
+            let key = reference.key.clone().unwrap_or_else(|| default.to_owned());
+            if !is_secret_key(&key) {
+                problems.add(
+                    format!("{path}.key"),
+                    format!(
+                        "{} is not a key of a source's Secret: 1 to 253 of a-z, A-Z, 0-9, '-', '_' and '.' are \
+                         allowed, without a dot at the start",
+                        shown(&key)
+                    ),
+                );
+            }
+            SecretKey { name: reference.name.clone(), key }
+        };
+        Self {
+            url: secret(&proxy.url_secret, "urlSecret", "url"),
+            ca: proxy.ca_secret.as_ref().map(|reference| secret(reference, "caSecret", "ca.crt")),
+        }
+    }
+}
+
+/// `^[-_a-zA-Z0-9][-._a-zA-Z0-9]*$`: a mounted Secret's files beside its keys start with a dot.
+fn is_secret_key(key: &str) -> bool {
+    (1..=253).contains(&key.len())
+        && !key.starts_with('.')
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
 fn interval(

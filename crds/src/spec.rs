@@ -111,7 +111,7 @@ impl Spec {
         let (tickers, wildcard_overrides) = parse_tickers(&spec.tickers, windows.as_deref(), problems);
         let source = Source::parse(spec.source.as_ref(), problems);
         if let Some(i) = spec.tickers.iter().position(|ticker| ticker.symbol == WILDCARD)
-            && source != Source::External
+            && !source.is_external()
         {
             problems.add(
                 format!("spec.tickers[{i}].symbol"),

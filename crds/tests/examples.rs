@@ -47,6 +47,36 @@ fn the_simulated_example_runs_on_a_local_kafka() {
 fn the_external_example_takes_every_entity() {
     let spec = example(include_str!("../../examples/external.yaml")).spec;
     assert!(spec.wildcard);
-    assert_eq!(spec.source, Source::External);
+    assert_eq!(spec.source, Source::External { expect_every: None });
     assert_eq!(spec.tickers.len(), 1, "the wildcard is no ticker");
+}
+
+#[test]
+fn each_source_of_the_examples_loads() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/sources");
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(directory).unwrap() {
+        let path = file.unwrap().path();
+        let spec = example(&std::fs::read_to_string(&path).unwrap()).spec;
+        assert_eq!(path.file_stem().unwrap().to_str().unwrap(), spec.name);
+        assert!(matches!(spec.source, Source::Http(_) | Source::Yahoo { .. }), "{}", spec.name);
+        names.push(spec.name);
+    }
+    names.sort();
+    let expected = [
+        "alpaca",
+        "binance",
+        "coinbase",
+        "coingecko",
+        "finnhub",
+        "fmp",
+        "kraken",
+        "massive",
+        "massive-single",
+        "tiingo",
+        "twelve-data",
+        "yahoo-proxy",
+        "yahoo-stream",
+    ];
+    assert_eq!(names, expected);
 }

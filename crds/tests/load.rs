@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
-    Bound, DeletionPolicy, InvalidReason, LoadError, Loaded, MAX_BYTES, Source, Tolerance, Username,
-    YahooMode, load,
+    Bound, DeletionPolicy, Http, HttpBatch, InvalidReason, Items, LoadError, Loaded, MAX_BYTES, Pointer,
+    Source, TimeFormat, Tolerance, Username, YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -46,6 +46,7 @@ fn what_is_left_out_is_filled_in() {
         interval: Duration::from_secs(60),
         base_url: "https://query1.finance.yahoo.com".into(),
         user_agent: format!("Mozilla/5.0 (compatible; StockWatch/{})", env!("CARGO_PKG_VERSION")),
+        proxy: None,
     };
     assert_eq!(spec.source, yahoo);
     assert_eq!(spec.kafka.group_id, "default.tech");
@@ -60,6 +61,43 @@ fn what_is_left_out_is_filled_in() {
         "default.tech.dead-letter",
     ];
     assert_eq!(names, expected);
+}
+
+#[test]
+fn a_provider_is_parsed_with_what_is_left_out() {
+    let spec = loads(&format!(
+        "{LEAST}\nsource: {{http: {{url: 'https://a/q?s={{symbols}}&f=1', items: /r, symbol: /s, price: /p, time: /t}}}}"
+    ))
+    .spec;
+    let pointer = |text| Pointer::parse(text).unwrap();
+    let provider = Http {
+        before: "https://a/q?s=".into(),
+        after: "&f=1".into(),
+        batch: Some(HttpBatch { size: 100, separator: ",".into() }),
+        interval: Duration::from_secs(60),
+        per_minute: 60,
+        headers_secret: None,
+        items: Some(Items { list: pointer("/r"), symbol: pointer("/s") }),
+        price: pointer("/p"),
+        time: pointer("/t"),
+        time_format: TimeFormat::Seconds,
+        currency: None,
+    };
+    assert_eq!(spec.source, Source::Http(provider));
+}
+
+#[test]
+fn the_secrets_of_a_source_are_named_once() {
+    let secrets = |source: &str| {
+        let spec = loads(&format!("{LEAST}\nsource: {source}")).spec;
+        spec.source.secrets().into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(secrets("{yahoo: {proxy: {urlSecret: {name: p}, caSecret: {name: p}}}}"), ["p"]);
+    assert_eq!(
+        secrets("{http: {url: 'https://a/{symbol}', price: /p, time: /t, headersSecret: {name: keys}}}"),
+        ["keys"]
+    );
+    assert_eq!(secrets("{external: {expectEvery: 90s}}"), [""; 0]);
 }
 
 #[test]
@@ -363,7 +401,13 @@ fn largest() -> Value {
         "metadata": {"name": "n".repeat(40), "namespace": "s".repeat(63)},
         "spec": {
             "tickers": tickers, "windows": windows,
-            "source": {"yahoo": {"interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256)}},
+            "source": {"yahoo": {
+                "interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256),
+                "proxy": {
+                    "urlSecret": {"name": "p".repeat(253), "key": "k".repeat(253)},
+                    "caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)},
+                },
+            }},
             "kafka": {
                 "bootstrapServers": format!("{}:9092", "b".repeat(1019)),
                 "tls": {"caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)}, "clientSecret": {"name": "c".repeat(253)}},

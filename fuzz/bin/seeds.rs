@@ -12,6 +12,8 @@ fn main() -> std::io::Result<()> {
     commit_metadata()?;
     yahoo_body()?;
     yahoo_spark()?;
+    yahoo_stream()?;
+    http_pointers()?;
     stockwatch_file()
 }
 
@@ -189,6 +191,31 @@ fn yahoo_spark() -> std::io::Result<()> {
         ),
     ] {
         write("yahoo_spark", name, body)?;
+    }
+    Ok(())
+}
+
+fn yahoo_stream() -> std::io::Result<()> {
+    let usual: &[u8] = b"\x0a\x04ACME\x15\0\0\x48\x41\x18\x80\xb0\x83\xc5\x98\x68\x2a\x03NMS0\x088\x01";
+    write("yahoo_stream", "usual", usual)?;
+    // A currency, a change, a volume, a crypto amount.
+    let more: &[u8] = b"\x22\x03USD\x45\0\0\x80\x3f\x48\x80\x01\x81\x02\0\0\0\0\0\0\xf0\x3f";
+    write("yahoo_stream", "crypto", [more, usual].concat())?;
+    write("yahoo_stream", "before_opening", &usual[..usual.len() - 2])?;
+    write("yahoo_stream", "frame", r#"{"type":"pricing","message":"CgRBQ01FFQAASEEYgLCDxZhoKgNOTVMwCDgB"}"#)?;
+    write("yahoo_stream", "other", r#"{"type":"heartbeat","message":null}"#)
+}
+
+fn http_pointers() -> std::io::Result<()> {
+    for (name, body) in [
+        ("single", r#"[{"p":"12.50000","t":1790000000.8277369,"c":"USD"}]"#),
+        ("keyed", r#"{"META":{"p":12.5,"t":1790000000123,"x":[1]},"a":{"":{"a":1}}}"#),
+        ("items", r#"{"r":[{"s":"meta","p":12.5,"t":1790000000086175744,"c":"GBp"},{"s":"GM.MX","p":0}]}"#),
+        ("root", r#"[{"s":"META","p":1e-3,"t":"2026-09-21T10:13:20.086175744-04:00"},7,null]"#),
+        ("error", r#"{"code":429,"message":"x","status":"error"}"#),
+        ("twice", r#"{"r":[{"p":1}],"r":[{"p":2}],"0":[]}"#),
+    ] {
+        write("http_pointers", name, body)?;
     }
     Ok(())
 }

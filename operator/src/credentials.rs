@@ -6,6 +6,7 @@
 mod pods;
 mod problem;
 mod read;
+mod sources;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 pub use pods::PodSecrets;
 pub use problem::{ReadError, SecretProblem};
 pub use read::SecretAccess;
+pub use sources::{Mountable, SourceSecrets};
 
 use crate::key::Key;
 use crate::status::Reason;

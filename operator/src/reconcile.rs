@@ -25,7 +25,7 @@ pub use write::RequeueAfter;
 
 use crate::bounded::{READ, bounded};
 use crate::context::{Context, Unready};
-use crate::credentials::{Known, PodSecrets, ReadError, SecretProblem};
+use crate::credentials::{Known, Mountable, PodSecrets, ReadError, SecretProblem};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
@@ -161,6 +161,7 @@ struct Inputs {
     spec: Result<Spec, Invalid>,
     access: Known,
     pods: PodSecrets,
+    sources: Mountable,
     /// Why Secrets are read again soon.
     failed: Option<ReadError>,
     kafka: Option<Observed>,
@@ -186,7 +187,7 @@ async fn reconcile_live(
     let may_start = inputs.pods.problem.is_none() && inputs.failed.is_none();
     let plan = if may_start { plan } else { plan.withhold() };
     let (mut applied, turn) = match &inputs.spec {
-        Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan).await?,
+        Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan, &inputs.sources).await?,
         // The last good form stays, with its workers.
         Err(_) => (Applied::default(), None),
     };
@@ -211,7 +212,7 @@ async fn reconcile_live(
     let next = status::status(&seen, &write::now());
     let stalls = status::stalls_in(&next, &write::now());
     let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
-    let again = inputs.access.again.into_iter().chain(inputs.pods.again).min();
+    let again = inputs.access.again.into_iter().chain(inputs.pods.again).chain(inputs.sources.again).min();
     let secrets_again = again.map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(error) = applied.failed {
         return Err(error.into());
@@ -238,17 +239,30 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
     let nothing = Known { access: None, problem: None, again: None };
     let generation = stockwatch.metadata.generation.unwrap_or_default();
     let Ok(valid) = &spec else {
-        let (report, pods) = (Report::default(), PodSecrets::default());
-        return Inputs { spec, access: nothing, pods, failed: None, kafka: None, rollout, report };
+        return Inputs {
+            spec,
+            access: nothing,
+            pods: PodSecrets::default(),
+            sources: Mountable::default(),
+            failed: None,
+            kafka: None,
+            rollout,
+            report: Report::default(),
+        };
     };
     // First of all: the workers take an edit in by themselves, and answer while the rest is done.
     let ready = context.store.workers_of(key);
     context.flows.hurry(key, stockwatch, ready.len());
     let report = context.workers.observe(key, &owner.uid, generation, &ready);
     let refused = context.remember(key, |memory| memory.refused);
-    let (access, mut failed) = match context.credentials.of(key, &valid.kafka, refused).await {
+    let (access, failed) = match context.credentials.of(key, &valid.kafka, refused).await {
         Ok(access) => (access, None),
-        Err(error) => (nothing, Some(error)),
+        Err(error) => (nothing.clone(), Some(error)),
+    };
+    let (sources, access, mut failed) = match context.source_secrets.of(key, &valid.source).await {
+        Ok(sources) => (sources, access, failed),
+        // Without them it is not known how the Deployment should be.
+        Err(error) => (Mountable::default(), nothing, Some(failed.unwrap_or(error))),
     };
     let pod_secrets = stockwatch.spec.worker.as_ref().map(WorkerSpec::pod_secrets).unwrap_or_default();
     let pods = match context.credentials.of_pods(key, &pod_secrets).await {
@@ -274,7 +288,7 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
         let refused = matches!(&kafka, Some(Observed::Unreachable(problem)) if problem.reason.is_refusal());
         context.remember(key, |memory| memory.refused = refused);
     }
-    Inputs { spec, access, pods, failed, kafka, rollout, report }
+    Inputs { spec, access, pods, sources, failed, kafka, rollout, report }
 }
 
 /// The surroundings always; the Deployment as was decided.
@@ -285,6 +299,7 @@ async fn apply(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
+    sources: &Mountable,
 ) -> Result<(Applied, Option<Turn>), serde_json::Error> {
     let surroundings = surroundings(owner, stockwatch)?;
     let fresh = stockwatch.status.is_none();
@@ -294,7 +309,8 @@ async fn apply(
     if let Some(connection) = &plan.connection
         && (existing.is_some() || !applied.keeps_from_starting())
     {
-        let built = build::deployment(context, owner, stockwatch, spec, plan, connection, existing.as_ref())?;
+        let access = build::PodAccess { connection, sources: &sources.names };
+        let built = build::deployment(context, owner, stockwatch, spec, plan, &access, existing.as_ref())?;
         turn = built.turn;
         context.applier.each(&context.store, owner, &built.desired, fresh, &mut applied).await;
         if applied.problems.iter().any(|problem| problem.kind == Kind::Deployment.as_str()) {

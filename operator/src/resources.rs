@@ -11,6 +11,7 @@ mod role;
 mod role_binding;
 mod service;
 mod service_account;
+mod source_volumes;
 mod worker;
 
 pub use config_map::SPEC_KEY;

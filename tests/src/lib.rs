@@ -4,6 +4,7 @@
 //! comparison of all that was read from its topics with what [`oracle`] computes from the raw topic alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod answer;
 mod audit;
 mod broker;
 mod chart;
@@ -25,9 +26,12 @@ mod objects;
 mod obstacle;
 pub mod oracle;
 mod producer;
+mod provider;
 mod scene;
 mod secrets;
 mod simulated;
+mod stream;
+mod tls;
 mod topics;
 mod until;
 mod volume;
@@ -36,6 +40,7 @@ mod watch;
 mod worker;
 mod yahoo;
 
+pub use answer::Answer;
 pub use audit::{Audit, Request, assert_one_leads};
 pub use broker::{Broker, Login};
 pub use chart::{Object, refused, rendered};
@@ -54,11 +59,13 @@ pub use market::{Market, Raw, quote};
 pub use namespace::{Namespace, OWNED};
 pub use obstacle::{Obstacle, Webhook};
 pub use producer::Producer;
+pub use provider::{Asked, Provider};
 pub use scene::Scene;
+pub use stream::{Act, FakeStream, pricing};
 pub use topics::{Isolation, Record, Topics};
 pub use until::{Until, condition};
 pub use volume::Volume;
 pub use wait::{outage, soon, wait_for};
 pub use watch::{Ticker, Topic, Watch};
 pub use worker::{Launch, Worker, program, run};
-pub use yahoo::{Answer, FakeYahoo, chart};
+pub use yahoo::{FakeYahoo, chart};

@@ -5,19 +5,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use openssl::asn1::Asn1Time;
 use openssl::base64::encode_block;
-use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::PKey;
-use openssl::ssl::{SslAcceptor, SslMethod};
-use openssl::x509::extension::SubjectAlternativeName;
-use openssl::x509::{X509, X509NameBuilder};
+use openssl::ssl::SslAcceptor;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::namespace::Namespace;
+use crate::tls::identity;
 use crate::wait::{soon, wait_for};
 
 /// The ConfigMap that every obstacle refuses to everyone: so it is known to stand.
@@ -144,7 +138,7 @@ fn matching(user: &str, resource: &str) -> (Value, Value) {
 
 /// Serves the answer until the process ends: the port, and the certificate as PEM.
 fn serve(answer: Webhook) -> (u16, Vec<u8>) {
-    let (acceptor, certificate) = identity();
+    let (acceptor, certificate) = identity(Cluster::HOST.parse().unwrap());
     let listener = TcpListener::bind((Cluster::HOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let acceptor = Arc::new(acceptor);
@@ -188,29 +182,4 @@ fn reply(acceptor: &SslAcceptor, stream: TcpStream, answer: &Webhook) -> Option<
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}", text.len());
     write!(reader.get_mut(), "{head}\r\nConnection: close\r\n\r\n{text}").ok()
-}
-
-/// A certificate of its own for the host that pods reach, as PEM, and what serves with it.
-fn identity() -> (SslAcceptor, Vec<u8>) {
-    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
-    let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
-    let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_text("CN", "webhook").unwrap();
-    let name = name.build();
-    let mut certificate = X509::builder().unwrap();
-    certificate.set_version(2).unwrap();
-    certificate.set_subject_name(&name).unwrap();
-    certificate.set_issuer_name(&name).unwrap();
-    certificate.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
-    certificate.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
-    certificate.set_pubkey(&key).unwrap();
-    let mut host = SubjectAlternativeName::new();
-    let host = host.ip(Cluster::HOST).build(&certificate.x509v3_context(None, None)).unwrap();
-    certificate.append_extension(host).unwrap();
-    certificate.sign(&key, MessageDigest::sha256()).unwrap();
-    let certificate = certificate.build();
-    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls()).unwrap();
-    acceptor.set_private_key(&key).unwrap();
-    acceptor.set_certificate(&certificate).unwrap();
-    (acceptor.build(), certificate.to_pem().unwrap())
 }

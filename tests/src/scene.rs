@@ -177,7 +177,8 @@ impl<'b> Scene<'b> {
 
     /// How a worker of this StockWatch is started.
     pub fn launch(&self, id: &str) -> Launch {
-        Launch { file: self.path("watch.yaml"), id: id.into(), credentials: None }
+        let file = self.path("watch.yaml");
+        Launch { file, id: id.into(), credentials: None, source_secrets: None, authority: None }
     }
 
     /// Starts a worker and waits until it is ready.

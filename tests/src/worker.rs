@@ -19,6 +19,10 @@ pub struct Launch {
     pub id: String,
     /// `--credentials`: a directory with the files `<secret name>/<key>`.
     pub credentials: Option<PathBuf>,
+    /// `--source-secrets`: a directory with the files `<secret name>/<key>`.
+    pub source_secrets: Option<PathBuf>,
+    /// The file with the authorities that it trusts; `None`: the system's.
+    pub authority: Option<PathBuf>,
 }
 
 impl Launch {
@@ -32,6 +36,12 @@ impl Launch {
         command.args(["--http", &format!("127.0.0.1:{port}"), "--id", &self.id]);
         if let Some(credentials) = &self.credentials {
             command.arg("--credentials").arg(credentials);
+        }
+        if let Some(secrets) = &self.source_secrets {
+            command.arg("--source-secrets").arg(secrets);
+        }
+        if let Some(authority) = &self.authority {
+            command.env("SSL_CERT_FILE", authority);
         }
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         command.env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()));

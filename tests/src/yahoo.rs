@@ -1,7 +1,8 @@
-//! A server that answers as Yahoo's chart and spark endpoints do, in every shape that they are known for.
+//! A server that answers as Yahoo's chart and spark endpoints do, in every shape that they are known for; its stream is
+//! [`FakeStream`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,50 +10,28 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::answer::Answer;
 use crate::cluster::Cluster;
+use crate::stream::FakeStream;
 
 /// Yahoo's limit; more symbols and the whole request is refused.
 const SPARK_SYMBOLS: usize = 20;
 
-/// One answer, byte for byte.
-#[derive(Debug, Clone)]
-pub enum Answer {
-    /// Status, further header lines, body.
-    Whole(u16, &'static str, String),
-    /// Status 200 with a body that ends before its announced length.
-    CutOff(String),
-    /// A body of spaces that never ends.
-    Endless,
-    /// A byte now and then: the connection is alive, but the answer does not get there.
-    Slow,
-    /// The connection stays open and silent.
-    Silence,
-    /// The connection is closed without an answer.
-    Close,
-}
-
-impl Answer {
-    /// A body of JSON with status 200.
-    pub fn json(body: impl Into<String>) -> Self {
-        Self::Whole(200, "Content-Type: application/json", body.into())
+/// The chart's result as JSON, or nothing if the symbol is not known; `None` of what is neither.
+fn result(answer: &Answer) -> Option<Option<&str>> {
+    #[derive(Deserialize)]
+    struct Body<'a> {
+        #[serde(borrow)]
+        chart: Chart<'a>,
     }
-
-    /// The chart's result as JSON, or nothing if the symbol is not known; `None` of what is neither.
-    fn result(&self) -> Option<Option<&str>> {
-        #[derive(Deserialize)]
-        struct Body<'a> {
-            #[serde(borrow)]
-            chart: Chart<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Chart<'a> {
-            #[serde(borrow)]
-            result: Option<Vec<&'a RawValue>>,
-        }
-        let Self::Whole(200 | 404, _, body) = self else { return None };
-        let body: Body<'_> = serde_json::from_str(body).ok()?;
-        Some(body.chart.result.and_then(|result| result.first().map(|first| first.get())))
+    #[derive(Deserialize)]
+    struct Chart<'a> {
+        #[serde(borrow)]
+        result: Option<Vec<&'a RawValue>>,
     }
+    let Answer::Whole(200 | 404, _, body) = answer else { return None };
+    let body: Body<'_> = serde_json::from_str(body).ok()?;
+    Some(body.chart.result.and_then(|result| result.first().map(|first| first.get())))
 }
 
 /// The usual answer for a symbol; price and time as written.
@@ -89,6 +68,7 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct FakeYahoo {
     state: Arc<Mutex<State>>,
+    stream: FakeStream,
     address: SocketAddr,
 }
 
@@ -105,7 +85,11 @@ impl FakeYahoo {
 
     fn listen(host: &str) -> Self {
         let listener = TcpListener::bind((host, 0)).unwrap();
-        let yahoo = Self { state: Arc::default(), address: listener.local_addr().unwrap() };
+        let yahoo = Self {
+            state: Arc::default(),
+            stream: FakeStream::default(),
+            address: listener.local_addr().unwrap(),
+        };
         let server = yahoo.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -119,6 +103,11 @@ impl FakeYahoo {
     /// What goes into `source.yahoo.baseUrl`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its stream.
+    pub fn stream(&self) -> &FakeStream {
+        &self.stream
     }
 
     /// Answers for a symbol, one after another; the last one again and again.
@@ -183,10 +172,16 @@ impl FakeYahoo {
         let first = request.next()?.ok()?;
         let headers: Vec<String> =
             request.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
-        let agent = headers.iter().find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("user-agent").then(|| value.trim().to_owned())
-        });
+        let header = |wanted: &str| {
+            headers.iter().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+            })
+        };
+        if let Some(key) = header("sec-websocket-key") {
+            return self.stream.serve(connection, &key).ok();
+        }
+        let agent = header("user-agent");
         let (path, query) = first.split(' ').nth(1)?.split_once('?')?;
         let is_spark = path.ends_with("/v7/finance/spark");
         let symbols = match query.split('&').find_map(|part| part.strip_prefix("symbols=")) {
@@ -195,36 +190,9 @@ impl FakeYahoo {
         };
         let symbols =
             symbols.split(',').map(|symbol| symbol.replace("%3D", "=").replace("%5E", "^")).collect();
-        let head = "HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\nConnection: close\r\n\r\n";
-        match self.answer(Request { symbols, is_spark, agent: agent.unwrap_or_default(), at: Instant::now() }) {
-            Answer::Whole(status, headers, body) => {
-                let headers = if headers.is_empty() { String::new() } else { format!("{headers}\r\n") };
-                let length = body.len();
-                write!(
-                    connection,
-                    "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-                )
-            }
-            Answer::CutOff(body) => write!(connection, "{head}{body}"),
-            Answer::Endless => {
-                let spaces = " ".repeat(1 << 16);
-                write!(connection, "{head}").ok()?;
-                while connection.write_all(spaces.as_bytes()).is_ok() {}
-                Ok(())
-            }
-            Answer::Slow => {
-                write!(connection, "{head}").ok()?;
-                while connection.write_all(b" ").is_ok() {
-                    std::thread::park_timeout(Duration::from_millis(200));
-                }
-                Ok(())
-            }
-            Answer::Silence => loop {
-                std::thread::park();
-            },
-            Answer::Close => Ok(()),
-        }
-        .ok()
+        let agent = agent.unwrap_or_default();
+        let answer = self.answer(Request { symbols, is_spark, agent, at: Instant::now() });
+        answer.write(&mut connection).ok()
     }
 
     fn answer(&self, request: Request) -> Answer {
@@ -243,7 +211,7 @@ impl FakeYahoo {
         }
         let is_no_chart = |symbol: &&String| {
             let next = state.answers.get(*symbol).and_then(VecDeque::front);
-            next.is_some_and(|answer| answer.result().is_none())
+            next.is_some_and(|answer| result(answer).is_none())
         };
         if let Some(answer) = symbols.iter().find(is_no_chart).cloned().and_then(|symbol| state.next(&symbol))
         {
@@ -253,7 +221,7 @@ impl FakeYahoo {
             .iter()
             .filter_map(|symbol| {
                 let answer = state.next(symbol)?;
-                let result = answer.result()??;
+                let result = result(&answer)??;
                 Some(format!(r#"{{"symbol":"{symbol}","response":[{result}]}}"#))
             })
             .collect();

@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use stockwatch_crds::YahooMode;
 
 use crate::config::cluster::Resource;
+
+/// Where a pod has the Secrets of its source.
+pub(crate) const SOURCE_SECRETS: &str = "/etc/stockwatch/sources";
 
 /// Fetches quotes, keeps moving averages and raises alarms, exactly once, over Kafka.
 #[derive(Debug, Parser)]
@@ -23,6 +27,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Show averages and alarms of simulated quotes in the terminal; needs neither Kafka nor Kubernetes
     Demo(Demo),
+    /// Ask a source for symbols once and say what it answers from here; needs neither Kafka nor Kubernetes
+    Fetch(Fetch),
 }
 
 /// `run`.
@@ -65,6 +71,10 @@ pub struct Run {
     #[arg(long, value_name = "DIRECTORY", default_value = "/etc/stockwatch/credentials")]
     pub credentials: PathBuf,
 
+    /// Where the secrets of the StockWatch's source are: DIRECTORY/<secret name>/<key>
+    #[arg(long, value_name = "DIRECTORY", default_value = SOURCE_SECRETS)]
+    pub source_secrets: PathBuf,
+
     /// How log lines look
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -87,6 +97,55 @@ pub struct Demo {
     /// End after this many seconds
     #[arg(long, value_name = "N")]
     pub seconds: Option<u64>,
+}
+
+/// `fetch`. Exit code 0: each symbol has a quote, 1: not each, 2: nothing could be asked.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// What to ask for. Default: the tickers of --watch-file
+    #[arg(value_name = "SYMBOL")]
+    pub symbols: Vec<String>,
+
+    /// Ask the source of this StockWatch instead of Yahoo
+    #[arg(long, value_name = "FILE")]
+    pub watch_file: Option<PathBuf>,
+
+    /// How to ask Yahoo
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub mode: Option<Mode>,
+
+    /// Where to ask Yahoo
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+
+    /// Who asks Yahoo
+    #[arg(long, value_name = "TEXT")]
+    pub user_agent: Option<String>,
+
+    /// With --watch-file: where the secrets of its source are: DIRECTORY/<secret name>/<key>
+    #[arg(long, value_name = "DIRECTORY", default_value = SOURCE_SECRETS)]
+    pub source_secrets: PathBuf,
+}
+
+/// `source.yahoo.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Up to twenty symbols a request.
+    Spark,
+    /// One symbol a request.
+    Chart,
+    /// A WebSocket, listened to for half a minute.
+    Stream,
+}
+
+impl From<Mode> for YahooMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Spark => Self::Spark,
+            Mode::Chart => Self::Chart,
+            Mode::Stream => Self::Stream,
+        }
+    }
 }
 
 /// How log lines look.
@@ -129,7 +188,7 @@ mod tests {
         let parsed = Arguments::try_parse_from(all.iter().chain(arguments))?;
         match parsed.command {
             Command::Run(run) => Ok(*run),
-            Command::Demo(_) => panic!("run was asked for"),
+            Command::Demo(_) | Command::Fetch(_) => panic!("run was asked for"),
         }
     }
 

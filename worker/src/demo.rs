@@ -20,7 +20,7 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyCode, KeyModifiers};
 use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
-use stockwatch_crds::{Source, Topics};
+use stockwatch_crds::Topics;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing_subscriber::EnvFilter;
@@ -102,7 +102,8 @@ fn start(arguments: &args::Demo) -> Result<(), DemoError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let demo = Demo { shared, received, table: Table::default(), file, log };
     let result = runtime.block_on(async {
-        let worker = Worker::start(connection, "demo".into(), false, &demo.shared)?;
+        let worker =
+            Worker::start(connection, "demo".into(), false, Path::new(args::SOURCE_SECRETS), &demo.shared)?;
         let end = arguments.seconds.map(Duration::from_secs);
         if io::stdout().is_terminal() {
             let mut terminal = ratatui::try_init()?;
@@ -239,7 +240,10 @@ impl Demo {
 
     fn view(&self) -> View<'_> {
         let live = self.shared.live.current();
-        let idle = matches!(live.spec.source, Source::External)
+        let idle = live
+            .spec
+            .source
+            .is_external()
             .then(|| "spec.source.external: the demo has no writer of quotes; use simulated".to_owned());
         View {
             table: &self.table,

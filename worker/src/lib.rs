@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod extract;
 pub mod flow;
+pub mod fetch;
 pub mod health;
 pub mod http;
 pub mod kafka;

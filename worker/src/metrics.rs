@@ -28,6 +28,8 @@ pub enum FetchOutcome {
     RateLimited,
     /// 401, 403, a page for consent or a redirect to another host: the source refuses this client.
     Refused,
+    /// A Secret of the source is missing or cannot be used: nobody was asked.
+    NotConfigured,
     /// A 5xx.
     ServerError,
     /// Another 4xx.
@@ -46,12 +48,13 @@ pub enum FetchOutcome {
 
 impl FetchOutcome {
     /// Every value, in the order of the declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ok,
         Self::NoPrice,
         Self::NotFound,
         Self::RateLimited,
         Self::Refused,
+        Self::NotConfigured,
         Self::ServerError,
         Self::ClientError,
         Self::Timeout,
@@ -69,6 +72,7 @@ impl FetchOutcome {
             Self::NotFound => "not_found",
             Self::RateLimited => "rate_limited",
             Self::Refused => "refused",
+            Self::NotConfigured => "not_configured",
             Self::ServerError => "server_error",
             Self::ClientError => "client_error",
             Self::Timeout => "timeout",

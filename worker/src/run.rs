@@ -165,7 +165,7 @@ async fn work(
     tracing::info!(id, "the work begins");
     // With an operator, missing topics are its own to create.
     let creates_topics = arguments.watch.is_none();
-    let mut worker = Worker::start(connection, id, creates_topics, shared)?;
+    let mut worker = Worker::start(connection, id, creates_topics, &arguments.source_secrets, shared)?;
     tokio::select! {
         ended = worker.ended() => return Err(ended.into()),
         signal = signals.next() => tracing::info!(signal, "stopping"),

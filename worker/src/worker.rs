@@ -1,6 +1,7 @@
 //! One StockWatch at work in this process: the pipeline on a thread, the extractor as a task, and how both end.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -49,10 +50,12 @@ pub struct Worker {
 
 impl Worker {
     /// Starts both parts. `id` is `--id` or the pod's name; topics that are missing now are created, or awaited.
+    /// `source_secrets` is where the Secrets of sources are.
     pub fn start(
         connection: Connection,
         id: String,
         create_topics: bool,
+        source_secrets: &Path,
         shared: &Shared,
     ) -> io::Result<Self> {
         let (owned, follow_owned) = watch::channel(OwnedPartitions::default());
@@ -79,6 +82,7 @@ impl Worker {
             spec: shared.live.subscribe(),
             owned: follow_owned,
             flow: Arc::clone(&shared.flow),
+            source_secrets: source_secrets.to_owned(),
             metrics: Arc::clone(&shared.metrics),
             stop,
         }))

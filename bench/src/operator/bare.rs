@@ -1,7 +1,7 @@
 //! Plain clients that do the same work with the same rights: every object applied, every topic created, without a look
 //! at what is there.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -101,6 +101,7 @@ fn owned(stockwatch: &StockWatch) -> Result<Vec<Desired>> {
         pull_policy: None,
         kafka: &spec.kafka,
         connection: "0".repeat(32),
+        sources: &BTreeSet::new(),
         spec: &wishes,
     };
     let mut owned = surroundings(&owner, stockwatch)?;

@@ -12,8 +12,8 @@ use crate::limits::{
     MAX_SETTING_VALUE, MAX_SETTINGS, MAX_USERNAME,
 };
 
-const MAX_SECRET_NAME: usize = 253;
-const MAX_SECRET_KEY: usize = 253;
+pub(super) const MAX_SECRET_NAME: usize = 253;
+pub(super) const MAX_SECRET_KEY: usize = 253;
 
 const IS_KAFKA_NAME: &str = "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..'";
 const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-', but not \".\" and \"..\"";
@@ -26,9 +26,9 @@ pub(crate) const SAY_NO_MSK_IAM: &str =
     "AWS_MSK_IAM is not supported: switch SCRAM-SHA-512 or mutual TLS (tls.clientSecret) on in MSK";
 const IS_SECRET_KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
 const SAY_SECRET_KEY: &str = "a key of a Secret is a-z, A-Z, 0-9, '-', '_' and '.'";
-const IS_SECRET_NAME: &str =
+pub(super) const IS_SECRET_NAME: &str =
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
-const SAY_SECRET_NAME: &str =
+pub(super) const SAY_SECRET_NAME: &str =
     "the name of a Secret is a-z, 0-9, '-' and '.', starting and ending with a letter or digit";
 
 /// Refuses to change, add or remove the member at `path`, such as `topics.rawInput.name`.

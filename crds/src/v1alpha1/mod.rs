@@ -7,6 +7,7 @@
 // KubeSchema repeats each struct inside a function, as public as it is.
 #![allow(unreachable_pub)]
 
+mod http;
 mod kafka;
 mod pod;
 mod source;
@@ -14,13 +15,17 @@ mod status;
 mod stockwatch;
 mod worker;
 
+pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
 pub use kafka::{
     ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
     TlsSpec, TopicSpec, TopicsSpec,
 };
 pub(crate) use kafka::{SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_NO_OAUTH};
 pub use pod::{MountSpec, VolumeSpec};
-pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
+pub use source::{
+    ExternalSpec, ProxySpec, SimulatedSpec, SourceSecretKeyRef, SourceSecretRef, SourceSpec, YahooMode,
+    YahooSpec,
+};
 pub use status::{FailingTicker, StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
 pub use worker::{ImagePullPolicy, WorkerSpec};

@@ -4,7 +4,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::HttpSpec;
+use super::kafka::{IS_SECRET_NAME, MAX_SECRET_KEY, MAX_SECRET_NAME, SAY_SECRET_NAME};
 use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
+
+pub(super) const IS_INTERVAL: &str = "self.matches('^[1-9][0-9]{0,7}(ms|s|m)$') && \
+    duration(self) >= duration('1s') && duration(self) <= duration('24h')";
+pub(super) const SAY_INTERVAL: &str =
+    "an interval is a whole number of ms, s or m from 1s to 1440m, such as 60s";
 
 /// Where quotes come from: exactly one member.
 ///
@@ -13,14 +20,17 @@ use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
-        "[has(self.yahoo), has(self.external), has(self.simulated)].filter(x, x).size() == 1"
+        "[has(self.yahoo), has(self.http), has(self.external), has(self.simulated)].filter(x, x).size() == 1"
     )
-        .message("exactly one of yahoo, external and simulated is allowed (leave source out for yahoo)"),
+        .message("exactly one of yahoo, http, external and simulated is allowed (leave source out for yahoo)"),
 )]
 pub struct SourceSpec {
     /// Asks Yahoo for each symbol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yahoo: Option<YahooSpec>,
+    /// Asks any provider that answers in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpSpec>,
     /// Asks nobody: someone else writes the raw topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalSpec>,
@@ -29,7 +39,8 @@ pub struct SourceSpec {
     pub simulated: Option<SimulatedSpec>,
 }
 
-/// How Yahoo is asked: spark for up to twenty symbols at once, chart for one after the other. Absent: spark.
+/// How Yahoo is asked: spark for up to twenty symbols at once, chart for one after the other, stream for a connection
+/// on which quotes come by themselves. Absent: spark.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub enum YahooMode {
@@ -38,9 +49,11 @@ pub enum YahooMode {
     Spark,
     /// For one symbol after the other.
     Chart,
+    /// By a WebSocket; by spark for symbols that it is silent about.
+    Stream,
 }
 
-/// Yahoo's spark or chart endpoint.
+/// Yahoo's spark, chart or streaming endpoint.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct YahooSpec {
@@ -51,13 +64,11 @@ pub struct YahooSpec {
     /// Each symbol is asked for once in this time, such as 60s or 5m; 1s to 1440m. Absent: 60s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 10))]
-    #[x_kube(validation = Rule::new(
-        "self.matches('^[1-9][0-9]{0,7}(ms|s|m)$') && duration(self) >= duration('1s') && \
-         duration(self) <= duration('24h')"
-    ).message("an interval is a whole number of ms, s or m from 1s to 1440m, such as 60s"))]
+    #[x_kube(validation = Rule::new(IS_INTERVAL).message(SAY_INTERVAL))]
     pub interval: Option<String>,
 
-    /// Where to ask. Absent: https://query1.finance.yahoo.com.
+    /// Where to ask, the stream too. Absent: https://query1.finance.yahoo.com, and the stream at
+    /// https://streamer.finance.yahoo.com.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 8, max = MAX_URL))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[!\"$-.0->A-~]+(/[!\"$->@-~]*)?$')")
@@ -71,12 +82,61 @@ pub struct YahooSpec {
     #[x_kube(validation = Rule::new("self.matches('^[!-~]([ -~]*[!-~])?$')")
         .message("a User-Agent is visible ASCII characters and spaces between them"))]
     pub user_agent: Option<String>,
+
+    /// A proxy between the workers and Yahoo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxySpec>,
 }
 
-/// Someone else writes the raw topic; there is nothing to say about it.
-#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+/// A proxy between the workers and a source.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-pub struct ExternalSpec {}
+pub struct ProxySpec {
+    /// The key of a Secret that holds the proxy's URL: http://, https://, socks5:// or socks5h://, perhaps with user and
+    /// password. Absent key: url.
+    pub url_secret: SourceSecretKeyRef,
+    /// The key of a Secret that holds the certificate authority of a proxy that ends TLS. Absent key: ca.crt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret: Option<SourceSecretKeyRef>,
+}
+
+/// One key of a Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "source".
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceSecretKeyRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
+    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
+    pub name: String,
+    /// The key in its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
+    #[x_kube(validation = Rule::new("self.matches('^[-_a-zA-Z0-9][-._a-zA-Z0-9]*$')")
+        .message("a key of a source's Secret is a-z, A-Z, 0-9, '-', '_' and '.', which is not the first"))]
+    pub key: Option<String>,
+}
+
+/// A Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "source".
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceSecretRef {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
+    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
+    pub name: String,
+}
+
+/// Someone else writes the raw topic.
+#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalSpec {
+    /// The longest time without a new quote that is nothing to worry about, such as 2m or 90s; 1s to 1440m. Absent:
+    /// silence says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 10))]
+    #[x_kube(validation = Rule::new(IS_INTERVAL).message(SAY_INTERVAL))]
+    pub expect_every: Option<String>,
+}
 
 /// A random walk for each ticker.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]

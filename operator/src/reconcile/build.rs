@@ -1,5 +1,7 @@
 //! The Deployment as it is to be now: what replaces pods takes its turn, and nothing else waits.
 
+use std::collections::BTreeSet;
+
 use serde_json::Error;
 use stockwatch_crds::{Spec, StockWatch};
 use tokio::time::Instant;
@@ -58,6 +60,14 @@ pub struct Turn {
     pub halted_by: Option<Key>,
 }
 
+/// What the pods reach Kafka and their source with.
+pub(super) struct PodAccess<'a> {
+    /// The digest of how Kafka is reached.
+    pub(super) connection: &'a str,
+    /// The Secrets of the source that may be mounted.
+    pub(super) sources: &'a BTreeSet<String>,
+}
+
 /// Builds it.
 pub(super) fn deployment(
     context: &Context,
@@ -65,7 +75,7 @@ pub(super) fn deployment(
     stockwatch: &StockWatch,
     spec: &Spec,
     plan: &Plan,
-    connection: &str,
+    access: &PodAccess<'_>,
     existing: Option<&Owned>,
 ) -> Result<Built, Error> {
     let wishes = worker_spec(stockwatch);
@@ -78,11 +88,12 @@ pub(super) fn deployment(
             pull_policy: context.settings.pull_policy.as_deref(),
             kafka: &spec.kafka,
             connection: connection.to_owned(),
+            sources: access.sources,
             spec: &wishes,
         };
         workers(owner, &worker)
     };
-    let desired = build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), connection)?;
+    let desired = build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), access.connection)?;
     let key = Key::new(&owner.namespace, &owner.name);
     if none {
         context.free_slot(&key);
@@ -97,7 +108,7 @@ pub(super) fn deployment(
         });
         return Ok(Built { desired: Some(desired), turn: None });
     };
-    let is_own = is_edited || rollout.connection.as_deref() != Some(connection);
+    let is_own = is_edited || rollout.connection.as_deref() != Some(access.connection);
     let cause = cause(is_own, rollout);
     let now = Instant::now();
     // Where nothing works, what is done to mend it does not wait.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 };
 use stockwatch_crds::v1alpha1::VolumeSpec;
 
-use super::{Owner, Worker};
+use super::{Owner, Worker, source_volumes};
 use crate::names;
 
 pub(super) const SPEC: &str = "/etc/stockwatch/spec";
@@ -45,6 +45,7 @@ pub(super) fn volumes(owner: &Owner, worker: &Worker<'_>) -> Vec<Volume> {
             ..Volume::default()
         });
     }
+    volumes.extend(source_volumes::volumes(worker));
     volumes.extend(worker.spec.volumes.iter().flatten().map(users_volume));
     volumes
 }
@@ -79,6 +80,7 @@ pub(super) fn mounts(worker: &Worker<'_>) -> Vec<VolumeMount> {
     for (i, secret) in worker.secrets().into_keys().enumerate() {
         mounts.push(mount(&secret_volume(i), format!("{SECRETS}/{secret}"), true));
     }
+    mounts.extend(source_volumes::mounts(worker));
     mounts.extend(worker.spec.volume_mounts.iter().flatten().map(|own| VolumeMount {
         sub_path: own.sub_path.clone(),
         ..mount(&own.name, own.mount_path.clone(), own.read_only == Some(true))

@@ -37,6 +37,11 @@ fn owner() -> Owner {
 }
 
 fn deployment(stockwatch: &StockWatch) -> Desired {
+    deployment_with(stockwatch, &[])
+}
+
+fn deployment_with(stockwatch: &StockWatch, sources: &[&str]) -> Desired {
+    let sources = sources.iter().map(|name| (*name).to_owned()).collect();
     let spec = Spec::parse(stockwatch).unwrap();
     let worker = Worker {
         replicas: stockwatch.spec.worker.as_ref().and_then(|worker| worker.replicas),
@@ -45,6 +50,7 @@ fn deployment(stockwatch: &StockWatch) -> Desired {
         pull_policy: Some("IfNotPresent"),
         kafka: &spec.kafka,
         connection: "c0ffee".into(),
+        sources: &sources,
         spec: &worker_spec(stockwatch),
     };
     workers(&owner(), &worker).unwrap()
@@ -227,6 +233,18 @@ fn keys_that_are_named_are_the_only_ones_that_a_pod_sees() {
         body["spec"]["template"]["spec"]["volumes"][3]["secret"],
         json!({"secretName": "user", "items": [item("c.pem"), item("k.pem"), item("pw")]})
     );
+}
+
+#[test]
+fn a_pod_sees_the_whole_of_its_sources_secrets_and_lives_without_them() {
+    let body = deployment_with(&plain(), &["keys", "proxy"]).body;
+    let pod = &body["spec"]["template"]["spec"];
+    let secret = |name: &str| json!({"secretName": name, "optional": true});
+    assert_eq!(pod["volumes"][3], json!({"name": "source-0", "secret": secret("keys")}));
+    assert_eq!(pod["volumes"][4], json!({"name": "source-1", "secret": secret("proxy")}));
+    let mount = |i: u8, name: &str| json!({"name": format!("source-{i}"), "mountPath": format!("/etc/stockwatch/sources/{name}"), "readOnly": true});
+    let mounts = &pod["containers"][0]["volumeMounts"];
+    assert_eq!((&mounts[3], &mounts[4]), (&mount(0, "keys"), &mount(1, "proxy")));
 }
 
 #[test]

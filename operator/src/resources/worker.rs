@@ -20,6 +20,8 @@ pub struct Worker<'a> {
     pub kafka: &'a Kafka,
     /// Digest of how Kafka is reached, Secrets included: another one rolls the pods.
     pub connection: String,
+    /// The Secrets of its source that may be mounted.
+    pub sources: &'a BTreeSet<String>,
     /// The user's wishes for the pods.
     pub spec: &'a WorkerSpec,
 }

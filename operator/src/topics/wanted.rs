@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stockwatch_crds::v1alpha1::{TopicSpec, TopicState, TopicsSpec};
-use stockwatch_crds::{Source, Spec, StateTopic, StockWatch, Topic};
+use stockwatch_crds::{Spec, StateTopic, StockWatch, Topic};
 
 use super::ownership::is_own;
 
@@ -126,7 +126,7 @@ impl Wanted {
             replication_factor: topic.replication_factor,
             config: topic.config.clone(),
             named: written.and_then(|topics| named(topics, role)).unwrap_or_default(),
-            writes: role != TopicRole::RawInput || spec.source != Source::External,
+            writes: role != TopicRole::RawInput || !spec.source.is_external(),
             state: state(&topic.name),
         };
         Some(Self {

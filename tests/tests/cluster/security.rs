@@ -121,3 +121,25 @@ fn a_pod_is_given_a_secret_only_with_the_label_for_pods() {
     let refused = home.try_kubectl(&patch).unwrap_err();
     assert!(refused.contains("hostPath"), "{refused}");
 }
+
+#[test]
+fn a_sources_secret_is_mounted_only_with_its_own_label_and_the_worker_runs_without_it() {
+    let cluster = Cluster::shared();
+    let release = Release::shared();
+    let home = Namespace::create(cluster, "keys");
+    home.let_read_secrets(&release);
+    home.secret("keys", &[("X-Key", "hunter2")], true);
+    let _scene = Scene::apply(Broker::shared_for_pods(), &home, "keyed", |watch| {
+        watch.source = json!({"http": {
+            "url": "https://provider.invalid/{symbol}", "headersSecret": {"name": "keys"}, "price": "/p", "time": "/t",
+        }});
+    });
+    home.wait(120, "stockwatch/keyed", &Until::ready());
+    let volumes =
+        || home.get("deployment/keyed-stockwatch")["spec"]["template"]["spec"]["volumes"].to_string();
+    assert!(!volumes().contains(r#""keys""#), "the label is that of Kafka's Secrets");
+
+    home.kubectl(&["label", "--overwrite", "secret", "keys", "stockwatch.dev/credentials=source"]);
+    wait_for(120, "the Secret is mounted", || soon(volumes().contains(r#""keys""#), volumes()));
+    home.wait(120, "stockwatch/keyed", &Until::ready());
+}

@@ -13,6 +13,7 @@ mod rebalance;
 mod reload;
 mod security;
 mod semantics;
+mod sources;
 mod standalone;
 mod transactions;
 mod wire;

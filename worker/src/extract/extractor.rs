@@ -6,7 +6,7 @@ use std::future::pending;
 use std::sync::Arc;
 
 use stockwatch_core::wire::{partition_for_key, raw_key};
-use stockwatch_crds::{Source as SourceSpec, Ticker};
+use stockwatch_crds::{Http, Source as SourceSpec, Ticker, YahooMode};
 use tokio::sync::{mpsc, watch};
 
 use super::FetchError;
@@ -109,7 +109,7 @@ impl<S: Publisher> Extractor<S> {
         let owned = self.owned.borrow_and_update().clone();
         let spec = &live.spec;
         self.topic.clone_from(&spec.kafka.topics.raw_input.name);
-        let is_asked = !spec.suspend && spec.source != SourceSpec::External;
+        let is_asked = !spec.suspend && !spec.source.is_external();
         let tickers = spec.tickers.iter().filter(|_| is_asked);
         self.jobs = tickers.filter_map(|ticker| job(ticker, &owned)).collect();
         self.failing.retain(|symbol, _| self.jobs.contains_key(symbol));
@@ -148,7 +148,9 @@ impl<S: Publisher> Extractor<S> {
 
     /// Counts and publishes what a source heard.
     fn hear(&mut self, batch: Batch) {
-        self.metrics.fetch_seconds.observe(batch.took.as_secs_f64());
+        if let Some(took) = batch.took {
+            self.metrics.fetch_seconds.observe(took.as_secs_f64());
+        }
         self.metrics.fetch_interval_seconds.set(batch.interval.as_secs_f64());
         self.flow.heard(batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote)));
         for (ticker, quote) in batch.quotes {
@@ -197,13 +199,21 @@ impl<S: Publisher> Extractor<S> {
     }
 }
 
-/// Another interval or mode is no other source: connections stay, and so does a pause.
+/// Another interval, rate, or way to ask is no other source: connections stay, and so does a pause.
 fn same_source(one: &SourceSpec, other: &SourceSpec) -> bool {
     match (one, other) {
         (
-            SourceSpec::Yahoo { base_url: one, user_agent: as_one, .. },
-            SourceSpec::Yahoo { base_url: other, user_agent: as_other, .. },
-        ) => (one, as_one) == (other, as_other),
+            SourceSpec::Yahoo { mode: one, base_url: at_one, user_agent: as_one, proxy: by_one, .. },
+            SourceSpec::Yahoo {
+                mode: other, base_url: at_other, user_agent: as_other, proxy: by_other, ..
+            },
+        ) => {
+            let is_stream = |mode: &YahooMode| *mode == YahooMode::Stream;
+            (is_stream(one), at_one, as_one, by_one) == (is_stream(other), at_other, as_other, by_other)
+        }
+        (SourceSpec::Http(one), SourceSpec::Http(other)) => {
+            Http { interval: other.interval, per_minute: other.per_minute, ..one.clone() } == *other
+        }
         (SourceSpec::Simulated { seed: one, .. }, SourceSpec::Simulated { seed: other, .. }) => one == other,
         (one, other) => one == other,
     }

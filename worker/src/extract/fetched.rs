@@ -49,6 +49,21 @@ impl FetchedQuote {
         }
     }
 
+    /// Returns the price as its source wrote it.
+    pub fn price(&self) -> &str {
+        self.price.get()
+    }
+
+    /// Returns the price's time in seconds since 1970, a JSON number.
+    pub fn time(&self) -> &str {
+        self.time.get()
+    }
+
+    /// Returns the price's currency, if its source says it.
+    pub fn currency(&self) -> Option<&str> {
+        self.currency.as_deref()
+    }
+
     /// The raw record's value. The symbol is the one asked for: an answer may call it otherwise.
     ///
     /// # Errors
@@ -94,6 +109,9 @@ pub enum FetchError {
         /// How long the source wants to be left alone.
         retry_after: Option<Duration>,
     },
+    /// The source cannot be asked as it is configured; the sentence says what to do.
+    #[error("the source is not asked: {0}")]
+    NotConfigured(String),
     /// The source failed.
     #[error("the source failed: {status}")]
     Server {
@@ -127,6 +145,7 @@ impl FetchError {
             Self::NotFound => FetchOutcome::NotFound,
             Self::RateLimited { .. } => FetchOutcome::RateLimited,
             Self::Refused { .. } => FetchOutcome::Refused,
+            Self::NotConfigured(_) => FetchOutcome::NotConfigured,
             Self::Server { .. } => FetchOutcome::ServerError,
             Self::Client(_) => FetchOutcome::ClientError,
             Self::Timeout => FetchOutcome::Timeout,
@@ -136,9 +155,9 @@ impl FetchError {
         }
     }
 
-    /// True if the source refuses all requests, whatever they ask for.
+    /// True if it concerns all requests, whatever they ask for.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Refused { .. })
+        matches!(self, Self::RateLimited { .. } | Self::Refused { .. } | Self::NotConfigured(_))
     }
 
     /// How long the source wants to be left alone, as it says.

@@ -5,23 +5,33 @@
 
 pub mod answer;
 mod backoff;
+mod client;
 mod extractor;
 mod fetched;
+pub mod http;
+mod leaf;
+pub mod once;
+pub mod pointers;
 mod poll;
 mod publish;
 mod schedule;
+mod secrets;
 mod simulated;
 mod source;
+mod stream;
+pub mod tick;
 mod yahoo;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::FutureExt;
-use stockwatch_crds::Source as SourceSpec;
+use stockwatch_crds::{Source as SourceSpec, YahooMode};
 use tokio::sync::{mpsc, watch};
 
 pub use self::fetched::{FetchError, FetchedQuote};
 use self::poll::poll;
+use self::secrets::{Material, SourceSecrets, with_secrets};
 use self::source::{Batch, Orders, Source};
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
@@ -40,6 +50,8 @@ pub struct Deps {
     pub owned: watch::Receiver<OwnedPartitions>,
     /// Hears how every fetch ended.
     pub flow: Arc<Flow>,
+    /// Where the Secrets of sources are: `DIRECTORY/<secret name>/<key>`.
+    pub source_secrets: PathBuf,
     /// Counts fetches and quotes.
     pub metrics: Arc<Metrics>,
     /// `true`, or a sender that is gone, ends the extractor.
@@ -51,27 +63,52 @@ pub struct Deps {
 /// It never fails: what goes wrong is logged, counted and tried again.
 pub async fn run(deps: Deps) {
     let sink = publish::Producer::new(deps.connection, Arc::clone(&deps.metrics));
-    let extractor =
-        extractor::Extractor::new(deps.spec, deps.owned, deps.metrics, deps.flow, sink, Box::new(start));
+    let secrets = SourceSecrets::new(&deps.source_secrets);
+    let start: extractor::StartSource =
+        Box::new(move |spec, orders, batches| Ok(start(&secrets, spec, orders, batches)));
+    let extractor = extractor::Extractor::new(deps.spec, deps.owned, deps.metrics, deps.flow, sink, start);
     let sink = extractor.run(deps.stop).await;
     sink.close().await;
 }
 
-/// Starts the source that a spec names; `None` asks nobody. The error is a sentence.
+/// Starts the source that a spec names; `None` asks nobody.
 fn start(
+    secrets: &SourceSecrets,
     spec: &SourceSpec,
     orders: watch::Receiver<Orders>,
     batches: mpsc::Sender<Batch>,
-) -> Result<Option<Source>, String> {
-    Ok(match spec {
-        SourceSpec::External => None,
+) -> Option<Source> {
+    match spec {
+        SourceSpec::External { .. } => None,
         SourceSpec::Simulated { seed, .. } => {
             Some(poll(simulated::Simulated::new(*seed), orders, batches).boxed())
         }
-        SourceSpec::Yahoo { base_url, user_agent, .. } => {
-            let yahoo = yahoo::Yahoo::new(base_url, user_agent)
-                .map_err(|error| format!("spec.source.yahoo.baseUrl {base_url:?}: {error}"))?;
-            Some(poll(yahoo, orders, batches).boxed())
+        SourceSpec::Yahoo { .. } | SourceSpec::Http(_) => {
+            let spec = spec.clone();
+            let start = move |material: &Material, orders, batches| asked(&spec, material, orders, batches);
+            Some(with_secrets(secrets.clone(), orders, batches, Box::new(start)).boxed())
         }
-    })
+    }
+}
+
+/// Starts a source that is asked over a network. The error is a sentence.
+fn asked(
+    spec: &SourceSpec,
+    material: &Material,
+    orders: watch::Receiver<Orders>,
+    batches: mpsc::Sender<Batch>,
+) -> Result<Source, String> {
+    match spec {
+        SourceSpec::Yahoo { mode, base_url, user_agent, .. } => {
+            let named = |error| format!("spec.source.yahoo, {base_url:?}: {error}");
+            if *mode == YahooMode::Stream {
+                let stream = stream::Stream::new(base_url, user_agent, material).map_err(named)?;
+                return Ok(stream.run(orders, batches).boxed());
+            }
+            let yahoo = yahoo::Yahoo::new(base_url, user_agent, material).map_err(named)?;
+            Ok(poll(yahoo, orders, batches).boxed())
+        }
+        SourceSpec::Http(http) => Ok(poll(http::Provider::new(http, material)?, orders, batches).boxed()),
+        SourceSpec::External { .. } | SourceSpec::Simulated { .. } => Err("nobody is asked".into()),
+    }
 }

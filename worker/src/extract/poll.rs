@@ -39,7 +39,7 @@ pub(super) async fn poll(
             Some((request, began, answer)) = under_way.next() => {
                 let now = Instant::now();
                 say(schedule.done(now, &request, &answer), &request, &answer);
-                let batch = Batch { took: now - began, interval, quotes: heard(request, answer) };
+                let batch = Batch { took: Some(now - began), interval, quotes: heard(request, answer) };
                 // Its receiver goes with this source.
                 let _ = batches.send(batch).await;
             }

@@ -39,8 +39,8 @@ impl Orders {
 /// What a source heard at once.
 #[derive(Debug)]
 pub(super) struct Batch {
-    /// How long the request took.
-    pub(super) took: Duration,
+    /// How long the request took; `None`: nobody was asked.
+    pub(super) took: Option<Duration>,
     /// Between two requests for the same ticker, as the source keeps it.
     pub(super) interval: Duration,
     /// A quote, or why there is none, of each ticker that something was heard of.

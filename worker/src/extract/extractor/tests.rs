@@ -91,7 +91,14 @@ fn quote() -> Quote {
 }
 
 fn charts(interval: Duration) -> SourceSpec {
-    SourceSpec::Yahoo { mode: YahooMode::Chart, interval, base_url: String::new(), user_agent: String::new() }
+    let nowhere = String::new();
+    SourceSpec::Yahoo {
+        mode: YahooMode::Chart,
+        interval,
+        base_url: nowhere.clone(),
+        user_agent: nowhere,
+        proxy: None,
+    }
 }
 
 fn spec(count: usize) -> Spec {
@@ -135,7 +142,7 @@ fn start(source: &Fake, spec: Spec, owned: OwnedPartitions) -> Running {
     let source = source.clone();
     let start_source: StartSource = Box::new(move |spec, orders, batches| {
         Ok(match spec {
-            SourceSpec::External => None,
+            SourceSpec::External { .. } => None,
             _ => Some(poll(source.clone(), orders, batches).boxed()),
         })
     });
@@ -292,9 +299,10 @@ async fn a_source_that_asks_nobody_and_a_suspended_spec_fetch_nothing() {
     let source = Fake::good();
     let running = start(&source, spec(3), owned(1, [0]));
     sleep(2 * MINUTE).await;
-    for change in
-        [|spec: &mut Spec| spec.source = SourceSpec::External, |spec: &mut Spec| spec.suspend = true]
-    {
+    for change in [
+        |spec: &mut Spec| spec.source = SourceSpec::External { expect_every: None },
+        |spec: &mut Spec| spec.suspend = true,
+    ] {
         let mut edited = spec(3);
         change(&mut edited);
         running.spec.send_replace(live(edited));

@@ -18,7 +18,7 @@ fn request(symbols: &[&str], is_alone: bool) -> Request {
 }
 
 fn yahoo(base_url: &str) -> Yahoo {
-    Yahoo::new(base_url, DEFAULT_USER_AGENT).unwrap()
+    Yahoo::new(base_url, DEFAULT_USER_AGENT, &Material::default()).unwrap()
 }
 
 async fn quote(yahoo: &Yahoo) -> Result<FetchedQuote, FetchError> {
@@ -147,93 +147,6 @@ async fn what_cannot_be_read_is_a_bad_body() {
 }
 
 #[tokio::test]
-async fn too_many_requests_in_plain_text_says_how_long_to_wait() {
-    let limited = |value: &str| {
-        let answer = ResponseTemplate::new(429).set_body_string("Too Many Requests");
-        if value.is_empty() { answer } else { answer.insert_header("retry-after", value) }
-    };
-    let wait = |seconds| FetchError::RateLimited { retry_after: Some(Duration::from_secs(seconds)) };
-    assert_eq!(fetch(limited("17")).await.unwrap_err(), wait(17));
-    let none = FetchError::RateLimited { retry_after: None };
-    for value in ["", "soon", "Fri, 15 May 2015 15:34:21 GMT", "-1"] {
-        assert_eq!(fetch(limited(value)).await.unwrap_err(), none, "{value}");
-    }
-    let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(1000));
-    let Err(FetchError::RateLimited { retry_after: Some(wait) }) = fetch(limited(&soon)).await else {
-        panic!("a date is honoured too");
-    };
-    assert!(wait > Duration::from_secs(900) && wait <= Duration::from_secs(1000));
-}
-
-#[tokio::test]
-async fn a_server_error_is_one_with_its_wait() {
-    let answer = ResponseTemplate::new(503).insert_header("retry-after", "5");
-    let error = fetch(answer).await.unwrap_err();
-    assert!(matches!(&error, FetchError::Server { status, .. } if status.starts_with("503")));
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(5)));
-}
-
-#[tokio::test]
-async fn an_answer_without_an_end_is_cut_at_the_limit() {
-    let error = fetch_body(&" ".repeat(MAX_BODY_BYTES + 1)).await.unwrap_err();
-    assert_eq!(error, FetchError::TooLarge);
-}
-
-#[tokio::test]
-async fn redirects_are_followed_a_few_times_only() {
-    let server = MockServer::start().await;
-    let target = format!("{}/again", server.uri());
-    let answer = ResponseTemplate::new(302).insert_header("location", target.as_str());
-    Mock::given(method("GET")).respond_with(answer).mount(&server).await;
-    let result = quote(&yahoo(&server.uri())).await;
-    assert!(matches!(result, Err(FetchError::Refused { .. })), "{result:?}");
-    assert_eq!(server.received_requests().await.unwrap().len(), MAX_REDIRECTS + 1);
-}
-
-#[tokio::test]
-async fn a_redirect_to_another_host_is_a_refusal_and_not_followed() {
-    let meta = r#"{"regularMarketPrice":5.0,"regularMarketTime":1699000000}"#;
-    let other = answering(ResponseTemplate::new(200).set_body_raw(chart(meta, ""), "application/json")).await;
-    let target = other.uri().replace("127.0.0.1", "localhost");
-    let error =
-        fetch(ResponseTemplate::new(302).insert_header("location", target.as_str())).await.unwrap_err();
-    assert!(error.is_refusal() && error.to_string().ends_with("a redirect to localhost"), "{error}");
-    assert!(other.received_requests().await.unwrap().is_empty());
-}
-
-#[test]
-fn redirects_stay_with_the_host_or_among_yahoos_for_quotes() {
-    let may = |asked: &str, to: &str| may_redirect(&Url::parse(asked).unwrap(), &Url::parse(to).unwrap());
-    let yahoo = "https://query1.finance.yahoo.com/v7";
-    for to in [
-        "https://query1.finance.yahoo.com/x",
-        "https://query2.finance.yahoo.com/",
-        "https://finance.yahoo.com/",
-    ] {
-        assert!(may(yahoo, to), "{to}");
-    }
-    for to in [
-        "http://query1.finance.yahoo.com/",
-        "https://guce.yahoo.com/consent",
-        "https://consent.yahoo.com/",
-        "https://notfinance.yahoo.com/",
-        "https://finance.yahoo.com.example/",
-        "https://169.254.169.254/",
-    ] {
-        assert!(!may(yahoo, to), "{to}");
-    }
-    assert!(may("http://gateway.example.co.uk/a", "https://gateway.example.co.uk:8443/b"));
-    assert!(!may("https://example.co.uk/", "https://other.co.uk/"));
-    assert!(!may("https://gateway.example/", "https://query1.finance.yahoo.com/"));
-}
-
-#[tokio::test]
-async fn a_source_that_is_not_there_is_a_failed_connection() {
-    let result = quote(&yahoo("http://127.0.0.1:1")).await;
-    assert!(matches!(result, Err(FetchError::Connect(_))), "{result:?}");
-}
-
-#[tokio::test]
 async fn symbols_are_escaped_and_the_request_says_who_asks() {
     let server = MockServer::start().await;
     let meta = r#"{"regularMarketPrice":5.0,"regularMarketTime":1699000000}"#;
@@ -294,6 +207,6 @@ async fn of_a_batch_whoever_is_known_has_a_quote() {
 #[test]
 fn an_address_that_cannot_be_fetched_is_refused() {
     for address in ["", "query1.finance.yahoo.com", "ftp://host/", "mailto:x"] {
-        assert!(Yahoo::new(address, DEFAULT_USER_AGENT).is_err(), "{address}");
+        assert!(Yahoo::new(address, DEFAULT_USER_AGENT, &Material::default()).is_err(), "{address}");
     }
 }

@@ -1,0 +1,180 @@
+//! `stockwatch-worker fetch`: asks a source for some symbols, once, and says what it answers from this network.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use stockwatch_core::parse_nanos;
+use stockwatch_crds::{LoadError, Source, Ticker, load};
+
+use crate::args;
+use crate::config;
+use crate::extract::FetchedQuote;
+use crate::extract::once::{Likely, Outcome, once};
+use crate::run::{BAD_INPUT, complain};
+
+/// Columns of the symbol and of the price with its currency.
+const SYMBOL: usize = 12;
+const PRICE: usize = 20;
+
+/// Why nothing is asked.
+#[derive(Debug, thiserror::Error)]
+enum FetchCommandError {
+    #[error("{0}")]
+    File(#[from] config::Refusal),
+    #[error("{}: {problem}", file.display())]
+    StockWatch { file: PathBuf, problem: LoadError },
+    #[error("no symbol: name some, or a StockWatch by --watch-file")]
+    NoSymbol,
+    #[error("--{0} is for a source of Yahoo, and {1} has another one")]
+    NotYahoo(&'static str, String),
+    #[error("{0}")]
+    Source(String),
+    #[error("the process cannot start, or nobody reads its output: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Prints a line for each symbol. 0: each has a quote, 1: not each, 2: nothing could be asked.
+pub fn run(arguments: &args::Fetch) -> ExitCode {
+    match start(arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+/// Returns whether all came.
+fn start(arguments: &args::Fetch) -> Result<bool, FetchCommandError> {
+    let (source, tickers) = what(arguments)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asked = runtime.block_on(once(&source, &tickers, &arguments.source_secrets));
+    let outcomes = asked.map_err(FetchCommandError::Source)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let now = i128::try_from(now).unwrap_or(i128::MAX);
+    let mut out = io::stdout().lock();
+    for (ticker, outcome) in &outcomes {
+        writeln!(out, "{:<SYMBOL$} {}", ticker.symbol, said(outcome, now))?;
+    }
+    Ok(outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Quote(_))))
+}
+
+/// The source and whom to ask it for.
+fn what(arguments: &args::Fetch) -> Result<(Source, Vec<Arc<Ticker>>), FetchCommandError> {
+    let named =
+        |symbol: &String| Ticker { symbol: symbol.clone(), entity: symbol.clone(), overrides: Vec::new() };
+    let mut tickers: Vec<Ticker> = arguments.symbols.iter().map(named).collect();
+    let mut source = Source::default();
+    if let Some(file) = &arguments.watch_file {
+        let text = config::read(file)?;
+        let loaded =
+            load(&text).map_err(|problem| FetchCommandError::StockWatch { file: file.clone(), problem })?;
+        source = loaded.spec.source;
+        if tickers.is_empty() {
+            tickers = loaded.spec.tickers;
+        }
+    }
+    if let Source::Yahoo { mode, base_url, user_agent, .. } = &mut source {
+        if let Some(other) = arguments.mode {
+            *mode = other.into();
+        }
+        if let Some(other) = &arguments.base_url {
+            other.trim_end_matches('/').clone_into(base_url);
+        }
+        if let Some(other) = &arguments.user_agent {
+            user_agent.clone_from(other);
+        }
+    } else {
+        let given = [
+            ("mode", arguments.mode.is_some()),
+            ("base-url", arguments.base_url.is_some()),
+            ("user-agent", arguments.user_agent.is_some()),
+        ];
+        if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            let file = arguments.watch_file.as_ref().map(|file| file.display().to_string());
+            return Err(FetchCommandError::NotYahoo(name, file.unwrap_or_default()));
+        }
+    }
+    if tickers.is_empty() {
+        return Err(FetchCommandError::NoSymbol);
+    }
+    Ok((source, tickers.into_iter().map(Arc::new).collect()))
+}
+
+fn said(outcome: &Outcome, now: i128) -> String {
+    match outcome {
+        Outcome::Quote(quote) => quoted(quote, now),
+        Outcome::Failed(error) => format!("{error} ({})", Likely::of(error).as_str()),
+        Outcome::Silent(patience) => format!(
+            "nothing came in {} s (its market may be closed, or the symbol mistyped: --mode spark tells)",
+            patience.as_secs()
+        ),
+    }
+}
+
+/// Price, currency, time and age.
+fn quoted(quote: &FetchedQuote, now: i128) -> String {
+    let price = format!("{} {}", quote.price(), quote.currency().unwrap_or_default());
+    let nanos = parse_nanos(quote.time().as_bytes()).unwrap_or_default();
+    let time = jiff::Timestamp::from_nanosecond(nanos)
+        .map_or_else(|_| quote.time().to_owned(), |time| time.to_string());
+    format!("{price:<PRICE$} {time:<20} {}", age(now - nanos))
+}
+
+fn age(nanos: i128) -> String {
+    match nanos / 1_000_000_000 {
+        ..0 => "in the future".to_owned(),
+        seconds @ 0..120 => format!("{seconds} s old"),
+        seconds @ 120..7_200 => format!("{} min old", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h old", seconds / 3_600),
+        seconds => format!("{} days old", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::extract::FetchError;
+
+    const SECOND: i128 = 1_000_000_000;
+
+    #[test]
+    fn a_quote_is_shown_with_its_time_and_age() {
+        let quote = FetchedQuote::new("512.340", "1790000000", Some("USD".into())).unwrap();
+        let line = said(&Outcome::Quote(quote), 1_790_000_012 * SECOND);
+        assert_eq!(line, "512.340 USD          2026-09-21T14:13:20Z 12 s old");
+        for (seconds, expected) in [
+            (-1, "in the future"),
+            (119, "119 s old"),
+            (120, "2 min old"),
+            (7_200, "2 h old"),
+            (691_200, "8 days old"),
+        ] {
+            assert_eq!(age(seconds * SECOND), expected);
+        }
+    }
+
+    #[test]
+    fn a_failure_is_shown_with_what_it_looks_like() {
+        let refused = |said: &str| FetchError::Refused { said: said.into(), retry_after: None };
+        for (error, expected) in [
+            (FetchError::RateLimited { retry_after: None }, "like a limit"),
+            (refused("401 Unauthorized"), "a refusal of this client"),
+            (refused("a page for people, perhaps for their consent"), "a consent page"),
+            (refused("a redirect to guce.yahoo.com"), "a consent page"),
+            (FetchError::NotFound, "a mistyped or delisted symbol"),
+            (FetchError::Timeout, "an outage"),
+        ] {
+            let line = said(&Outcome::Failed(error.clone()), 0);
+            assert!(line.starts_with(&error.to_string()) && line.contains(expected), "{line}");
+        }
+        assert!(said(&Outcome::Silent(Duration::from_secs(30)), 0).starts_with("nothing came in 30 s"));
+    }
+}
