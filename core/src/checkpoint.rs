@@ -1,20 +1,25 @@
-//! What the storage table holds of a partition: checkpoints of its entities, and the shapes that it took.
+//! What the storage table holds of a partition: checkpoints of its entities, what was said of them, and the shapes that
+//! it took.
 //!
 //! An entity's record is its last accepted quote with one more field, `stockwatchcheckpoint`. Samples that stay for
 //! long move into chunks of [`CHUNK`], each written once, so the bytes that a quote costs do not grow with
 //! the window.
 
+mod said;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use self::said::write_said;
+use crate::effect::Removed;
 use crate::entity::{Entity, Name, Sample};
-use crate::partition::{Partition, RecordedShapes, Removed};
+use crate::partition::{Partition, RecordedShapes};
 use crate::shape::ShapeChange;
 use crate::wire::table::{
     Checkpoint, MAX_COUNT, MAX_RECORD_BYTES, OFFSET_KEY, OffsetRecord, SHAPE_CHANGES_KEY, SHAPE_KEY,
     TableKey, chunk_key, encode_chunk, encode_entity, entity_key, read_samples, split_entity,
 };
-use crate::wire::{encode_shape_changes, encode_shapes, read_shapes};
+use crate::wire::{encode_shape_changes, encode_shapes, read_shapes, said_key};
 
 /// Samples in a chunk; an entity's record holds fewer than twice as many.
 pub const CHUNK: usize = 32;
@@ -145,6 +150,9 @@ pub fn write_removed<E>(
             put(&chunk_key(&gone.name, *number), None)?;
         }
         put(&entity_key(&gone.name), None)?;
+        if gone.has_said {
+            put(&said_key(&gone.name), None)?;
+        }
     }
     Ok(())
 }
@@ -226,6 +234,7 @@ pub fn write_offset<E>(
 pub struct TableReader {
     heads: HashMap<String, Vec<u8>>,
     chunks: HashMap<(String, u64), Vec<u8>>,
+    said: HashMap<String, Vec<u8>>,
     /// Parsed when all is read: only the last ones count, and they are the largest records.
     shapes: Option<Vec<u8>>,
     shape_changes: Option<Vec<u8>>,
@@ -258,6 +267,12 @@ impl TableReader {
             }
             (TableKey::Chunk(entity, number), None) => {
                 self.chunks.remove(&(entity, number));
+            }
+            (TableKey::Said(entity), Some(value)) => {
+                self.said.insert(entity, value.to_vec());
+            }
+            (TableKey::Said(entity), None) => {
+                self.said.remove(&entity);
             }
             (TableKey::Shape, Some(_)) => self.shapes = owned(),
             (TableKey::ShapeChanges, _) => self.shape_changes = owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::NANO;
 use crate::average::Average;
+use crate::said::Said;
 
 /// An accepted quote: event time in nanoseconds and price in 10⁻⁹.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +56,12 @@ pub struct Entity {
     pub value: Vec<u8>,
     /// What its checkpoints hold.
     pub saved: Saved,
+    /// What was said of it.
+    pub said: Said,
+    /// The table has a record of that.
+    pub(crate) is_said_in_table: bool,
+    /// That record is to be written, or deleted.
+    pub(crate) is_said_due: bool,
     samples: VecDeque<Sample>, // by time, within the longest window
     windows: Vec<Window>,      // ascending by length, as in the shape
 }
@@ -85,6 +92,9 @@ impl Entity {
             epoch,
             value: Vec::new(),
             saved: Saved { chunked_until: i64::MIN, ..Saved::default() },
+            said: Said::default(),
+            is_said_in_table: false,
+            is_said_due: false,
             samples: VecDeque::new(),
             windows: minutes.map(|m| Window { length: length(m), start: 0, sum: 0, primed: false }).collect(),
         }
@@ -200,8 +210,9 @@ impl Entity {
     /// Takes the windows of a new shape: those kept stay primed, new ones start from the samples at hand.
     ///
     /// `older` are samples from before the old longest window, by time, each before all that are here.
-    pub fn reshape(&mut self, epoch: u64, minutes: impl Iterator<Item = u32>, older: &[Sample]) {
+    pub fn reshape(&mut self, epoch: u64, minutes: impl Iterator<Item = u32> + Clone, older: &[Sample]) {
         self.epoch = epoch;
+        self.is_said_due |= self.said.retain_windows(minutes.clone());
         for sample in older.iter().rev() {
             self.samples.push_front(*sample);
         }

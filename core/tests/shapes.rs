@@ -41,6 +41,7 @@ fn largest(n: u64, wildcard: bool) -> Arc<Shape> {
         windows,
         entities: listed.map(|i| (name(i), own(i))).collect(),
         wildcard: wildcard.then(Vec::new),
+        ..Shape::default()
     })
 }
 

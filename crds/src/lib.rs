@@ -8,6 +8,7 @@
 //!
 //! Every rule of the definition is a rule of [`Spec::parse`] too: a plain file never meets an API server.
 
+mod alarms;
 mod backoff;
 mod decode;
 mod definition;
@@ -23,9 +24,12 @@ mod tolerance;
 mod topics;
 pub mod v1alpha1;
 
+pub use alarms::Alarms;
 pub use backoff::Backoff;
 pub use definition::{definition, definition_yaml};
-pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
+pub use duration::{
+    DurationError, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, parse_interval, parse_quiet, parse_window,
+};
 pub use kafka::{Kafka, Sasl, SecretKey, Tls};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use problem::{Invalid, InvalidReason, Problem};
@@ -33,4 +37,6 @@ pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
 pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
-pub use v1alpha1::{DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode};
+pub use v1alpha1::{
+    DeletionPolicy, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode,
+};

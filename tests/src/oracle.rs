@@ -3,21 +3,13 @@
 //! It shares no code with the worker. In: the records of one raw partition and the shapes (entities and
 //! windows) that held, each from an offset on. Out: what follows from each record.
 
+mod form;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use crate::decimal::{ONE, parse};
+use self::form::{deduplicated, judge};
+use crate::decimal::ONE;
 use crate::topics::Record;
-
-const LARGEST_VALUE: usize = 64 * 1024;
-const LONGEST_NAME: usize = 64;
-const LARGEST_PRICE: i128 = 9_000_000_000 * ONE;
-const MILLISECONDS_FROM: i128 = 100_000_000_000 * ONE;
-const FARTHEST_AHEAD: i128 = 300 * ONE;
 
 /// The entities and windows that decide the state from an offset on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +52,8 @@ pub struct Average {
     pub mean: Mean,
     /// The last one computed for the same entity and window.
     pub previous: Option<Mean>,
+    /// The offset whose average was the first of the window since it and its entity came.
+    pub since: i64,
 }
 
 /// An accepted quote and what follows from it, tolerances apart.
@@ -69,6 +63,16 @@ pub struct Accepted {
     pub offset: i64,
     /// The entity.
     pub entity: String,
+    /// Its price and time, in units of 10⁻⁹.
+    pub price: i128,
+    /// See `price`.
+    pub time: i128,
+    /// Its symbol and currency, as far as alarms repeat them.
+    pub symbol: Option<String>,
+    /// See `symbol`.
+    pub currency: Option<String>,
+    /// The entity's newest time before it.
+    pub newest_before: Option<i128>,
     /// The entity's newest time, in units of 10⁻⁹ s.
     pub newest: i128,
     /// The value of the after-dedup record.
@@ -92,13 +96,6 @@ pub enum Fate {
     Unlisted,
 }
 
-/// A good quote.
-struct Quote {
-    entity: String,
-    price: i128,
-    time: i128,
-}
-
 /// What is kept of an entity.
 #[derive(Default)]
 struct Entity {
@@ -106,7 +103,8 @@ struct Entity {
     since: i64,
     /// Every accepted quote: time and price.
     accepted: Vec<(i128, i128)>,
-    last: BTreeMap<u32, Mean>,
+    /// By window: the last average, and the offset of the first.
+    last: BTreeMap<u32, (Mean, i64)>,
 }
 
 impl Entity {
@@ -132,13 +130,16 @@ impl Entity {
         Ok(())
     }
 
-    fn averages(&mut self, windows: &[u32]) -> Vec<Average> {
+    fn averages(&mut self, windows: &[u32], offset: i64) -> Vec<Average> {
         let newest = self.newest().unwrap();
         let one = |window: &u32| {
             let inside = |(time, _): &&(i128, i128)| *time > newest - minutes(*window) && *time <= newest;
             let prices: Vec<i128> = self.accepted.iter().filter(inside).map(|(_, price)| *price).collect();
             let mean = Mean { sum: prices.iter().sum(), count: i128::try_from(prices.len()).unwrap() };
-            Average { minutes: *window, mean, previous: self.last.insert(*window, mean) }
+            let before = self.last.get(window).copied();
+            let since = before.map_or(offset, |(_, since)| since);
+            self.last.insert(*window, (mean, since));
+            Average { minutes: *window, mean, previous: before.map(|(mean, _)| mean), since }
         };
         windows.iter().map(one).collect()
     }
@@ -160,12 +161,18 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
             Ok(quote) => {
                 let fresh = || Entity { since: record.offset, ..Entity::default() };
                 let entity = entities.entry(quote.entity.clone()).or_insert_with(fresh);
+                let newest_before = entity.newest();
                 match entity.take(quote.time, quote.price, shape.longest()) {
                     Err(fate) => fate,
                     Ok(()) => Fate::Accepted(Accepted {
                         offset: record.offset,
+                        price: quote.price,
+                        time: quote.time,
+                        symbol: quote.symbol,
+                        currency: quote.currency,
+                        newest_before,
                         newest: entity.newest().unwrap(),
-                        averages: entity.averages(&shape.windows),
+                        averages: entity.averages(&shape.windows, record.offset),
                         deduplicated: deduplicated(record),
                         entity: quote.entity,
                     }),
@@ -197,96 +204,8 @@ fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, be
     }
 }
 
-/// Rule 1, in the order of its checks.
-fn judge(record: &Record, listed: impl Fn(&str) -> bool) -> Result<Quote, Fate> {
-    let bad = |reason| Err(Fate::Bad(reason));
-    let value = record.value.as_deref().unwrap_or_default();
-    if value.len() > LARGEST_VALUE {
-        return bad("value_too_large");
-    }
-    if serde_json::from_slice::<&RawValue>(value).is_err() {
-        return bad("not_json");
-    }
-    let Ok(fields) = serde_json::from_slice::<Fields>(value) else { return bad("not_an_object") };
-    let Some(Ok(entity)) = fields.get("entityname").map(serde_json::from_str::<String>) else {
-        return bad("no_entity");
-    };
-    if entity.is_empty() {
-        return bad("no_entity");
-    }
-    if entity.chars().count() > LONGEST_NAME {
-        return bad("name_too_long");
-    }
-    if !listed(&entity) {
-        return Err(Fate::Unlisted);
-    }
-    let is_number = |text: &&str| text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    let price = match fields.get("currentstockprice") {
-        Some("\"Infinity\"" | "\"-Infinity\"" | "\"NaN\"") => return bad("price_not_finite"),
-        Some(text) if is_number(&text) => parse(text),
-        _ => return bad("no_price"),
-    };
-    let Some(price) = price.filter(|price| price.abs() <= LARGEST_PRICE) else {
-        return bad("price_out_of_range");
-    };
-    let Some(time) = fields.get("lastupdatedate").filter(is_number) else { return bad("no_time") };
-    let time = parse(time).unwrap_or(if time.starts_with('-') { -1 } else { MILLISECONDS_FROM });
-    if time >= MILLISECONDS_FROM {
-        return bad("time_in_milliseconds");
-    }
-    if time < 0 {
-        return bad("time_out_of_range");
-    }
-    if time > i128::from(record.timestamp) * (ONE / 1_000) + FARTHEST_AHEAD {
-        return bad("time_in_future");
-    }
-    Ok(Quote { entity, price, time })
-}
-
-/// The raw value with `"isduplicate":false` as its last field.
-fn deduplicated(record: &Record) -> String {
-    let text = record.text();
-    let fields: Fields = serde_json::from_str(&text).unwrap();
-    if fields.get("isduplicate").is_none() {
-        let body = text.trim().strip_suffix('}').unwrap();
-        return format!("{body},\"isduplicate\":false}}");
-    }
-    let kept = fields.0.iter().filter(|(name, _)| name != "isduplicate");
-    let kept = kept.map(|(name, value)| format!("{}:{},", serde_json::to_string(name).unwrap(), value.get()));
-    format!("{{{}\"isduplicate\":false}}", kept.collect::<String>())
-}
-
 fn minutes(window: u32) -> i128 {
     i128::from(window) * 60 * ONE
-}
-
-/// A JSON object's fields in order, their values as written.
-struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl Fields {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|field| field.0 == name).map(|field| field.1.get())
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 #[cfg(test)]

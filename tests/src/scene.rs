@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
-use crate::compare::{Outputs, assert_alarms, outputs};
+use crate::compare::{Outputs, assert_alarms, assert_event, outputs};
 use crate::feed::Feeder;
 use crate::market::{Market, Raw};
 use crate::namespace::Namespace;
@@ -330,6 +330,7 @@ impl<'b> Scene<'b> {
             assert_same(&format!("averages of partition {p}"), &expected.averages, &averages[p]);
             self.assert_dead_letters(raw, &expected.dead, &dead[p]);
             assert_alarms(&expected.accepted, &alarms[p], &self.watches);
+            alarms[p].iter().for_each(|alarm| assert_event(alarm, &self.watch));
             all.push(expected);
         }
         assert!(all.iter().any(|outputs| !outputs.accepted.is_empty()), "the test had no quotes at all");

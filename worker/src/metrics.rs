@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
+use stockwatch_core::SkipReason;
 use stockwatch_core::wire::DeadLetterReason;
 
 /// The media type of [`Metrics::encode`].
@@ -96,6 +97,16 @@ impl EncodeLabelSet for ReasonLabel {
     }
 }
 
+/// The label that skipped alarms are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SkipLabel(pub SkipReason);
+
+impl EncodeLabelSet for SkipLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("reason", self.0.as_str()).encode(encoder.encode_label())
+    }
+}
+
 /// Every metric of the process; the fields may be written from any thread.
 #[derive(Debug)]
 pub struct Metrics {
@@ -117,6 +128,8 @@ pub struct Metrics {
     pub averages: Counter,
     /// Alarms written.
     pub alarms: Counter,
+    /// Moves beyond a tolerance that the settings of alarms let pass, by reason.
+    pub alarms_skipped: Family<SkipLabel, Counter>,
     /// Bad records by reason.
     pub dead_letters: Family<ReasonLabel, Counter>,
     /// Those of them that the dead-letter topic did not take in any form.
@@ -191,6 +204,7 @@ impl Metrics {
             quotes_over_limit: register(r, "quotes_over_limit", "Quotes beyond the wildcard's entity limit"),
             averages: register(r, "averages", "Averages written"),
             alarms: register(r, "alarms", "Alarms written"),
+            alarms_skipped: register(r, "alarms_skipped", "Moves that spec.alarms takes for no alarm"),
             dead_letters: register(r, "dead_letters", "Raw records sent to the dead-letter topic"),
             dead_letters_lost: register(r, "dead_letters_lost", "Bad records that could not be written"),
             checkpoints: register(r, "checkpoints", "Checkpoint records written"),
@@ -220,6 +234,9 @@ impl Metrics {
         };
         for outcome in &FetchOutcome::ALL {
             drop(metrics.fetches.get_or_create(outcome));
+        }
+        for reason in SkipReason::ALL {
+            drop(metrics.alarms_skipped.get_or_create(&SkipLabel(reason)));
         }
         for reason in DeadLetterReason::ALL {
             drop(metrics.dead_letters.get_or_create(&ReasonLabel(reason)));
@@ -258,6 +275,10 @@ mod tests {
         let text = Metrics::new().encode();
         for outcome in FetchOutcome::ALL {
             let line = format!("stockwatch_fetches_total{{outcome=\"{}\"}} 0\n", outcome.as_str());
+            assert!(text.contains(&line), "{line}");
+        }
+        for reason in SkipReason::ALL {
+            let line = format!("stockwatch_alarms_skipped_total{{reason=\"{}\"}} 0\n", reason.as_str());
             assert!(text.contains(&line), "{line}");
         }
         for reason in DeadLetterReason::ALL {

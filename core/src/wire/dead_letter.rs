@@ -95,12 +95,12 @@ impl<'a> DeadLetter<'a> {
             return Some(letter);
         }
         let value = record.value.unwrap_or_default();
-        let mut digest = Vec::with_capacity(64);
+        let mut digest = String::with_capacity(64);
         push_hex(&mut digest, &Sha256::digest(value));
         letter.key = substitute;
         letter.value = None;
         letter.headers.push((SIZE, value.len().to_string()));
-        letter.headers.push((SHA256, String::from_utf8(digest).unwrap_or_default()));
+        letter.headers.push((SHA256, digest));
         (refusals < 3 && letter.bytes() <= max_bytes).then_some(letter)
     }
 

@@ -16,6 +16,9 @@ use crate::decimal::parse_nanos;
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// An entity name may have as many characters as the resource allows.
 const MAX_NAME_CHARS: usize = 64;
+/// Longer symbols and currencies are not repeated.
+const MAX_SYMBOL_CHARS: usize = 32;
+const MAX_CURRENCY_CHARS: usize = 16;
 /// Prices beyond this, in 10⁻⁹, are bad: sums and products stay exact below it.
 pub(crate) const MAX_PRICE: i128 = 9_000_000_000 * NANO as i128;
 /// A time of this many seconds or more is one in milliseconds.
@@ -157,6 +160,41 @@ impl<'a> Quote<'a> {
     }
 }
 
+/// What a quote says of itself besides price and time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Labels<'a> {
+    /// Of at most [`MAX_SYMBOL_CHARS`] characters.
+    pub(crate) symbol: Option<Cow<'a, str>>,
+    /// Of at most [`MAX_CURRENCY_CHARS`] characters.
+    pub(crate) currency: Option<Cow<'a, str>>,
+}
+
+impl<'a> Labels<'a> {
+    /// Those of a value that [`Quote::read`] accepted.
+    pub(crate) fn read(value: &'a [u8]) -> Self {
+        let text = std::str::from_utf8(value).unwrap_or_default();
+        let Some(fields) = flat(text).or_else(|| any_object(text).ok()) else { return Self::default() };
+        Self {
+            symbol: label(fields.symbol, MAX_SYMBOL_CHARS),
+            currency: label(fields.currency, MAX_CURRENCY_CHARS),
+        }
+    }
+}
+
+/// A field's text, if it is a string of 1 to `most` characters.
+fn label(raw: Option<&str>, most: usize) -> Option<Cow<'_, str>> {
+    let text = string(raw?)?;
+    (!text.is_empty() && (text.len() <= most || text.chars().count() <= most)).then_some(text)
+}
+
+/// A JSON string's text; `None` if `raw` is something else.
+fn string(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.strip_prefix('"')?.strip_suffix('"')? {
+        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        _ => serde_json::from_str(raw).ok().map(Cow::Owned),
+    }
+}
+
 /// A JSON number's value in 10⁻⁹; `missing` if there is none, or a word that is a number elsewhere.
 fn number(raw: Option<&str>, missing: DeadLetterReason) -> Result<i128, DeadLetterReason> {
     let text = raw.ok_or(missing)?;
@@ -188,6 +226,10 @@ enum Field {
     Price,
     #[serde(rename = "lastupdatedate")]
     Time,
+    #[serde(rename = "symbol")]
+    Symbol,
+    #[serde(rename = "currency")]
+    Currency,
     #[serde(rename = "isduplicate")]
     Marked,
     #[serde(other)]
@@ -212,6 +254,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                         Field::Entity => fields.entity = raw(map.next_value()?),
                         Field::Price => fields.price = raw(map.next_value()?),
                         Field::Time => fields.time = raw(map.next_value()?),
+                        Field::Symbol => fields.symbol = raw(map.next_value()?),
+                        Field::Currency => fields.currency = raw(map.next_value()?),
                         Field::Marked => {
                             fields.marked = true;
                             map.next_value::<IgnoredAny>()?;

@@ -1,4 +1,4 @@
-//! Records of the storage table, shapes aside: each entity's last quote with its checkpoint, large windows in immutable
+//! Records of the storage table, shapes and what was said aside: each entity's last quote with its checkpoint, large windows in immutable
 //! chunks, and the offset that the partition had come to.
 //!
 //! Keys of entities are JSON strings; all others are JSON objects, so they never collide.
@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::json::push_string;
 use super::raw::MAX_PRICE;
+use super::said::entity_of;
 use crate::decimal::{parse_nanos, push_nanos};
 use crate::entity::Sample;
 
@@ -49,6 +50,8 @@ pub enum TableKey {
     Shape,
     /// Changes of the whole shape record.
     ShapeChanges,
+    /// What was said of an entity.
+    Said(String),
     /// Where the group was.
     Offset,
     /// Another program's.
@@ -66,7 +69,9 @@ impl TableKey {
         if key == SHAPE_CHANGES_KEY.as_bytes() {
             return Self::ShapeChanges;
         }
-        let Ok(reserved) = serde_json::from_slice::<Reserved>(key) else { return Self::Foreign };
+        let Ok(reserved) = serde_json::from_slice::<Reserved>(key) else {
+            return entity_of(key).map_or(Self::Foreign, Self::Said);
+        };
         match (reserved.stockwatch.as_str(), reserved.entity, reserved.number) {
             ("chunk", Some(entity), Some(number)) => Self::Chunk(entity, number),
             ("shape", None, None) => Self::Shape,

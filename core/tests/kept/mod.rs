@@ -7,13 +7,14 @@ use std::sync::Arc;
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
-use stockwatch_core::{Backfill, Partition, Removed, Shape};
+use stockwatch_core::{Backfill, Effect, Judgement, Partition, Removed, Said, Shape};
 use stockwatch_crds::{Tolerance, Window};
 
 pub const START: i64 = 1_700_000_000;
 
-/// What an entity has come to: its last value and offset, samples, averages and windows that have an average before.
-type Outlook = (Vec<u8>, i64, i64, Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>);
+/// What an entity has come to: its last value and offset, samples, averages, windows that have an average before, and
+/// what was said of it.
+type Outlook = (Vec<u8>, i64, i64, Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>, Said);
 
 /// Windows with their tolerances, entities, and whether all others are computed too.
 pub fn shape<'a>(
@@ -32,6 +33,7 @@ pub fn shape<'a>(
         windows: windows.iter().map(window).collect(),
         entities: entities.map(|e| (e.to_owned(), Vec::new())).collect(),
         wildcard: wildcard.then(Vec::new),
+        ..Shape::default()
     })
 }
 
@@ -42,6 +44,8 @@ pub struct Kept {
     staged: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     committed: (i64, i64),
     pub live: Partition,
+    /// What the last record was, if it was accepted.
+    pub judgement: Judgement,
     removed: Vec<Removed>,
     is_shape_due: bool,
     wanted: Arc<Shape>,
@@ -57,6 +61,7 @@ impl Kept {
             staged: Vec::new(),
             committed: (0, 0),
             live: Partition::new(0, 0, Vec::new(), Vec::new()),
+            judgement: Judgement::default(),
             removed: Vec::new(),
             is_shape_due: false,
             wanted: shape.clone(),
@@ -92,7 +97,11 @@ impl Kept {
         while self.live.next_offset < self.end() {
             let (value, timestamp) = self.log[usize::try_from(self.live.next_offset).unwrap()].clone();
             let offset = self.live.next_offset;
-            self.live.process(&RawRecord { key: None, value: Some(&value), timestamp, offset }, 0);
+            let record = RawRecord { key: None, value: Some(&value), timestamp, offset };
+            self.judgement = match self.live.process(&record, 0) {
+                Effect::Accepted(accepted) => accepted.judgement.clone(),
+                _ => Judgement::default(),
+            };
         }
     }
 
@@ -202,6 +211,7 @@ impl Kept {
         self.begin();
         let mut put = Self::put(&mut self.staged);
         checkpoint::write_due(&mut self.live, 0, 0, budget, &mut put).unwrap();
+        checkpoint::write_said(&mut self.live, &mut put).unwrap();
         self.live.prune_history();
         drop(put);
         self.table.append(&mut self.staged);
@@ -279,6 +289,7 @@ fn outlook(partition: &Partition) -> std::collections::BTreeMap<String, Outlook>
             e.samples().iter().map(|s| (s.time, s.price)).collect(),
             e.averages().map(|a| (a.sum, a.count)).collect(),
             e.primed(&minutes),
+            e.said.clone(),
         )
     };
     partition.entities().map(|(name, entity)| (name.to_string(), of(entity))).collect()

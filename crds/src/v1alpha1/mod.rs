@@ -7,12 +7,14 @@
 // KubeSchema repeats each struct inside a function, as public as it is.
 #![allow(unreachable_pub)]
 
+mod alarms;
 mod kafka;
 mod source;
 mod status;
 mod stockwatch;
 mod worker;
 
+pub use alarms::{AlarmsSpec, GapPolicy};
 pub use kafka::{
     DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, SecretKeyRef, SecretRef, TlsSpec, TopicSpec, TopicsSpec,
 };

@@ -1,8 +1,9 @@
 //! What the open transaction counts. Metrics say what was committed, so they hear of it only then.
 
 use stockwatch_core::wire::DeadLetterReason;
+use stockwatch_core::{Judgement, SkipReason, Verdict};
 
-use crate::metrics::{Metrics, ReasonLabel};
+use crate::metrics::{Metrics, ReasonLabel, SkipLabel};
 
 /// What came of the open transaction's records, each field for the metric of its name.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub(super) struct Counts {
     pub(super) quotes_over_limit: u64,
     pub(super) averages: u64,
     pub(super) alarms: u64,
+    pub(super) alarms_skipped: [u64; SkipReason::ALL.len()],
     pub(super) dead_letters: [u64; DeadLetterReason::ALL.len()],
     pub(super) dead_letters_lost: u64,
     pub(super) checkpoints: u64,
@@ -23,6 +25,15 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// Counts the alarms that a quote did not raise; those that it raises are counted when they are written.
+    pub(super) fn judged(&mut self, judgement: &Judgement) {
+        for verdict in judgement.verdicts() {
+            if let Verdict::Skipped(reason) = verdict {
+                self.alarms_skipped[*reason as usize] += 1;
+            }
+        }
+    }
+
     /// Adds all of it to the metrics: the transaction is committed.
     pub(super) fn publish(self, metrics: &Metrics) {
         for (counter, count) in [
@@ -40,6 +51,10 @@ impl Counts {
             (&metrics.checkpoint_bytes, self.checkpoint_bytes),
         ] {
             counter.inc_by(count);
+        }
+        let skipped = SkipReason::ALL.into_iter().zip(self.alarms_skipped);
+        for (reason, count) in skipped.filter(|(_, count)| *count > 0) {
+            metrics.alarms_skipped.get_or_create(&SkipLabel(reason)).inc_by(count);
         }
         let dead_letters = DeadLetterReason::ALL.into_iter().zip(self.dead_letters);
         for (reason, count) in dead_letters.filter(|(_, count)| *count > 0) {
