@@ -85,7 +85,7 @@ pub struct Accepted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It gives a record in after-dedup, and averages.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// It goes to dead-letter for this reason.
     Bad(&'static str),
     /// An accepted quote had the same time.
@@ -164,7 +164,7 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
                 let newest_before = entity.newest();
                 match entity.take(quote.time, quote.price, shape.longest()) {
                     Err(fate) => fate,
-                    Ok(()) => Fate::Accepted(Accepted {
+                    Ok(()) => Fate::Accepted(Box::new(Accepted {
                         offset: record.offset,
                         price: quote.price,
                         time: quote.time,
@@ -175,7 +175,7 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
                         averages: entity.averages(&shape.windows, record.offset),
                         deduplicated: deduplicated(record),
                         entity: quote.entity,
-                    }),
+                    })),
                 }
             }
         });
