@@ -7,8 +7,9 @@ use crate::wire::alarm::{AlarmIds, Cause, push_alarm};
 use crate::wire::deduplicated::DEDUPLICATED_END;
 use crate::wire::json::push_string;
 use crate::wire::output::{push_average, push_time};
-use crate::wire::raw::{Labels, RawRecord};
+use crate::wire::raw::RawRecord;
 use crate::wire::rfc3339::push_rfc3339;
+use crate::wire::text::Labels;
 
 /// The type of the CloudEvent that an alarm is.
 const ALARM_RAISED: &str = "dev.stockwatch.alarm.raised.v1";

@@ -1,5 +1,5 @@
 //! Episodes, and that what was said is restored as it was committed, whatever the settings were meanwhile.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, dead_code)]
 
 mod kept;
 

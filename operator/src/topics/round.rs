@@ -114,7 +114,7 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
         let answers = {
             let request = |(place, count): &(TopicIndex, i32)| {
                 let topic = topic(tasks, *place);
-                new_topic(&topic.name, *count, topic.replication_factor, &topic.config)
+                new_topic(&topic.name, *count, topic.replication_factor, &topic.at_creation())
             };
             client.create(&batch.iter().map(request).collect::<Vec<_>>())?
         };

@@ -3,14 +3,15 @@
 use stockwatch_core::wire::DeadLetterReason;
 use stockwatch_core::{Judgement, SkipReason, Verdict};
 
-use crate::metrics::{Metrics, ReasonLabel, SkipLabel};
+use crate::metrics::{DuplicatePrice, Metrics, ReasonLabel, SkipLabel};
 
 /// What came of the open transaction's records, each field for the metric of its name.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) quotes_consumed: u64,
     pub(super) quotes_accepted: u64,
-    pub(super) quotes_duplicate: u64,
+    /// Of the same price, and of another one.
+    pub(super) quotes_duplicate: [u64; 2],
     pub(super) quotes_late_joined: u64,
     pub(super) quotes_late_dropped: u64,
     pub(super) quotes_unlisted: u64,
@@ -39,7 +40,6 @@ impl Counts {
         for (counter, count) in [
             (&metrics.quotes_consumed, self.quotes_consumed),
             (&metrics.quotes_accepted, self.quotes_accepted),
-            (&metrics.quotes_duplicate, self.quotes_duplicate),
             (&metrics.quotes_late_joined, self.quotes_late_joined),
             (&metrics.quotes_late_dropped, self.quotes_late_dropped),
             (&metrics.quotes_unlisted, self.quotes_unlisted),
@@ -51,6 +51,9 @@ impl Counts {
             (&metrics.checkpoint_bytes, self.checkpoint_bytes),
         ] {
             counter.inc_by(count);
+        }
+        for (price, count) in DuplicatePrice::ALL.iter().zip(self.quotes_duplicate) {
+            metrics.quotes_duplicate.get_or_create(price).inc_by(count);
         }
         let skipped = SkipReason::ALL.into_iter().zip(self.alarms_skipped);
         for (reason, count) in skipped.filter(|(_, count)| *count > 0) {

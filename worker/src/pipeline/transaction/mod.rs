@@ -25,7 +25,7 @@ use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
 use super::membership::Membership;
 use super::producers::Producers;
-use super::record::raw_record;
+use super::record::{envelope, raw_record};
 use super::topology::Topology;
 
 /// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
@@ -209,7 +209,9 @@ impl<'a> Transactions<'a> {
                 self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
-            Effect::Duplicate => outputs.counts.quotes_duplicate += 1,
+            Effect::Duplicate { other_price } => {
+                outputs.counts.quotes_duplicate[usize::from(other_price)] += 1;
+            }
             Effect::TooLate => outputs.counts.quotes_late_dropped += 1,
             Effect::Unlisted => outputs.counts.quotes_unlisted += 1,
             Effect::OverLimit => outputs.counts.quotes_over_limit += 1,
@@ -217,7 +219,7 @@ impl<'a> Transactions<'a> {
             Effect::Covered => {}
         }
         if let Some(reason) = bad {
-            outputs.dead_letter(self.connector.raw(), &record, reason)?;
+            outputs.dead_letter(self.connector.raw(), &record, &envelope(message), reason)?;
         }
         self.bytes += outputs.bytes;
         Ok(())
