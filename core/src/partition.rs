@@ -200,7 +200,6 @@ impl Partition {
         let (name, entity) = &mut self.slots[slot];
         let (sample, currency) = (Sample { time, price }, quote.currency());
         let place = entity.place(sample);
-        let is_listed = change.shape.entities.contains_key(&**name);
         let is_own = entity.is_of_currency(currency.as_deref());
         if let Some(tail) = self.tail.as_mut().filter(|_| is_own) {
             tail.note(name, sample);
@@ -215,7 +214,8 @@ impl Partition {
         }
         entity.seen = record.offset;
         // One that is not listed lasts as long as it has quotes, be they duplicates: its checkpoint says so.
-        if (place.is_ok() || !is_listed) && entity.saved.dirty_from.is_none() {
+        let is_changed = place.is_ok() || !change.shape.entities.contains_key(&**name);
+        if is_changed && entity.saved.dirty_from.is_none() {
             entity.saved.dirty_from = Some(record.offset);
             self.unsaved.push(slot, record.offset, now);
         }
