@@ -13,7 +13,9 @@ use crate::v1alpha1::{TopicSpec, TopicsSpec};
 pub const CLEANUP_POLICY: &str = "cleanup.policy";
 
 /// The setting that decides whose clock stamps records.
-const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+pub const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+/// The brokers' clock, as a value of [`TIMESTAMP_TYPE`].
+pub const LOG_APPEND_TIME: &str = "LogAppendTime";
 
 /// What a storage table gets unless the user says otherwise: compacted early and in small segments, so that
 /// restore reads little more than the live entities; records of up to 256 KiB fit with room.
@@ -71,7 +73,7 @@ impl StateTopic {
     pub fn at_creation(self, config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut settings = config.clone();
         if self == Self::RawInput {
-            settings.entry(TIMESTAMP_TYPE.to_owned()).or_insert_with(|| "LogAppendTime".to_owned());
+            settings.entry(TIMESTAMP_TYPE.to_owned()).or_insert_with(|| LOG_APPEND_TIME.to_owned());
         }
         settings
     }
