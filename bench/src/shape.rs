@@ -27,7 +27,7 @@ pub(crate) fn usual(accepted: f64, alarms: f64) -> Vec<Output> {
     vec![
         output("stream", accepted, 90, false),
         output("averages", 3.0 * accepted, 100, true),
-        output("alarms", alarms, 290, true),
+        output("alarms", alarms, 530, true),
     ]
 }
 

@@ -1,20 +1,25 @@
-//! What the storage table holds of a partition: checkpoints of its entities, and the shapes that it took.
+//! What the storage table holds of a partition: checkpoints of its entities, what was said of them, and the shapes that
+//! it took.
 //!
 //! An entity's record is its last accepted quote with one more field, `stockwatchcheckpoint`. Samples that stay for
 //! long move into chunks of [`CHUNK`], each written once, so the bytes that a quote costs do not grow with
 //! the window.
 
+mod said;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::entity::{Entity, Name, Sample};
-use crate::partition::{Partition, RecordedShapes, Removed};
+pub use self::said::write_said;
+use crate::effect::Removed;
+use crate::entity::{Currency, Entity, Name, Sample};
+use crate::partition::{Partition, RecordedShapes};
 use crate::shape::ShapeChange;
 use crate::wire::table::{
     Checkpoint, MAX_COUNT, MAX_RECORD_BYTES, OFFSET_KEY, OffsetRecord, SHAPE_CHANGES_KEY, SHAPE_KEY,
     TableKey, chunk_key, encode_chunk, encode_entity, entity_key, read_samples, split_entity,
 };
-use crate::wire::{encode_shape_changes, encode_shapes, read_shapes};
+use crate::wire::{encode_shape_changes, encode_shapes, read_shapes, said_key};
 
 /// Samples in a chunk; an entity's record holds fewer than twice as many.
 pub const CHUNK: usize = 32;
@@ -128,6 +133,9 @@ fn write_entity<E>(
         chunks: (first, entity.saved.next_chunk),
         chunkeduntil: (entity.saved.chunked_until > i64::MIN).then_some(entity.saved.chunked_until),
         seen: (entity.seen > entity.accepted).then_some(entity.seen),
+        since: (entity.since != entity.born).then_some(entity.since),
+        currency: entity.currency.as_ref().map(|currency| currency.code.to_string()),
+        currencytime: entity.currency.as_ref().map(|currency| currency.time),
     };
     put(&entity_key(name), Some(&encode_entity(&entity.value, &checkpoint, &loose)))
 }
@@ -145,6 +153,9 @@ pub fn write_removed<E>(
             put(&chunk_key(&gone.name, *number), None)?;
         }
         put(&entity_key(&gone.name), None)?;
+        if gone.has_said {
+            put(&said_key(&gone.name), None)?;
+        }
     }
     Ok(())
 }
@@ -226,6 +237,7 @@ pub fn write_offset<E>(
 pub struct TableReader {
     heads: HashMap<String, Vec<u8>>,
     chunks: HashMap<(String, u64), Vec<u8>>,
+    said: HashMap<String, Vec<u8>>,
     /// Parsed when all is read: only the last ones count, and they are the largest records.
     shapes: Option<Vec<u8>>,
     shape_changes: Option<Vec<u8>>,
@@ -258,6 +270,12 @@ impl TableReader {
             }
             (TableKey::Chunk(entity, number), None) => {
                 self.chunks.remove(&(entity, number));
+            }
+            (TableKey::Said(entity), Some(value)) => {
+                self.said.insert(entity, value.to_vec());
+            }
+            (TableKey::Said(entity), None) => {
+                self.said.remove(&entity);
             }
             (TableKey::Shape, Some(_)) => self.shapes = owned(),
             (TableKey::ShapeChanges, _) => self.shape_changes = owned(),
@@ -323,6 +341,9 @@ impl TableReader {
         entity.accepted = state.accepted;
         entity.seen = state.seen.unwrap_or(state.accepted);
         entity.covered = state.offset;
+        entity.since = state.since.unwrap_or(state.born);
+        let currency = state.currency.zip(state.currencytime);
+        entity.currency = currency.map(|(code, time)| Currency { code: code.into(), time });
         entity.value = quote.to_vec();
         entity.saved.next_chunk = state.chunks.1;
         entity.saved.chunked_until = state.chunkeduntil.unwrap_or(i64::MIN);

@@ -115,6 +115,11 @@ pub(crate) fn push_integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
+/// Appends a signed integer.
+pub(crate) fn push_signed(out: &mut Vec<u8>, value: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
 /// Appends `.` and `fraction` · 10^−places without trailing zeros; nothing for 0.
 #[inline]
 fn push_fraction(out: &mut Vec<u8>, fraction: u64, places: usize) {

@@ -1,12 +1,18 @@
 //! Output records as bytes, written into buffers that are used again and again.
 
-use crate::average::exceeds;
 use crate::decimal::push_integer;
-use crate::partition::Accepted;
+use crate::effect::Accepted;
+use crate::judge::Alarm;
+use crate::wire::alarm::{AlarmIds, Cause, push_alarm};
 use crate::wire::deduplicated::DEDUPLICATED_END;
 use crate::wire::json::push_string;
-use crate::wire::output::{AlarmIds, Cause, push_alarm, push_average, push_time};
+use crate::wire::output::{push_average, push_time};
 use crate::wire::raw::RawRecord;
+use crate::wire::rfc3339::push_rfc3339;
+use crate::wire::text::Labels;
+
+/// The type of the CloudEvent that an alarm is.
+const ALARM_RAISED: &str = "dev.stockwatch.alarm.raised.v1";
 
 /// Where an output record goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,25 +25,45 @@ pub enum OutputTopic {
     Alarms,
 }
 
+/// An output record; all of it is only lent.
+#[derive(Debug, Clone, Copy)]
+pub struct OutputRecord<'a> {
+    /// Where it goes.
+    pub topic: OutputTopic,
+    /// Its key.
+    pub key: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// Names and texts: those of a CloudEvent in binary mode if it is an event, else none.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
 /// Sends output records.
 pub trait OutputSender {
     /// Why it could not.
     type Error;
-    /// Sends one record of the raw partition at hand; key and value are only lent.
+    /// Sends one record of the raw partition at hand.
     ///
     /// # Errors
     /// The record was not taken.
-    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Self::Error>;
+    fn send(&mut self, record: OutputRecord<'_>) -> Result<(), Self::Error>;
 }
 
 /// Writes the records that follow from accepted quotes of one raw topic.
 #[derive(Debug)]
 pub struct Encoder {
     ids: AlarmIds,
+    /// `<namespace>/<name>` as a JSON string.
+    watch: Vec<u8>,
+    /// The StockWatch's path at an API server: the source of its CloudEvents.
+    source: String,
     key: Vec<u8>,
     value: Vec<u8>,
     /// What all values of a quote end with.
     time: Vec<u8>,
+    event_time: String,
+    id: String,
+    episode_id: String,
 }
 
 /// How many records an accepted quote gave.
@@ -50,13 +76,20 @@ pub struct OutputCounts {
 }
 
 impl Encoder {
-    /// Returns an encoder for the raw topic of this name: alarm ids begin with it.
-    pub fn new(raw_topic: &str) -> Self {
+    /// Returns an encoder for the raw topic and the StockWatch of these names.
+    pub fn new(raw_topic: &str, namespace: &str, name: &str) -> Self {
+        let mut watch = Vec::new();
+        push_string(&mut watch, &format!("{namespace}/{name}"));
         Self {
             ids: AlarmIds::new(raw_topic),
+            watch,
+            source: format!("/apis/stockwatch.dev/v1alpha1/namespaces/{namespace}/stockwatches/{name}"),
             key: Vec::with_capacity(128),
-            value: Vec::with_capacity(512),
+            value: Vec::with_capacity(1024),
             time: Vec::with_capacity(64),
+            event_time: String::with_capacity(32),
+            id: String::with_capacity(32),
+            episode_id: String::with_capacity(32),
         }
     }
 
@@ -71,7 +104,7 @@ impl Encoder {
         accepted: &Accepted<'_>,
         sender: &mut S,
     ) -> Result<OutputCounts, S::Error> {
-        let Accepted { entity, name, previous, shape, .. } = *accepted;
+        let Accepted { entity, name, shape, judgement, .. } = *accepted;
         let mut written = OutputCounts::default();
         self.key.clear();
         push_string(&mut self.key, name);
@@ -79,34 +112,73 @@ impl Encoder {
         self.value.clear();
         self.value.extend_from_slice(&entity.value);
         self.value.extend_from_slice(DEDUPLICATED_END);
-        sender.send(OutputTopic::Deduplicated, &self.key, &self.value)?;
+        self.send(OutputTopic::Deduplicated, sender)?;
         self.time.clear();
         push_time(&mut self.time, entity.newest().unwrap_or_default());
         for (window, average) in shape.windows.iter().zip(entity.averages()) {
             self.set_window(bare_key, window.minutes);
             push_average(&mut self.value, &self.key[..bare_key], window.minutes, average, &self.time);
-            sender.send(OutputTopic::Averages, &self.key, &self.value)?;
+            self.send(OutputTopic::Averages, sender)?;
             written.averages += 1;
         }
-        for (place, (average, previous)) in entity.averages().zip(previous).enumerate() {
-            let Some(old) = *previous else { continue };
-            let tolerance = shape.tolerance(name, place);
-            if !exceeds(average, old, tolerance.bound) {
-                continue;
+        if !judgement.alarms().is_empty() {
+            let labels = Labels::read(record.value.unwrap_or_default());
+            self.event_time.clear();
+            push_rfc3339(&mut self.event_time, entity.newest().unwrap_or_default());
+            for alarm in judgement.alarms() {
+                self.write_alarm(partition, bare_key, alarm, &labels, accepted, sender)?;
+                written.alarms += 1;
             }
-            let minutes = shape.windows[place].minutes;
-            self.set_window(bare_key, minutes);
-            let cause = Cause {
-                tolerance: &tolerance.text,
-                generation: shape.generation,
-                time: &self.time,
-                id: self.ids.id(partition, record, minutes),
-            };
-            push_alarm(&mut self.value, &self.key[..bare_key], minutes, (average, old), &cause);
-            sender.send(OutputTopic::Alarms, &self.key, &self.value)?;
-            written.alarms += 1;
         }
         Ok(written)
+    }
+
+    fn write_alarm<S: OutputSender>(
+        &mut self,
+        partition: i32,
+        bare_key: usize,
+        alarm: &Alarm,
+        labels: &Labels<'_>,
+        accepted: &Accepted<'_>,
+        sender: &mut S,
+    ) -> Result<(), S::Error> {
+        let Accepted { name, shape, origin, .. } = *accepted;
+        let minutes = shape.windows[alarm.place].minutes;
+        self.ids.write(&mut self.id, partition, origin, minutes);
+        self.episode_id.clone_from(&self.id);
+        if alarm.episode.origin != origin {
+            self.ids.write(&mut self.episode_id, partition, alarm.episode.origin, minutes);
+        }
+        self.set_window(bare_key, minutes);
+        let cause = Cause {
+            quote: accepted.quote,
+            labels,
+            watch: &self.watch,
+            previous_time: accepted.previous_time.unwrap_or_default(),
+            generation: shape.generation,
+            time: &self.time,
+            tolerance: &shape.tolerance(name, alarm.place).text,
+            id: self.id.as_bytes(),
+            episode_id: self.episode_id.as_bytes(),
+        };
+        push_alarm(&mut self.value, &self.key[..bare_key], minutes, alarm, &cause);
+        let headers = [
+            ("ce_specversion", "1.0"),
+            ("ce_type", ALARM_RAISED),
+            ("ce_id", &self.id),
+            ("ce_source", &self.source),
+            ("ce_subject", name),
+            ("ce_time", &self.event_time),
+            ("content-type", "application/json"),
+        ];
+        let (key, value) = (&self.key, &self.value);
+        sender.send(OutputRecord { topic: OutputTopic::Alarms, key, value, headers: &headers })
+    }
+
+    /// Sends what is written, without headers.
+    #[inline]
+    fn send<S: OutputSender>(&self, topic: OutputTopic, sender: &mut S) -> Result<(), S::Error> {
+        sender.send(OutputRecord { topic, key: &self.key, value: &self.value, headers: &[] })
     }
 
     /// The key of a window's records; the value is still to be written.

@@ -2,17 +2,21 @@
 //!
 //! A [`Partition`] holds the state of one raw partition, which is a function of the raw log and of the
 //! [`Shape`]s that it was read under. [`Partition::process`] moves it by one record; [`Encoder`] writes
-//! what follows from that as output records. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
+//! what follows from that as output records. [`Judgement`] is what it
+//! is by the rules and by what was [`Said`] before, which is committed and not computed again. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
 //! brings it back from there without any output.
 
 mod average;
 mod backfill;
 pub mod checkpoint;
 mod decimal;
+mod effect;
 mod encode;
 mod entity;
+mod judge;
 mod partition;
 pub mod replay;
+mod said;
 mod shape;
 mod unsaved;
 pub mod wire;
@@ -20,9 +24,12 @@ pub mod wire;
 pub use average::{Average, exceeds};
 pub use backfill::Backfill;
 pub use decimal::{parse_nanos, push_nanos, push_ratio};
-pub use encode::{Encoder, OutputCounts, OutputSender, OutputTopic};
-pub use entity::{Entity, Joined, Name, Sample, Saved};
-pub use partition::{Accepted, Effect, Partition, RecordedShapes, Removed, WILDCARD_LIMIT};
+pub use effect::{Accepted, Effect, Removed};
+pub use encode::{Encoder, OutputCounts, OutputRecord, OutputSender, OutputTopic};
+pub use entity::{Currency, Entity, Misplaced, Name, Place, Sample, Saved};
+pub use judge::{Alarm, Judgement, Moved, SkipReason, Verdict};
+pub use partition::{Partition, RecordedShapes, WILDCARD_LIMIT};
+pub use said::{Episode, Origin, Said};
 pub use shape::{Shape, ShapeChange};
 
 /// One second in the unit of event times and prices, 10⁻⁹.

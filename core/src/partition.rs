@@ -1,11 +1,19 @@
 //! The state of one raw partition: its entities, the shapes that it took, and what no checkpoint holds yet.
 
+mod fill;
+mod said;
+
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
+use crate::NANO;
 use crate::average::Average;
 use crate::backfill::{Backfill, Tail};
-use crate::entity::{Entity, Joined, Name, Sample, length};
+use crate::effect::{Accepted, Effect, Removed};
+use crate::entity::{Entity, Misplaced, Name, Place, Sample};
+use crate::judge::{Judgement, Moved};
+use crate::said::Origin;
 use crate::shape::{Shape, ShapeChange};
 use crate::unsaved::Unsaved;
 use crate::wire::DeadLetterReason;
@@ -15,48 +23,8 @@ use crate::wire::raw::{Quote, RawRecord};
 /// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
 pub const WILDCARD_LIMIT: usize = 100_000;
 
-/// What a record did.
-#[derive(Debug)]
-pub enum Effect<'a> {
-    /// It was accepted: an average follows for each window, and perhaps an alarm.
-    Accepted(Accepted<'a>),
-    /// A quote of the same entity and time was accepted before.
-    Duplicate,
-    /// Older than every window of its entity.
-    TooLate,
-    /// Its entity is not listed.
-    Unlisted,
-    /// Its entity would be one too many under the wildcard.
-    OverLimit,
-    /// It is no quote.
-    Bad(DeadLetterReason),
-    /// The restored checkpoint of its entity holds it already, or it was seen before.
-    Covered,
-}
-
-/// An accepted quote with all that its output records say.
-#[derive(Debug)]
-pub struct Accepted<'a> {
-    /// The entity, this quote included.
-    pub entity: &'a Entity,
-    /// Its name.
-    pub name: &'a str,
-    /// Each window's last computed average, without this quote.
-    pub previous: &'a [Option<Average>],
-    /// The rules in force.
-    pub shape: &'a Shape,
-    /// It was older than the entity's newest.
-    pub late: bool,
-}
-
-/// An entity that is computed no more: its table records are to be deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removed {
-    /// The entity.
-    pub name: Name,
-    /// Its chunks' numbers.
-    pub chunks: Vec<u64>,
-}
+/// An entity's currency holds for so long after its newest quote that says it; then another one does.
+const CURRENCY_HOLDS: i64 = 15 * 60 * NANO;
 
 /// What the table partition has of the shapes.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +57,21 @@ pub struct Partition {
     /// What is computed while a backfill is read.
     tail: Option<Tail>,
     previous: Vec<Option<Average>>,
+    judgement: Judgement,
+    /// The places of entities whose said records are to be written.
+    said_due: Vec<usize>,
+    /// Entities of said records that no entity's life has anything to do with.
+    said_strays: Vec<Name>,
+}
+
+/// An accepted quote's entity and what came of it.
+struct Joining {
+    slot: usize,
+    quote: Sample,
+    previous_time: Option<i64>,
+    late: bool,
+    /// The entity has another currency from here on, and nothing before.
+    is_anew: bool,
 }
 
 impl Partition {
@@ -114,6 +97,9 @@ impl Partition {
             gone: 0,
             tail: None,
             previous: Vec::new(),
+            judgement: Judgement::default(),
+            said_due: Vec::new(),
+            said_strays: Vec::new(),
         }
     }
 
@@ -127,39 +113,79 @@ impl Partition {
         self.slots.iter()
     }
 
-    /// Moves the state by one record; `now` stamps what becomes dirty.
+    /// Moves the state by one record, and judges what follows; `now` stamps what becomes dirty.
     pub fn process(&mut self, record: &RawRecord<'_>, now: u64) -> Effect<'_> {
+        let joining = match self.absorb(record, now) {
+            Ok(joining) => joining,
+            Err(effect) => return effect,
+        };
+        if let Some(change) = self.history.last() {
+            let (name, entity) = &mut self.slots[joining.slot];
+            let mut said = mem::take(&mut entity.said);
+            let is_over = joining.is_anew && !mem::take(&mut said).is_empty();
+            let (previous, previous_time) = (&self.previous[..], joining.previous_time);
+            let moved = Moved { name, entity, previous, previous_time, origin: origin(record) };
+            let is_changed = self.judgement.judge(&moved, &change.shape, &mut said) || is_over;
+            entity.said = said;
+            if is_changed && !mem::replace(&mut entity.is_said_due, true) {
+                self.said_due.push(joining.slot);
+            }
+        }
+        self.accepted(joining, record)
+    }
+
+    /// Moves the state by one record, and judges nothing: what was said is not computed again.
+    pub fn replay(&mut self, record: &RawRecord<'_>, now: u64) -> Effect<'_> {
+        self.judgement.clear();
+        match self.absorb(record, now) {
+            Ok(joining) => self.accepted(joining, record),
+            Err(effect) => effect,
+        }
+    }
+
+    fn accepted(&self, joining: Joining, record: &RawRecord<'_>) -> Effect<'_> {
+        let Some(change) = self.history.last() else { return Effect::Unlisted };
+        let (name, entity) = &self.slots[joining.slot];
+        Effect::Accepted(Accepted {
+            entity,
+            name,
+            quote: joining.quote,
+            previous: &self.previous,
+            previous_time: joining.previous_time,
+            shape: &change.shape,
+            late: joining.late,
+            judgement: &self.judgement,
+            origin: origin(record),
+        })
+    }
+
+    /// Moves the state by one record. An effect: it was not accepted.
+    fn absorb(&mut self, record: &RawRecord<'_>, now: u64) -> Result<Joining, Effect<'static>> {
         if record.offset < self.next_offset {
-            return Effect::Covered;
+            return Err(Effect::Covered);
         }
         self.next_offset = record.offset + 1;
         self.last_timestamp = record.timestamp;
         self.unsaved.count(record);
-        let Some(change) = self.history.last() else { return Effect::Unlisted };
-        let Some(value) = record.value else { return Effect::Bad(DeadLetterReason::NotJson) };
-        let quote = match Quote::read(value) {
-            Ok(quote) => quote,
-            Err(bad) => return Effect::Bad(bad),
-        };
+        let Some(change) = self.history.last() else { return Err(Effect::Unlisted) };
+        let value = record.value.ok_or(Effect::Bad(DeadLetterReason::NotJson))?;
+        let quote = Quote::read(value).map_err(Effect::Bad)?;
         let slot = self.index.get(&*quote.entity).copied();
         if let Some(slot) = slot {
             let entity = &mut self.slots[slot].1;
             if record.offset < entity.covered {
                 entity.seen = entity.seen.max(record.offset);
                 self.known += usize::from(record.offset == entity.born);
-                return Effect::Covered;
+                return Err(Effect::Covered);
             }
         } else if !change.shape.computes(&quote.entity) {
-            return Effect::Unlisted;
+            return Err(Effect::Unlisted);
         } else if self.known + self.gone >= WILDCARD_LIMIT
             && !change.shape.entities.contains_key(&*quote.entity)
         {
-            return Effect::OverLimit;
+            return Err(Effect::OverLimit);
         }
-        let (price, time) = match quote.price_and_time(record.timestamp) {
-            Ok(both) => both,
-            Err(bad) => return Effect::Bad(bad),
-        };
+        let (price, time) = quote.price_and_time(record.timestamp).map_err(Effect::Bad)?;
         let slot = match slot {
             Some(slot) => slot,
             None => {
@@ -172,70 +198,44 @@ impl Partition {
             }
         };
         let (name, entity) = &mut self.slots[slot];
-        if let Some(tail) = &mut self.tail {
-            tail.note(name, Sample { time, price });
+        let (sample, currency) = (Sample { time, price }, quote.currency());
+        let place = entity.place(sample);
+        let is_own = entity.is_of_currency(currency.as_deref());
+        if let Some(tail) = self.tail.as_mut().filter(|_| is_own) {
+            tail.note(name, sample);
+        }
+        let is_anew = place.is_ok() && !is_own;
+        if is_anew {
+            let known = entity.currency.as_ref().map_or(i64::MIN, |known| known.time);
+            if time.saturating_sub(known) < CURRENCY_HOLDS {
+                return Err(Effect::Bad(DeadLetterReason::OtherCurrency));
+            }
+            entity.begin_anew(record.offset);
         }
         entity.seen = record.offset;
-        let joined = entity.join(Sample { time, price }, &mut self.previous);
-        let is_accepted = matches!(joined, Joined::Newest | Joined::Late);
-        if is_accepted {
-            entity.accepted = record.offset;
-            entity.value.clear();
-            push_bare_value(&mut entity.value, value, quote.is_marked);
-        }
         // One that is not listed lasts as long as it has quotes, be they duplicates: its checkpoint says so.
-        let is_changed = is_accepted || !change.shape.entities.contains_key(&**name);
+        let is_changed = place.is_ok() || !change.shape.entities.contains_key(&**name);
         if is_changed && entity.saved.dirty_from.is_none() {
             entity.saved.dirty_from = Some(record.offset);
             self.unsaved.push(slot, record.offset, now);
         }
-        let late = match joined {
-            Joined::Newest => false,
-            Joined::Late => true,
-            Joined::Duplicate => return Effect::Duplicate,
-            Joined::TooLate => return Effect::TooLate,
+        let place = match place {
+            Ok(_) if is_anew => Place::Newest,
+            Ok(place) => place,
+            Err(Misplaced::Duplicate { other_price }) => return Err(Effect::Duplicate { other_price }),
+            Err(Misplaced::TooLate) => return Err(Effect::TooLate),
         };
-        Effect::Accepted(Accepted { entity, name, previous: &self.previous, shape: &change.shape, late })
-    }
-
-    /// What the log has to be read for when the partition takes `change`; `None`: for nothing.
-    pub fn backfill(&self, change: &ShapeChange) -> Option<Backfill> {
-        Backfill::wanted(change.shape.longest(), self.lacking(change))
-    }
-
-    /// Whether the log has to be read when the partition takes `change`.
-    pub fn lacks(&self, change: &ShapeChange) -> bool {
-        self.lacking(change).next().is_some()
-    }
-
-    fn lacking(&self, change: &ShapeChange) -> impl Iterator<Item = &(Name, Entity)> {
-        let (epoch, longest) = (change.epoch, length(change.shape.longest()));
-        self.slots
-            .iter()
-            .filter(move |(_, e)| e.epoch < epoch && e.longest() < longest && e.newest().is_some())
-    }
-
-    /// The quotes that `change` takes in, if it can be taken here and now; `read` is what was read of the log for it or
-    /// for another change.
-    ///
-    /// # Errors
-    /// What is to be read of the log first, up to `next_offset`, beside what is computed from there on.
-    pub fn fill(&mut self, change: &ShapeChange, read: Option<Backfill>) -> Result<Backfill, Backfill> {
-        let read = read.filter(|read| read.minutes() >= change.shape.longest() && self.lacks(change));
-        let Some(mut backfill) = read.or_else(|| self.backfill(change)) else {
-            return Ok(Backfill::default());
-        };
-        let Some(tail) = self.tail.take_if(|tail| tail.continues(&backfill)) else {
-            self.tail = Some(Tail::new(self.next_offset));
-            return Err(backfill);
-        };
-        tail.append_to(&mut backfill);
-        Ok(backfill)
-    }
-
-    /// No window is to be filled any more.
-    pub fn end_fill(&mut self) {
-        self.tail = None;
+        let previous_time = entity.newest();
+        entity.join(sample, place, &mut self.previous);
+        entity.accepted = record.offset;
+        entity.value.clear();
+        push_bare_value(&mut entity.value, value, &quote);
+        let is_first = entity.note_currency(currency.as_deref(), time);
+        if let Some(tail) = self.tail.as_mut().filter(|_| is_anew || is_first && previous_time.is_some()) {
+            // What was read and noted of the entity so far may be of another currency.
+            tail.spoil();
+        }
+        Ok(Joining { slot, quote: sample, previous_time, late: place != Place::Newest, is_anew })
     }
 
     /// What taking `shape` here would be recorded as.
@@ -278,7 +278,7 @@ impl Partition {
             if entity.epoch < change.epoch {
                 if !change.shape.computes(&name) || is_silent(&name, &entity) {
                     let chunks = entity.saved.chunks.iter().map(|(n, _)| *n).collect();
-                    removed.push(Removed { name, chunks });
+                    removed.push(Removed { name, chunks, has_said: entity.is_said_in_table });
                     continue;
                 }
                 let samples = backfill.older(&name, &entity, change.shape.longest());
@@ -292,6 +292,7 @@ impl Partition {
         self.slots = slots;
         self.index = self.slots.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
         self.known = self.slots.iter().filter(|(_, e)| e.born < change.offset).count();
+        self.find_said_due();
         let unsaved = self.slots.iter().enumerate();
         let unsaved = unsaved.filter_map(|(slot, (_, e))| Some((slot, e.saved.dirty_from?, e.newest())));
         self.unsaved.replace(now, unsaved);
@@ -365,4 +366,8 @@ impl Partition {
             last.shape = Arc::new(last.shape.for_replay(is_new));
         }
     }
+}
+
+fn origin(record: &RawRecord<'_>) -> Origin {
+    Origin { offset: record.offset, timestamp: record.timestamp }
 }

@@ -2,8 +2,11 @@
 //!
 //! Pure: the caller reads the table and the raw records, and hands them in.
 
+use std::collections::HashMap;
+
 use crate::checkpoint::{Corrupt, TableReader};
 use crate::partition::Partition;
+use crate::said::Said;
 use crate::shape::ShapeChange;
 use crate::wire::{Committed, OffsetRecord, RawRecord};
 
@@ -71,6 +74,8 @@ pub struct Replay {
     goal: Goal,
     pending: std::vec::IntoIter<ShapeChange>,
     next_shape: Option<ShapeChange>,
+    /// As committed, by entity: with the raw offset of its birth.
+    said: HashMap<String, (i64, Said)>,
     last: Option<(i64, i64)>,
 }
 
@@ -99,7 +104,7 @@ impl Replay {
         let mut partition = Partition::new(goal.partition, goal.replay, past, entities);
         partition.recorded = recorded;
         partition.gone = gone;
-        Ok(Self { partition, goal: *goal, pending, next_shape, last: None })
+        Ok(Self { partition, goal: *goal, pending, next_shape, said: table.said()?, last: None })
     }
 
     /// The next recorded shape, if it holds from `offset` or before: the caller lets the partition take it.
@@ -112,7 +117,7 @@ impl Replay {
     /// Computes one record; those below R only tell whether the topic is still the same.
     pub fn advance(&mut self, record: &RawRecord<'_>) {
         self.last = Some((record.offset, record.timestamp));
-        self.partition.process(record, 0);
+        self.partition.replay(record, 0);
     }
 
     /// The partition at O.
@@ -126,6 +131,7 @@ impl Replay {
         {
             return Err(format!("its record at offset {offset} is stamped {found}, not {expected}"));
         }
+        self.partition.restore_said(self.said);
         self.partition.next_offset = self.goal.offset;
         self.partition.last_timestamp = match (self.last, self.goal.timestamp) {
             (Some((_, stamp)), _) => stamp,

@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stockwatch_crds::{Spec, Tolerance, Window};
+use stockwatch_crds::{Alarms, Spec, Tolerance, Window};
 
 /// The rules of one spec.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shape {
     /// The StockWatch's uid; empty for a plain file.
     pub uid: String,
@@ -22,6 +22,8 @@ pub struct Shape {
     pub entities: HashMap<String, Vec<Window>>,
     /// The same for every entity that is not listed; `None`: those are skipped.
     pub wildcard: Option<Vec<Window>>,
+    /// Which moves beyond a tolerance are alarms.
+    pub alarms: Alarms,
 }
 
 /// A shape, and where in the log it took hold.
@@ -49,6 +51,7 @@ impl Shape {
             windows: spec.windows.clone(),
             entities: spec.tickers.iter().map(|t| (t.entity.clone(), own(&t.overrides))).collect(),
             wildcard: spec.wildcard.then(|| own(&spec.wildcard_overrides)),
+            alarms: spec.alarms,
         }
     }
 
@@ -60,10 +63,20 @@ impl Shape {
     /// The tolerance of `entity` in the window at `place`.
     #[inline]
     pub fn tolerance(&self, entity: &str, place: usize) -> &Tolerance {
+        self.tolerance_among(self.own_tolerances(entity), place)
+    }
+
+    /// The tolerances of `entity` that are not those of the windows.
+    #[inline]
+    pub(crate) fn own_tolerances(&self, entity: &str) -> &[Window] {
+        self.entities.get(entity).or(self.wildcard.as_ref()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The tolerance in the window at `place` of an entity with these tolerances of its own.
+    #[inline]
+    pub(crate) fn tolerance_among<'a>(&'a self, own: &'a [Window], place: usize) -> &'a Tolerance {
         let window = &self.windows[place];
-        let own = self.entities.get(entity).or(self.wildcard.as_ref());
-        let own = own.and_then(|own| own.iter().find(|w| w.minutes == window.minutes));
-        &own.unwrap_or(window).tolerance
+        &own.iter().find(|own| own.minutes == window.minutes).unwrap_or(window).tolerance
     }
 
     /// The windows' lengths, ascending.
@@ -90,6 +103,7 @@ impl Shape {
             && self.windows == other.windows
             && self.entities == other.entities
             && self.wildcard == other.wildcard
+            && self.alarms == other.alarms
     }
 
     /// What of a shape that is no longer in force decides the state: no tolerances, and under a wildcard no entities
@@ -104,6 +118,7 @@ impl Shape {
             windows: self.windows.iter().map(window).collect(),
             entities: kept.map(|e| (e.clone(), Vec::new())).collect(),
             wildcard: self.wildcard.is_some().then(Vec::new),
+            alarms: Alarms::default(),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Feed {
             generation: 1,
             windows: minutes.iter().map(window).collect(),
             entities: (0..tickers).map(|i| (format!("T{i:03}.DE"), Vec::new())).collect(),
-            wildcard: None,
+            ..Shape::default()
         };
         let mut partition = Partition::new(0, 0, Vec::new(), Vec::new());
         partition.apply_shape(partition.next_change(Arc::new(shape)), &Backfill::default(), 0);

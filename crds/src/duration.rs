@@ -7,6 +7,8 @@ use crate::problem::shown;
 
 /// The longest window: a day.
 pub const MAX_WINDOW_MINUTES: u32 = 1440;
+/// The longest quiet time that ends an episode: twice the longest window.
+pub const MAX_QUIET_MINUTES: u32 = 2 * MAX_WINDOW_MINUTES;
 
 /// A text that is no duration of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,12 @@ pub enum DurationError {
         text: String,
         /// `; write 5m`.
         hint: Option<String>,
+    },
+    /// Not whole minutes within the bounds of a quiet time.
+    #[error("{} is not a quiet time: whole minutes from 0m to {MAX_QUIET_MINUTES}m are allowed, such as 15m", shown(.text))]
+    Quiet {
+        /// As written.
+        text: String,
     },
     /// Not an interval, or out of bounds.
     #[error(
@@ -52,6 +60,15 @@ pub fn parse_window(text: &str) -> Result<u32, DurationError> {
             text: text.to_owned(),
             hint: meant_minutes(text).map(|minutes| format!("; write \"{minutes}m\"")),
         })
+}
+
+/// The minutes of a quiet time: `^(0|[1-9][0-9]{0,3})m$`, at most 2880m.
+pub fn parse_quiet(text: &str) -> Result<u32, DurationError> {
+    let minutes = if text == "0m" { Some(0) } else { canonical_number(text, "m", 4) };
+    minutes
+        .and_then(|minutes| u32::try_from(minutes).ok())
+        .filter(|minutes| *minutes <= MAX_QUIET_MINUTES)
+        .ok_or_else(|| DurationError::Quiet { text: text.to_owned() })
 }
 
 /// The interval of a source: `^[1-9][0-9]{0,7}(ms|s|m)$` within `bounds`.

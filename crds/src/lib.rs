@@ -9,6 +9,7 @@
 //!
 //! Every rule of the definition is a rule of [`Spec::parse`] too: a plain file never meets an API server.
 
+mod alarms;
 mod backoff;
 mod decode;
 mod definition;
@@ -27,9 +28,12 @@ mod tolerance;
 mod topics;
 pub mod v1alpha1;
 
+pub use alarms::Alarms;
 pub use backoff::Backoff;
 pub use definition::{UNSEEN, definition, definition_yaml};
-pub use duration::{DurationError, MAX_WINDOW_MINUTES, parse_interval, parse_window};
+pub use duration::{
+    DurationError, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, parse_interval, parse_quiet, parse_window,
+};
 pub use kafka::{ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use pointer::Pointer;
@@ -37,7 +41,7 @@ pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{Currency, DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Http, HttpBatch, Items, Proxy, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
-pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
+pub use topics::{CLEANUP_POLICY, LOG_APPEND_TIME, StateTopic, TIMESTAMP_TYPE, Topic, Topics};
 pub use v1alpha1::{
-    DeletionPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, TimeFormat, YahooMode,
+    DeletionPolicy, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, TimeFormat, YahooMode,
 };

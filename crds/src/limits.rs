@@ -3,6 +3,8 @@
 pub(crate) const MAX_TICKERS: usize = 1000;
 pub(crate) const MAX_WINDOWS: usize = 10;
 pub(crate) const MAX_OVERRIDES: usize = 3;
+/// Quotes that `alarms.minCount` may ask for.
+pub(crate) const MAX_MIN_COUNT: i64 = 1_000_000;
 /// Characters of a ticker's symbol.
 pub(crate) const MAX_SYMBOL: usize = 32;
 /// Characters of an entity's name.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::alarms::Alarms;
 use crate::duration::parse_window;
 use crate::kafka::Kafka;
 use crate::limits::{
@@ -39,6 +40,8 @@ pub struct Spec {
     pub wildcard_overrides: Vec<Window>,
     /// 1 to 10, ascending by minutes.
     pub windows: Vec<Window>,
+    /// Which moves beyond a tolerance are alarms.
+    pub alarms: Alarms,
     /// Where quotes come from.
     pub source: Source,
     /// How to reach Kafka, and the names there.
@@ -121,6 +124,7 @@ impl Spec {
         if let Some(worker) = &spec.worker {
             worker.check(problems);
         }
+        let alarms = Alarms::parse(spec.alarms.as_ref(), problems);
         let kafka = Self::gather_kafka(stockwatch, problems);
         Self {
             namespace,
@@ -129,6 +133,7 @@ impl Spec {
             wildcard: wildcard_overrides.is_some(),
             wildcard_overrides: wildcard_overrides.unwrap_or_default(),
             windows: windows.unwrap_or_default(),
+            alarms,
             source,
             kafka,
             suspend: spec.suspend.unwrap_or_default(),

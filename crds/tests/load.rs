@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
-    Bound, DeletionPolicy, Http, HttpBatch, InvalidReason, Items, LoadError, Loaded, MAX_BYTES, Pointer,
-    Source, TimeFormat, Tolerance, Username, YahooMode, load,
+    Alarms, Bound, DeletionPolicy, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError, Loaded,
+    MAX_BYTES, Pointer, Source, TimeFormat, Tolerance, Username, YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -48,6 +48,7 @@ fn what_is_left_out_is_filled_in() {
         user_agent: format!("Mozilla/5.0 (compatible; StockWatch/{})", env!("CARGO_PKG_VERSION")),
         proxy: None,
     };
+    assert_eq!(spec.alarms, Alarms { quiet: None, gaps: GapPolicy::Alarm, min_count: 1 });
     assert_eq!(spec.source, yahoo);
     assert_eq!(spec.kafka.group_id, "default.tech");
     assert_eq!(spec.kafka.deletion_policy, DeletionPolicy::Retain);
@@ -400,7 +401,7 @@ fn largest() -> Value {
         "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch",
         "metadata": {"name": "n".repeat(40), "namespace": "s".repeat(63)},
         "spec": {
-            "tickers": tickers, "windows": windows,
+            "tickers": tickers, "windows": windows, "alarms": {"quiet": "2880m", "gaps": "Alarm", "minCount": 1_000_000},
             "source": {"yahoo": {
                 "interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256),
                 "proxy": {

@@ -86,6 +86,6 @@ fuzz_target!(|data: &[u8]| {
     let Ok(mut partition) = replay.finish() else { return };
     assert_eq!(partition.next_offset, goal.offset);
     assert!(partition.replay_from() <= partition.next_offset);
-    absorb(&mut partition, &record(goal.offset), &mut Encoder::new("raw"));
+    absorb(&mut partition, &record(goal.offset), &mut Encoder::new("raw", "default", "fuzz"));
     assert_eq!(partition.next_offset, goal.offset + 1);
 });

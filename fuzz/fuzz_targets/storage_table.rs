@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     let high = end.max(low).min(i64::MAX - 32);
     let Ok(Plan { goal, first, .. }) = Plan::new(0, None, table.offset, (low, high)) else { return };
     let Ok(mut replay) = Replay::prepare(&goal, &table) else { return };
-    let mut encoder = Encoder::new("raw");
+    let mut encoder = Encoder::new("raw", "default", "fuzz");
     let values: Vec<Vec<u8>> = ["a", "b", "x"].map(value).into();
     let record = |offset: i64| RawRecord {
         key: None,
@@ -52,6 +52,7 @@ fuzz_target!(|data: &[u8]| {
     // What this worker writes, the next one reads.
     let mut put = |key: &[u8], value: Option<&[u8]>| table.read(key, value);
     checkpoint::write_due(&mut partition, 0, 0, usize::MAX, &mut put).expect("checkpoints can be read");
+    checkpoint::write_said(&mut partition, &mut put).expect("what was said can be read");
     checkpoint::write_shapes(&mut partition, &mut put).expect("the shapes can be read");
     let goal = Goal { offset: partition.next_offset, replay: partition.replay_from(), ..goal };
     Replay::prepare(&goal, &table).expect("the state can be restored");

@@ -9,7 +9,8 @@ use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_VALUE_BYTES, RawRecord};
 use stockwatch_core::{
-    Backfill, Effect, Encoder, Entity, OutputSender, OutputTopic, Partition, Shape, ShapeChange,
+    Backfill, Effect, Encoder, Entity, OutputRecord, OutputSender, OutputTopic, Partition, Said, Shape,
+    ShapeChange,
 };
 use stockwatch_crds::{Tolerance, Window};
 
@@ -48,7 +49,8 @@ pub struct Outputs {
 impl OutputSender for Outputs {
     type Error = Infallible;
 
-    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
+    fn send(&mut self, record: OutputRecord<'_>) -> Result<(), Infallible> {
+        let OutputRecord { topic, key, value, .. } = record;
         match topic {
             OutputTopic::Deduplicated => self.deduplicated += 1,
             OutputTopic::Averages => self.averages += 1,
@@ -75,6 +77,7 @@ pub fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
         windows: windows.iter().map(|m| Window { minutes: *m, tolerance: tolerance.clone() }).collect(),
         entities: listed.map(|(_, e)| ((*e).to_owned(), Vec::new())).collect(),
         wildcard: wildcard.then(Vec::new),
+        ..Shape::default()
     })
 }
 
@@ -114,12 +117,13 @@ pub fn older(log: &[Record], partition: &Partition, taken: &ShapeChange) -> Back
 }
 
 /// What an entity has come to, as far as anybody can tell.
-type Outlook = BTreeMap<String, (Vec<u8>, i64, Vec<(i64, i64)>)>;
+type Outlook = BTreeMap<String, (Vec<u8>, i64, Vec<(i64, i64)>, Said)>;
 
 /// What the partition has come to.
 pub fn outlook(partition: &Partition) -> Outlook {
     let samples = |e: &Entity| e.samples().iter().map(|s| (s.time, s.price)).collect();
-    partition.entities().map(|(n, e)| (n.to_string(), (e.value.clone(), e.accepted, samples(e)))).collect()
+    let of = |e: &Entity| (e.value.clone(), e.accepted, samples(e), e.said.clone());
+    partition.entities().map(|(n, e)| (n.to_string(), of(e))).collect()
 }
 
 /// See the module.
@@ -151,7 +155,7 @@ impl World {
             committed: (0, 0),
             wanted: shape(&[2, 5], 0b111, true),
             partition: Partition::new(0, 0, Vec::new(), Vec::new()),
-            encoder: Encoder::new("raw"),
+            encoder: Encoder::new("raw", "default", "fuzz"),
             accepted: 0,
         };
         world.edit();
@@ -230,6 +234,7 @@ impl World {
             Ok::<(), Infallible>(())
         };
         let Ok(_) = checkpoint::write_due(&mut self.partition, 0, 0, budget, &mut put);
+        let Ok(_) = checkpoint::write_said(&mut self.partition, &mut put);
         self.partition.prune_history();
         for (key, value) in self.staged.drain(..) {
             match value {

@@ -39,7 +39,7 @@ pub fn outputs(raw: &[Record], fates: Vec<Fate>) -> Outputs {
                     );
                     (window_key(&quote.entity, average.minutes), value)
                 }));
-                outputs.accepted.push(quote);
+                outputs.accepted.push(*quote);
             }
             Fate::Duplicate | Fate::LateDropped | Fate::Unlisted => {}
         }
@@ -47,26 +47,68 @@ pub fn outputs(raw: &[Record], fates: Vec<Fate>) -> Outputs {
     outputs
 }
 
+/// An alarm that was raised, for the episode of the next one: the oracle keeps all of them.
+#[derive(Debug, Clone)]
+struct Raised {
+    /// The entity, the window, and since when both are there.
+    of: (String, u32, i64),
+    /// The quote's newest time.
+    time: i128,
+    /// The end of the episode that it promises.
+    end: i128,
+    /// Id and time of the episode's first alarm.
+    first: (String, i128),
+    number: u64,
+}
+
+/// The last alarm that an alarm of this entity and window joins by these settings.
+fn joined<'a>(
+    raised: &'a [Raised],
+    quote: &Accepted,
+    average: &Average,
+    watch: &Watch,
+) -> Option<&'a Raised> {
+    let of = (quote.entity.clone(), average.minutes, average.since);
+    let last = raised.iter().rev().find(|raised| raised.of == of)?;
+    let quiet = watch.quiet(average.minutes);
+    (quote.newest < last.end && quote.newest - last.time < quiet).then_some(last)
+}
+
 /// Panics where the alarms of one partition are not those of its accepted quotes.
 ///
 /// `watches` are the StockWatches that held one after another, by generation. Which one judged a quote may
 /// be known from its alarms only, but it never goes back: each quote is given the first generation, not
 /// before that of the quote before, under which exactly its alarms are raised.
-pub(crate) fn assert_alarms(quotes: &[Accepted], alarms: &[Record], watches: &BTreeMap<u64, Watch>) {
+pub fn assert_alarms(quotes: &[Accepted], alarms: &[Record], watches: &BTreeMap<u64, Watch>) {
     let mut left = alarms;
     let mut since = *watches.keys().next().expect("a StockWatch");
+    let mut raised: Vec<Raised> = Vec::new();
     for quote in quotes {
         let fits = watches.range(since..).find_map(|(generation, watch)| {
             let expected = watch.alarms(quote);
-            let matched = expected.len() <= left.len()
-                && expected.iter().zip(left).all(|((average, tolerance), record)| {
-                    is_alarm(record, quote, average, tolerance, *generation)
-                });
+            if expected.len() > left.len() {
+                return None;
+            }
+            let mut now = Vec::new();
+            for ((average, tolerance), record) in expected.iter().zip(left) {
+                let joined = joined(&raised, quote, average, watch);
+                let alarm = Raised {
+                    of: (quote.entity.clone(), average.minutes, average.since),
+                    time: quote.newest,
+                    end: quote.newest + watch.quiet(average.minutes),
+                    first: joined.map_or_else(|| (id(record), quote.newest), |last| last.first.clone()),
+                    number: joined.map_or(1, |last| last.number + 1),
+                };
+                if !is_alarm(record, quote, average, (tolerance, *generation), watch, &alarm) {
+                    return None;
+                }
+                now.push(alarm);
+            }
             // Alarms that follow may not be this quote's as well, under a tolerance that it does not exceed.
             let more = left.get(expected.len()).is_some_and(|record| is_of(record, quote));
-            (matched && !more).then_some((*generation, expected.len()))
+            (!more).then_some((*generation, now))
         });
-        let Some((generation, count)) = fits else {
+        let Some((generation, now)) = fits else {
             let got: Vec<String> = left.iter().take(4).map(Record::text).collect();
             let expected: Vec<_> =
                 watches.range(since..).map(|(g, watch)| (g, watch.alarms(quote))).collect();
@@ -76,7 +118,8 @@ pub(crate) fn assert_alarms(quotes: &[Accepted], alarms: &[Record], watches: &BT
             );
         };
         since = generation;
-        left = &left[count..];
+        left = &left[now.len()..];
+        raised.extend(now);
     }
     assert!(
         left.is_empty(),
@@ -90,6 +133,23 @@ pub(crate) fn assert_alarms(quotes: &[Accepted], alarms: &[Record], watches: &BT
     assert_eq!(ids.len(), all, "two alarms with one id");
 }
 
+/// Panics where the headers of an alarm do not make it the CloudEvent that its value is.
+pub(crate) fn assert_event(alarm: &Record, watch: &Watch) {
+    let value = alarm.json();
+    let source =
+        format!("/apis/stockwatch.dev/v1alpha1/namespaces/{}/stockwatches/{}", watch.namespace, watch.name);
+    for (name, expected) in [
+        ("ce_specversion", "1.0"),
+        ("ce_type", "dev.stockwatch.alarm.raised.v1"),
+        ("ce_id", &id(alarm)),
+        ("ce_source", &source),
+        ("ce_subject", value["entityname"].as_str().unwrap_or_default()),
+        ("content-type", "application/json"),
+    ] {
+        assert_eq!(alarm.header(name).as_deref(), Some(expected), "{name} of {value}");
+    }
+}
+
 /// An alarm's id: 32 lowercase hex digits.
 pub(crate) fn id(alarm: &Record) -> String {
     let id = alarm.json()["id"].as_str().unwrap_or_default().to_owned();
@@ -98,7 +158,14 @@ pub(crate) fn id(alarm: &Record) -> String {
     id
 }
 
-fn is_alarm(record: &Record, quote: &Accepted, average: &Average, tolerance: &str, generation: u64) -> bool {
+fn is_alarm(
+    record: &Record,
+    quote: &Accepted,
+    average: &Average,
+    (tolerance, generation): (&str, u64),
+    watch: &Watch,
+    raised: &Raised,
+) -> bool {
     let Some(old) = average.previous else { return false };
     let new = average.mean;
     let difference = new.sum * old.count - old.sum * new.count;
@@ -110,6 +177,8 @@ fn is_alarm(record: &Record, quote: &Accepted, average: &Average, tolerance: &st
         concat!(
             r#"{{"entityname":{},"windowtime":{},"deviation":{},"absolutedeviation":{},"direction":"{}","#,
             r#""stockpriceavg":{},"previousstockpriceavg":{},"tolerance":"{}","generation":{},"#,
+            r#""currentstockprice":{},"quotetime":{},{}{}"stockwatch":"{}/{}","previouslastupdatedate":{},"#,
+            r#""gap":{},"episode":"{}","episodestart":{},"alarmnumber":{},"episodeend":{},"#,
             r#""lastupdatedate":{},"id":"{}"}}"#
         ),
         name(&quote.entity),
@@ -121,6 +190,18 @@ fn is_alarm(record: &Record, quote: &Accepted, average: &Average, tolerance: &st
         mean(old),
         tolerance,
         generation,
+        ratio(quote.price, ONE, 9),
+        ratio(quote.time, ONE, 9),
+        label("symbol", quote.symbol.as_deref()),
+        label("currency", quote.currency.as_deref()),
+        watch.namespace,
+        watch.name,
+        ratio(quote.newest_before.unwrap_or_default(), ONE, 9),
+        Watch::is_gap(quote, average.minutes),
+        raised.first.0,
+        ratio(raised.first.1, ONE, 9),
+        raised.number,
+        ratio(raised.end, ONE, 9),
         ratio(quote.newest, ONE, 9),
         id(record),
     );
@@ -137,6 +218,10 @@ fn is_of(record: &Record, quote: &Accepted) -> bool {
             && text.contains(&newest)
             && text.contains(&new)
     })
+}
+
+fn label(field: &str, text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| format!(r#""{field}":{},"#, name(text)))
 }
 
 fn mean(mean: Mean) -> String {
@@ -186,18 +271,28 @@ mod tests {
         let alarm = |i: i64,
                      (deviation, new, old): (&str, &str, &str),
                      (tolerance, generation): (&str, u64)| {
+            let time = 1_700_000_000 + i;
             let value = format!(
                 concat!(
                     r#"{{"entityname":"a","windowtime":5,"deviation":{},"absolutedeviation":0.5,"direction":"up","#,
                     r#""stockpriceavg":{},"previousstockpriceavg":{},"tolerance":"{}","generation":{},"#,
-                    r#""lastupdatedate":{},"id":"{:032x}"}}"#
+                    r#""currentstockprice":{},"quotetime":{},"stockwatch":"{}/x","previouslastupdatedate":{},"#,
+                    r#""gap":false,"episode":"{:032x}","episodestart":1700000001,"alarmnumber":{},"#,
+                    r#""episodeend":{},"lastupdatedate":{},"id":"{:032x}"}}"#
                 ),
                 deviation,
                 new,
                 old,
                 tolerance,
                 generation,
-                1_700_000_000 + i,
+                i + 1,
+                time,
+                watches[&generation].namespace,
+                time - 1,
+                1,
+                i,
+                time + 600,
+                time,
                 i
             );
             record(i, "\"a\"5", value)
@@ -244,6 +339,14 @@ mod tests {
         let forth =
             alarms[0].text().replace("\"0.1\"", "\"0.2%\"").replace("generation\":2", "generation\":3");
         (alarms[0].value, alarms[1].value) = (Some(forth.into()), Some(back.into()));
+        assert_alarms(&quotes, &alarms, &watches);
+    }
+
+    #[test]
+    #[should_panic(expected = "alarms that nothing raised")]
+    fn an_alarm_that_begins_an_episode_within_another_is_wrong() {
+        let (quotes, mut alarms, watches) = example();
+        alarms[1].value = Some(alarms[1].text().replace("alarmnumber\":2", "alarmnumber\":1").into());
         assert_alarms(&quotes, &alarms, &watches);
     }
 

@@ -45,7 +45,7 @@ pub use audit::{Audit, Request, assert_one_leads};
 pub use broker::{Broker, Login};
 pub use chart::{Object, refused, rendered};
 pub use cluster::{Cluster, Down, image_size};
-pub use compare::{Outputs, outputs};
+pub use compare::{Outputs, assert_alarms, outputs};
 pub use container::Container;
 pub use copied::Copied;
 pub use crowd::Crowd;

@@ -3,21 +3,13 @@
 //! It shares no code with the worker. In: the records of one raw partition and the shapes (entities and
 //! windows) that held, each from an offset on. Out: what follows from each record.
 
+mod form;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-use crate::decimal::{ONE, parse};
+use self::form::{Quote, deduplicated, judge};
+use crate::decimal::ONE;
 use crate::topics::Record;
-
-const LARGEST_VALUE: usize = 64 * 1024;
-const LONGEST_NAME: usize = 64;
-const LARGEST_PRICE: i128 = 9_000_000_000 * ONE;
-const MILLISECONDS_FROM: i128 = 100_000_000_000 * ONE;
-const FARTHEST_AHEAD: i128 = 300 * ONE;
 
 /// The entities and windows that decide the state from an offset on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +52,8 @@ pub struct Average {
     pub mean: Mean,
     /// The last one computed for the same entity and window.
     pub previous: Option<Mean>,
+    /// The offset whose average was the first of the window since it and its entity came.
+    pub since: i64,
 }
 
 /// An accepted quote and what follows from it, tolerances apart.
@@ -69,6 +63,16 @@ pub struct Accepted {
     pub offset: i64,
     /// The entity.
     pub entity: String,
+    /// Its price and time, in units of 10⁻⁹.
+    pub price: i128,
+    /// See `price`.
+    pub time: i128,
+    /// Its symbol and currency, as far as alarms repeat them.
+    pub symbol: Option<String>,
+    /// See `symbol`.
+    pub currency: Option<String>,
+    /// The entity's newest time before it.
+    pub newest_before: Option<i128>,
     /// The entity's newest time, in units of 10⁻⁹ s.
     pub newest: i128,
     /// The value of the after-dedup record.
@@ -81,7 +85,7 @@ pub struct Accepted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It gives a record in after-dedup, and averages.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// It goes to dead-letter for this reason.
     Bad(&'static str),
     /// An accepted quote had the same time.
@@ -92,21 +96,17 @@ pub enum Fate {
     Unlisted,
 }
 
-/// A good quote.
-struct Quote {
-    entity: String,
-    price: i128,
-    time: i128,
-}
-
 /// What is kept of an entity.
 #[derive(Default)]
 struct Entity {
     /// The offset since when it is listed without a break.
     since: i64,
+    /// Its currency, and the time of its newest quote that says it.
+    currency: Option<(String, i128)>,
     /// Every accepted quote: time and price.
     accepted: Vec<(i128, i128)>,
-    last: BTreeMap<u32, Mean>,
+    /// By window: the last average, and the offset of the first.
+    last: BTreeMap<u32, (Mean, i64)>,
 }
 
 impl Entity {
@@ -114,31 +114,49 @@ impl Entity {
         self.accepted.iter().map(|(time, _)| *time).max()
     }
 
-    /// The rules 2 and 3: accepts the quote or says why not.
-    fn take(&mut self, time: i128, price: i128, longest: i128) -> Result<(), Fate> {
-        let Some(newest) = self.newest() else {
-            self.accepted.push((time, price));
-            return Ok(());
-        };
+    /// The rules 2 and 3: why a quote of this time is not accepted.
+    fn refuses(&self, time: i128, longest: i128) -> Option<Fate> {
+        let newest = self.newest()?;
         let horizon = newest - longest;
         let remembered = |old: i128| old == newest || old > horizon;
         if self.accepted.iter().any(|(old, _)| *old == time && remembered(*old)) {
-            return Err(Fate::Duplicate);
+            return Some(Fate::Duplicate);
         }
-        if time <= horizon {
-            return Err(Fate::LateDropped);
+        (time <= horizon).then_some(Fate::LateDropped)
+    }
+
+    /// Accepts the quote or says why not. One of another currency is none of the entity's for 15 minutes; then the entity
+    /// has no other quotes any more.
+    fn take(&mut self, quote: &Quote, longest: i128, offset: i64) -> Result<(), Fate> {
+        if let Some(fate) = self.refuses(quote.time, longest) {
+            return Err(fate);
         }
-        self.accepted.push((time, price));
+        if let (Some((own, time)), Some(says)) = (&self.currency, &quote.currency)
+            && own != says
+        {
+            if quote.time - time < minutes(15) {
+                return Err(Fate::Bad("other_currency"));
+            }
+            *self = Self { since: offset, ..Self::default() };
+        }
+        if let Some(says) = &quote.currency {
+            let newest = self.currency.as_ref().map_or(quote.time, |(_, time)| quote.time.max(*time));
+            self.currency = Some((says.clone(), newest));
+        }
+        self.accepted.push((quote.time, quote.price));
         Ok(())
     }
 
-    fn averages(&mut self, windows: &[u32]) -> Vec<Average> {
+    fn averages(&mut self, windows: &[u32], offset: i64) -> Vec<Average> {
         let newest = self.newest().unwrap();
         let one = |window: &u32| {
             let inside = |(time, _): &&(i128, i128)| *time > newest - minutes(*window) && *time <= newest;
             let prices: Vec<i128> = self.accepted.iter().filter(inside).map(|(_, price)| *price).collect();
             let mean = Mean { sum: prices.iter().sum(), count: i128::try_from(prices.len()).unwrap() };
-            Average { minutes: *window, mean, previous: self.last.insert(*window, mean) }
+            let before = self.last.get(window).copied();
+            let since = before.map_or(offset, |(_, since)| since);
+            self.last.insert(*window, (mean, since));
+            Average { minutes: *window, mean, previous: before.map(|(mean, _)| mean), since }
         };
         windows.iter().map(one).collect()
     }
@@ -160,15 +178,24 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
             Ok(quote) => {
                 let fresh = || Entity { since: record.offset, ..Entity::default() };
                 let entity = entities.entry(quote.entity.clone()).or_insert_with(fresh);
-                match entity.take(quote.time, quote.price, shape.longest()) {
+                let newest_before = entity.newest();
+                let took = entity.take(&quote, shape.longest(), record.offset);
+                // It may have begun anew.
+                let newest_before = newest_before.filter(|_| entity.accepted.len() > 1);
+                match took {
                     Err(fate) => fate,
-                    Ok(()) => Fate::Accepted(Accepted {
+                    Ok(()) => Fate::Accepted(Box::new(Accepted {
                         offset: record.offset,
+                        price: quote.price,
+                        time: quote.time,
+                        symbol: quote.symbol,
+                        currency: quote.currency,
+                        newest_before,
                         newest: entity.newest().unwrap(),
-                        averages: entity.averages(&shape.windows),
+                        averages: entity.averages(&shape.windows, record.offset),
                         deduplicated: deduplicated(record),
                         entity: quote.entity,
-                    }),
+                    })),
                 }
             }
         });
@@ -190,103 +217,18 @@ fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, be
         let since = entity.since;
         entity.accepted.clear();
         for record in before.iter().filter(|record| record.offset >= since) {
-            if let Ok(quote) = judge(record, |entity| entity == name) {
-                let _ = entity.take(quote.time, quote.price, new.longest());
+            let Ok(quote) = judge(record, |entity| entity == name) else { continue };
+            let own = entity.currency.as_ref().map(|(own, _)| own);
+            let is_own = own.is_none() || quote.currency.is_none() || own == quote.currency.as_ref();
+            if is_own && entity.refuses(quote.time, new.longest()).is_none() {
+                entity.accepted.push((quote.time, quote.price));
             }
         }
     }
-}
-
-/// Rule 1, in the order of its checks.
-fn judge(record: &Record, listed: impl Fn(&str) -> bool) -> Result<Quote, Fate> {
-    let bad = |reason| Err(Fate::Bad(reason));
-    let value = record.value.as_deref().unwrap_or_default();
-    if value.len() > LARGEST_VALUE {
-        return bad("value_too_large");
-    }
-    if serde_json::from_slice::<&RawValue>(value).is_err() {
-        return bad("not_json");
-    }
-    let Ok(fields) = serde_json::from_slice::<Fields>(value) else { return bad("not_an_object") };
-    let Some(Ok(entity)) = fields.get("entityname").map(serde_json::from_str::<String>) else {
-        return bad("no_entity");
-    };
-    if entity.is_empty() {
-        return bad("no_entity");
-    }
-    if entity.chars().count() > LONGEST_NAME {
-        return bad("name_too_long");
-    }
-    if !listed(&entity) {
-        return Err(Fate::Unlisted);
-    }
-    let is_number = |text: &&str| text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    let price = match fields.get("currentstockprice") {
-        Some("\"Infinity\"" | "\"-Infinity\"" | "\"NaN\"") => return bad("price_not_finite"),
-        Some(text) if is_number(&text) => parse(text),
-        _ => return bad("no_price"),
-    };
-    let Some(price) = price.filter(|price| price.abs() <= LARGEST_PRICE) else {
-        return bad("price_out_of_range");
-    };
-    let Some(time) = fields.get("lastupdatedate").filter(is_number) else { return bad("no_time") };
-    let time = parse(time).unwrap_or(if time.starts_with('-') { -1 } else { MILLISECONDS_FROM });
-    if time >= MILLISECONDS_FROM {
-        return bad("time_in_milliseconds");
-    }
-    if time < 0 {
-        return bad("time_out_of_range");
-    }
-    if time > i128::from(record.timestamp) * (ONE / 1_000) + FARTHEST_AHEAD {
-        return bad("time_in_future");
-    }
-    Ok(Quote { entity, price, time })
-}
-
-/// The raw value with `"isduplicate":false` as its last field.
-fn deduplicated(record: &Record) -> String {
-    let text = record.text();
-    let fields: Fields = serde_json::from_str(&text).unwrap();
-    if fields.get("isduplicate").is_none() {
-        let body = text.trim().strip_suffix('}').unwrap();
-        return format!("{body},\"isduplicate\":false}}");
-    }
-    let kept = fields.0.iter().filter(|(name, _)| name != "isduplicate");
-    let kept = kept.map(|(name, value)| format!("{}:{},", serde_json::to_string(name).unwrap(), value.get()));
-    format!("{{{}\"isduplicate\":false}}", kept.collect::<String>())
 }
 
 fn minutes(window: u32) -> i128 {
     i128::from(window) * 60 * ONE
-}
-
-/// A JSON object's fields in order, their values as written.
-struct Fields(Vec<(String, Box<RawValue>)>);
-
-impl Fields {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|field| field.0 == name).map(|field| field.1.get())
-    }
-}
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
-    }
 }
 
 #[cfg(test)]
@@ -325,6 +267,21 @@ mod tests {
         let log = log(&[(1000, "1"), (1300, "2"), (1000, "9"), (1001, "3"), (1900, "5"), (1300, "7")]);
         let fates = fates(&log, &[shape(0, &[5, 10])]);
         assert_eq!(means(&fates), ["1 1", "2 1.5", "Duplicate", "2.5 2", "5 5", "LateDropped"]);
+    }
+
+    #[test]
+    fn another_currency_holds_once_the_old_one_was_not_heard_of_for_a_quarter_of_an_hour() {
+        let mut log =
+            log(&[(1000, "1"), (1060, "2"), (1120, "3"), (1899, "4"), (1900, "5"), (1901, "6"), (2020, "7")]);
+        let says = [Some("GBP"), None, Some("GBp"), Some("GBp"), Some("GBp"), Some("GBP"), None];
+        for (record, says) in log.iter_mut().zip(says) {
+            let Some(says) = says else { continue };
+            let currency = format!(",\"currency\":\"{says}\"}}");
+            record.value = Some(record.text().replace('}', &currency).into());
+        }
+        let fates = fates(&log, &[shape(0, &[5, 30])]);
+        let other = "Bad(\"other_currency\")";
+        assert_eq!(means(&fates), ["1 1", "1.5 1.5", other, other, "5 5", other, "6 6"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
-use crate::compare::{Outputs, assert_alarms, outputs};
+use crate::compare::{Outputs, assert_alarms, assert_event, outputs};
 use crate::feed::Feeder;
 use crate::market::{Market, Raw};
 use crate::namespace::Namespace;
@@ -331,6 +331,7 @@ impl<'b> Scene<'b> {
             assert_same(&format!("averages of partition {p}"), &expected.averages, &averages[p]);
             self.assert_dead_letters(raw, &expected.dead, &dead[p]);
             assert_alarms(&expected.accepted, &alarms[p], &self.watches);
+            alarms[p].iter().for_each(|alarm| assert_event(alarm, &self.watch));
             all.push(expected);
         }
         assert!(all.iter().any(|outputs| !outputs.accepted.is_empty()), "the test had no quotes at all");
@@ -353,15 +354,18 @@ impl<'b> Scene<'b> {
 
     /// Panics where a dead letter's headers do not say why and whence.
     pub fn assert_headers(&self, letter: &Record, source: &Record, reason: &str) {
-        let says = ["reason", "topic", "partition", "offset"]
+        let says = ["reason", "topic", "partition", "offset", "timestamp"]
             .map(|name| letter.header(&format!("stockwatch-{name}")).unwrap_or_default());
         let expected = [
             reason.into(),
             self.watch.topic(Topic::Raw),
             source.partition.to_string(),
             source.offset.to_string(),
+            source.timestamp.to_string(),
         ];
         assert_eq!(says, expected, "headers of the dead letter of {}", source.text());
+        let own: Vec<_> = source.headers.iter().filter(|(name, _)| letter.header(name).is_none()).collect();
+        assert!(own.is_empty() || letter.value.is_none(), "headers of its own are missing: {own:?}");
     }
 }
 

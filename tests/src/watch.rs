@@ -92,6 +92,8 @@ pub struct Watch {
     pub tickers: Vec<Ticker>,
     /// Windows in minutes with their tolerances, ascending.
     pub windows: Vec<(u32, String)>,
+    /// `spec.alarms`, left out when null.
+    pub alarms: Value,
     /// `spec.source`.
     pub source: Value,
     /// `spec.kafka.bootstrapServers`.
@@ -116,6 +118,7 @@ impl Watch {
             generation: Some(1),
             tickers: ["a", "b", "c"].map(Ticker::of).to_vec(),
             windows: [5, 10, 15].map(|window| (window, "0.05%".into())).to_vec(),
+            alarms: Value::Null,
             source: json!({"external": {}}),
             bootstrap: bootstrap.into(),
             kafka: Map::new(),
@@ -158,6 +161,7 @@ impl Watch {
             generation: metadata["generation"].as_u64(),
             tickers: list(&spec["tickers"]).iter().map(ticker).collect(),
             windows,
+            alarms: spec["alarms"].clone(),
             source: spec.get("source").cloned().unwrap_or_else(|| json!({"yahoo": {}})),
             bootstrap: text(&kafka.remove("bootstrapServers").unwrap_or_default()),
             kafka,
@@ -207,7 +211,7 @@ impl Watch {
         if !self.topics.is_empty() {
             kafka.insert("topics".into(), json!(self.topics));
         }
-        let document = json!({
+        let mut document = json!({
             "apiVersion": "stockwatch.dev/v1alpha1",
             "kind": "StockWatch",
             "metadata": metadata,
@@ -218,6 +222,9 @@ impl Watch {
                 "kafka": kafka,
             },
         });
+        if !self.alarms.is_null() {
+            document["spec"]["alarms"] = self.alarms.clone();
+        }
         serde_yaml::to_string(&document).unwrap()
     }
 
@@ -241,11 +248,26 @@ impl Watch {
         lists.filter_map(|list| Some(list[of(list)?].1.as_str())).next()
     }
 
-    /// The alarms of a quote by this StockWatch's tolerances: the windows with the tolerance exceeded.
+    /// The quiet time after an alarm of a window, in units of 10⁻⁹ s.
+    pub fn quiet(&self, window: u32) -> i128 {
+        let minutes = self.alarms["quiet"].as_str().map(|text| text.trim_end_matches('m').parse().unwrap());
+        i128::from(minutes.unwrap_or(2 * window)) * 60 * ONE
+    }
+
+    /// Whether two averages have no quote in common: the one before is older than the window.
+    pub fn is_gap(quote: &Accepted, window: u32) -> bool {
+        quote.newest_before.is_some_and(|before| before <= quote.newest - i128::from(window) * 60 * ONE)
+    }
+
+    /// The alarms of a quote by this StockWatch's tolerances and settings: the windows with the tolerance exceeded.
     pub fn alarms<'a>(&'a self, quote: &'a Accepted) -> Vec<(&'a Average, &'a str)> {
         let judged = quote.averages.iter().filter_map(|average| {
             let tolerance = self.tolerance(&quote.entity, average.minutes)?;
-            exceeds(average.mean, average.previous?, tolerance).then_some((average, tolerance))
+            let few = self.alarms["minCount"].as_i64().unwrap_or(1);
+            let few = average.mean.count.min(average.previous?.count) < few.into();
+            let skipped = self.alarms["gaps"] == "Skip" && Self::is_gap(quote, average.minutes) || few;
+            let moved = exceeds(average.mean, average.previous?, tolerance);
+            (moved && !skipped).then_some((average, tolerance))
         });
         judged.collect()
     }

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
+use stockwatch_core::SkipReason;
 use stockwatch_core::wire::DeadLetterReason;
 
 /// The media type of [`Metrics::encode`].
@@ -110,6 +111,40 @@ impl EncodeLabelSet for FailingLabel {
     }
 }
 
+/// How a duplicate's price compares with that of the quote that was accepted; the label `price`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DuplicatePrice {
+    /// It is the same.
+    Same,
+    /// It is another one: the first quote of a time wins.
+    Other,
+}
+
+impl DuplicatePrice {
+    /// Every value, in the order of the declaration.
+    pub const ALL: [Self; 2] = [Self::Same, Self::Other];
+}
+
+impl EncodeLabelSet for DuplicatePrice {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let price = match self {
+            Self::Same => "same",
+            Self::Other => "other",
+        };
+        ("price", price).encode(encoder.encode_label())
+    }
+}
+
+/// The label that skipped alarms are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SkipLabel(pub SkipReason);
+
+impl EncodeLabelSet for SkipLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("reason", self.0.as_str()).encode(encoder.encode_label())
+    }
+}
+
 /// Every metric of the process; the fields may be written from any thread.
 #[derive(Debug)]
 pub struct Metrics {
@@ -117,8 +152,8 @@ pub struct Metrics {
     pub quotes_consumed: Counter,
     /// Quotes that entered the windows.
     pub quotes_accepted: Counter,
-    /// Quotes with the time of one that was accepted before.
-    pub quotes_duplicate: Counter,
+    /// Quotes with the time of one that was accepted before, by whether the price is the same.
+    pub quotes_duplicate: Family<DuplicatePrice, Counter>,
     /// Accepted although older than the entity's newest.
     pub quotes_late_joined: Counter,
     /// Older than every window.
@@ -131,6 +166,8 @@ pub struct Metrics {
     pub averages: Counter,
     /// Alarms written.
     pub alarms: Counter,
+    /// Moves beyond a tolerance that the settings of alarms let pass, by reason.
+    pub alarms_skipped: Family<SkipLabel, Counter>,
     /// Bad records by reason.
     pub dead_letters: Family<ReasonLabel, Counter>,
     /// Those of them that the dead-letter topic did not take in any form.
@@ -213,6 +250,7 @@ impl Metrics {
             quotes_over_limit: register(r, "quotes_over_limit", "Quotes beyond the wildcard's entity limit"),
             averages: register(r, "averages", "Averages written"),
             alarms: register(r, "alarms", "Alarms written"),
+            alarms_skipped: register(r, "alarms_skipped", "Moves that spec.alarms takes for no alarm"),
             dead_letters: register(r, "dead_letters", "Raw records sent to the dead-letter topic"),
             dead_letters_lost: register(r, "dead_letters_lost", "Bad records that could not be written"),
             checkpoints: register(r, "checkpoints", "Checkpoint records written"),
@@ -257,6 +295,12 @@ impl Metrics {
             drop(metrics.fetches.get_or_create(outcome));
             drop(metrics.failing_tickers.get_or_create(&FailingLabel(*outcome)));
         }
+        for price in &DuplicatePrice::ALL {
+            drop(metrics.quotes_duplicate.get_or_create(price));
+        }
+        for reason in SkipReason::ALL {
+            drop(metrics.alarms_skipped.get_or_create(&SkipLabel(reason)));
+        }
         for reason in DeadLetterReason::ALL {
             drop(metrics.dead_letters.get_or_create(&ReasonLabel(reason)));
         }
@@ -294,6 +338,10 @@ mod tests {
         let text = Metrics::new().encode();
         for outcome in FetchOutcome::ALL {
             let line = format!("stockwatch_fetches_total{{outcome=\"{}\"}} 0\n", outcome.as_str());
+            assert!(text.contains(&line), "{line}");
+        }
+        for reason in SkipReason::ALL {
+            let line = format!("stockwatch_alarms_skipped_total{{reason=\"{}\"}} 0\n", reason.as_str());
             assert!(text.contains(&line), "{line}");
         }
         for reason in DeadLetterReason::ALL {

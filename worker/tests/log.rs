@@ -12,9 +12,11 @@ use proptest::prelude::*;
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::RawRecord;
-use stockwatch_core::{Backfill, Effect, Encoder, OutputSender, OutputTopic, Partition, Shape, ShapeChange};
-use stockwatch_crds::{Tolerance, Window};
-use stockwatch_tests::{Record, oracle, outputs};
+use stockwatch_core::{
+    Backfill, Effect, Encoder, OutputRecord, OutputSender, OutputTopic, Partition, Shape, ShapeChange,
+};
+use stockwatch_crds::{Alarms, GapPolicy, Tolerance, Window};
+use stockwatch_tests::{Record, Watch, assert_alarms, oracle, outputs};
 
 const START: i64 = 1_700_000_000;
 const ENTITIES: [&str; 3] = ["a", "b", "c \"q\""];
@@ -25,6 +27,8 @@ enum Event {
     Quote { entity: usize, second: i64, cents: i64, bad: u8 },
     /// Other windows and entities are wanted; taken at the next transaction, or when the log is read for longer windows.
     Edit { windows: Vec<u32>, entities: u8, wildcard: bool },
+    /// Other settings of alarms, without quiet time or with so many minutes.
+    Settings { quiet: Option<u32>, skips_gaps: bool, min_count: u64 },
     /// So many records of the log are read for longer windows.
     Read(i64),
     /// Checkpoints of at most so many bytes, then the commit.
@@ -39,6 +43,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(entity, second, cents, bad)| Event::Quote { entity, second, cents, bad }),
         2 => (prop::sample::subsequence(vec![1_u32, 2, 3, 5, 8], 1..=3), 0..8_u8, any::<bool>())
             .prop_map(|(windows, entities, wildcard)| Event::Edit { windows, entities, wildcard }),
+        1 => (prop::option::of(0..6_u32), any::<bool>(), 1..4_u64)
+            .prop_map(|(quiet, skips_gaps, min_count)| Event::Settings { quiet, skips_gaps, min_count }),
         3 => (1..60_i64).prop_map(Event::Read),
         6 => prop_oneof![Just(0_usize), 1..400_usize, Just(usize::MAX)].prop_map(|budget| Event::Commit { budget }),
         2 => Just(Event::Crash),
@@ -56,7 +62,21 @@ fn shape(windows: &[u32], entities: u8, wildcard: bool) -> Arc<Shape> {
         windows: spec_windows,
         entities: listed.map(|(_, e)| ((*e).to_owned(), Vec::new())).collect(),
         wildcard: wildcard.then(Vec::new),
+        ..Shape::default()
     })
+}
+
+/// All windows at a tolerance of 0, with these settings.
+fn watch(alarms: &Alarms) -> Watch {
+    let mut watch = Watch::new("log", "");
+    watch.namespace = "default".into();
+    watch.windows = [1, 2, 3, 5, 8].map(|minutes| (minutes, "0".into())).to_vec();
+    let gaps = if alarms.gaps == GapPolicy::Skip { "Skip" } else { "Alarm" };
+    watch.alarms = serde_json::json!({"gaps": gaps, "minCount": alarms.min_count});
+    if let Some(quiet) = alarms.quiet {
+        watch.alarms["quiet"] = format!("{quiet}m").into();
+    }
+    watch
 }
 
 #[derive(Default)]
@@ -64,12 +84,9 @@ struct Outputs(Vec<(OutputTopic, String, String)>);
 
 impl OutputSender for Outputs {
     type Error = Infallible;
-    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Infallible> {
-        self.0.push((
-            topic,
-            String::from_utf8(key.to_vec()).unwrap(),
-            String::from_utf8(value.to_vec()).unwrap(),
-        ));
+    fn send(&mut self, record: OutputRecord<'_>) -> Result<(), Infallible> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        self.0.push((record.topic, text(record.key), text(record.value)));
         Ok(())
     }
 }
@@ -86,6 +103,8 @@ struct World {
     open_dead: Vec<(i64, &'static str)>,
     committed: (i64, i64),
     shapes: Vec<oracle::Shape>,
+    /// The settings of each generation, as the oracle is told them.
+    watches: BTreeMap<u64, Watch>,
     open_shapes: Vec<oracle::Shape>,
     /// What is read of the log for longer windows, and up to where it is to be.
     filling: Option<(Backfill, i64)>,
@@ -148,6 +167,9 @@ impl World {
         if partition.shape().is_some_and(|s| s.decides_as(shape)) {
             self.filling = None;
             partition.end_fill();
+            partition.replace_tolerances(shape.clone());
+            let mut put = Self::put(&mut self.staged);
+            checkpoint::write_shapes(partition, &mut put).unwrap();
             return;
         }
         let taken = partition.next_change(shape.clone());
@@ -174,22 +196,25 @@ impl World {
             wildcard: shape.wildcard.is_some(),
         });
         let removed = partition.apply_shape(taken, &older, 0);
-        let staged = &mut self.staged;
-        let mut put = |key: &[u8], value: Option<&[u8]>| {
-            staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
-            Ok::<(), Infallible>(())
-        };
+        let mut put = Self::put(&mut self.staged);
         checkpoint::write_removed(&removed, &mut put).unwrap();
         checkpoint::write_shapes(partition, &mut put).unwrap();
     }
 
-    fn commit(&mut self, partition: &mut Partition, budget: usize) {
-        let staged = &mut self.staged;
-        let mut put = |key: &[u8], value: Option<&[u8]>| {
+    fn put(
+        staged: &mut Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    ) -> impl FnMut(&[u8], Option<&[u8]>) -> Result<(), Infallible> {
+        |key, value| {
             staged.push((key.to_vec(), value.map(<[u8]>::to_vec)));
-            Ok::<(), Infallible>(())
-        };
+            Ok(())
+        }
+    }
+
+    fn commit(&mut self, partition: &mut Partition, budget: usize) {
+        let mut put = Self::put(&mut self.staged);
         checkpoint::write_due(partition, 0, 0, budget, &mut put).unwrap();
+        checkpoint::write_said(partition, &mut put).unwrap();
+        drop(put);
         partition.prune_history();
         for (key, value) in self.staged.drain(..) {
             match value {
@@ -214,17 +239,24 @@ impl World {
 
 fn run(events: &[Event]) -> Result<(), TestCaseError> {
     let mut world = World::default();
-    let mut encoder = Encoder::new("raw");
+    let mut encoder = Encoder::new("raw", "default", "log");
     let mut wanted = shape(&[2, 5], 0b111, false);
+    world.watches.insert(1, watch(&wanted.alarms));
     // The log is written first; workers come and go over it.
     for event in events {
         if let Event::Quote { entity, second, cents, bad } = event {
             let name = serde_json::to_string(ENTITIES[*entity]).unwrap();
+            let currency = match bad {
+                10..20 => r#","currency":"USD""#,
+                20..23 => r#","currency":"EUR""#,
+                _ => "",
+            };
+            let quoted = if *bad == 2 { "\"" } else { "" };
             let time = if *bad == 1 { "\"soon\"".into() } else { (START + second).to_string() };
             let value = match bad {
                 0 => b"{".to_vec(),
                 _ => format!(
-                    r#"{{"entityname":{name},"currentstockprice":{}.{:02},"lastupdatedate":{time}}}"#,
+                    r#"{{"entityname":{name},"currentstockprice":{quoted}{}.{:02}{quoted},"lastupdatedate":{time}{currency}}}"#,
                     cents / 100,
                     cents % 100
                 )
@@ -252,7 +284,19 @@ fn run(events: &[Event]) -> Result<(), TestCaseError> {
             Event::Quote { .. } => end += 1,
             Event::Edit { windows, entities, wildcard } => {
                 world.commit(&mut partition, 0);
-                wanted = shape(windows, *entities, *wildcard);
+                let same = Shape { generation: wanted.generation, alarms: wanted.alarms, ..Shape::default() };
+                let Shape { uid, windows, entities, wildcard, .. } =
+                    (*shape(windows, *entities, *wildcard)).clone();
+                wanted = Arc::new(Shape { uid, windows, entities, wildcard, ..same });
+                world.edit(&mut partition, &wanted);
+            }
+            Event::Settings { quiet, skips_gaps, min_count } => {
+                world.commit(&mut partition, 0);
+                let gaps = if *skips_gaps { GapPolicy::Skip } else { GapPolicy::Alarm };
+                let alarms = Alarms { quiet: *quiet, gaps, min_count: *min_count };
+                let generation = wanted.generation + 1;
+                wanted = Arc::new(Shape { generation, alarms, ..(*wanted).clone() });
+                world.watches.insert(generation, watch(&alarms));
                 world.edit(&mut partition, &wanted);
             }
             Event::Crash => {
@@ -300,16 +344,16 @@ fn check(world: &World) -> Result<(), TestCaseError> {
     prop_assert_eq!(of(OutputTopic::Deduplicated), expected.deduplicated);
     prop_assert_eq!(of(OutputTopic::Averages), expected.averages);
     prop_assert_eq!(&world.dead, &expected.dead);
-    let changed = expected.accepted.iter().flat_map(|q| {
-        let differs =
-            |a: &&oracle::Average| a.previous.is_some_and(|p| p.sum * a.mean.count != a.mean.sum * p.count);
-        q.averages
-            .iter()
-            .filter(differs)
-            .map(|a| format!("{}{}", serde_json::to_string(&q.entity).unwrap(), a.minutes))
-    });
-    let alarms: Vec<String> = of(OutputTopic::Alarms).into_iter().map(|(k, _)| k).collect();
-    prop_assert_eq!(alarms, changed.collect::<Vec<_>>());
+    let record = |(key, value): (String, String)| Record {
+        partition: 0,
+        offset: 0,
+        timestamp: 0,
+        key: Some(key.into()),
+        value: Some(value.into()),
+        headers: Vec::new(),
+    };
+    let alarms: Vec<Record> = of(OutputTopic::Alarms).into_iter().map(record).collect();
+    assert_alarms(&expected.accepted, &alarms, &world.watches);
     Ok(())
 }
 

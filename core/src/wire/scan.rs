@@ -9,6 +9,8 @@ pub(crate) struct Flat<'a> {
     pub(crate) entity: Option<&'a str>,
     pub(crate) price: Option<&'a str>,
     pub(crate) time: Option<&'a str>,
+    pub(crate) symbol: Option<&'a str>,
+    pub(crate) currency: Option<&'a str>,
     pub(crate) marked: bool,
 }
 
@@ -30,6 +32,8 @@ pub(crate) fn flat(text: &str) -> Option<Flat<'_>> {
                 "\"entityname\"" => found.entity = Some(value),
                 "\"currentstockprice\"" => found.price = Some(value),
                 "\"lastupdatedate\"" => found.time = Some(value),
+                "\"symbol\"" => found.symbol = Some(value),
+                "\"currency\"" => found.currency = Some(value),
                 "\"isduplicate\"" => found.marked = true,
                 _ => {}
             }
@@ -128,7 +132,13 @@ mod tests {
     #[test]
     fn fields_are_found_wherever_they_stand() {
         let text = " { \"x\" : null, \"lastupdatedate\":1e3 ,\"entityname\":\"ä\",\"currentstockprice\":-0.5,\"isduplicate\":true}\n";
-        let found = Flat { entity: Some("\"ä\""), price: Some("-0.5"), time: Some("1e3"), marked: true };
+        let found = Flat {
+            entity: Some("\"ä\""),
+            price: Some("-0.5"),
+            time: Some("1e3"),
+            marked: true,
+            ..Flat::default()
+        };
         assert_eq!(flat(text), Some(found));
         assert_eq!(flat("{}"), Some(Flat::default()));
     }

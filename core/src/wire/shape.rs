@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stockwatch_crds::{MAX_WINDOW_MINUTES, Tolerance, Window};
+use stockwatch_crds::{Alarms, GapPolicy, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, Tolerance, Window};
 
 use super::table::{MAX_COUNT, MAX_RECORD_BYTES};
 use crate::partition::WILDCARD_LIMIT;
@@ -54,6 +54,31 @@ struct Entry {
     /// How many entities were forgotten with it, which no shape lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     gone: Option<usize>,
+    /// Absent: the defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alarms: Option<AlarmsEntry>,
+}
+
+/// The settings of alarms. Releases that do not know them pass them over.
+#[derive(Debug, Serialize, Deserialize)]
+struct AlarmsEntry {
+    /// Absent: twice each window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quiet: Option<u32>,
+    gaps: GapPolicy,
+    mincount: u64,
+}
+
+impl AlarmsEntry {
+    fn of(alarms: &Alarms) -> Option<Self> {
+        let Alarms { quiet, gaps, min_count } = *alarms;
+        (*alarms != Alarms::default()).then_some(Self { quiet, gaps, mincount: min_count })
+    }
+
+    fn read(self) -> Alarms {
+        let quiet = self.quiet.map(|minutes| minutes.min(MAX_QUIET_MINUTES));
+        Alarms { quiet, gaps: self.gaps, min_count: self.mincount }
+    }
 }
 
 /// Returns the whole record of a history, with fewer bytes where it would be larger than a record may be; `None` before
@@ -185,6 +210,7 @@ impl Entry {
             relative: false,
             removed: Vec::new(),
             gone: (change.gone > 0).then_some(change.gone),
+            alarms: AlarmsEntry::of(&shape.alarms),
         }
     }
 
@@ -224,7 +250,9 @@ impl Entry {
             entities.entry(name.clone()).or_default().push(Window { minutes: *minutes, tolerance });
         }
         let wildcard = self.wildcard.then(|| own(&self.wildcardtolerances)).transpose()?;
-        let shape = Shape { uid: self.uid, generation: self.generation, windows, entities, wildcard };
+        let alarms = self.alarms.map(AlarmsEntry::read).unwrap_or_default();
+        let (uid, generation) = (self.uid, self.generation);
+        let shape = Shape { uid, generation, windows, entities, wildcard, alarms };
         let (epoch, offset, since, shape) = (self.epoch, self.offset, self.since, Arc::new(shape));
         Ok(ShapeChange { epoch, offset, since, shape, gone: self.gone.unwrap_or(0).min(WILDCARD_LIMIT) })
     }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
-use stockwatch_core::{Backfill, Partition, Removed, Shape};
+use stockwatch_core::{Backfill, Currency, Effect, Judgement, Partition, Removed, Said, Shape};
 use stockwatch_crds::{Tolerance, Window};
 
 pub const START: i64 = 1_700_000_000;
 
-/// What an entity has come to: its last value and offset, samples, averages and windows that have an average before.
-type Outlook = (Vec<u8>, i64, i64, Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>);
+/// What an entity has come to: its last value and offset, its currency and since when, samples, averages, windows that
+/// have an average before, and what was said of it.
+type Outlook =
+    (Vec<u8>, i64, i64, (i64, Option<Currency>), Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>, Said);
 
 /// Windows with their tolerances, entities, and whether all others are computed too.
 pub fn shape<'a>(
@@ -32,6 +34,7 @@ pub fn shape<'a>(
         windows: windows.iter().map(window).collect(),
         entities: entities.map(|e| (e.to_owned(), Vec::new())).collect(),
         wildcard: wildcard.then(Vec::new),
+        ..Shape::default()
     })
 }
 
@@ -42,6 +45,8 @@ pub struct Kept {
     staged: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     committed: (i64, i64),
     pub live: Partition,
+    /// What the last record was, if it was accepted.
+    pub judgement: Judgement,
     removed: Vec<Removed>,
     is_shape_due: bool,
     wanted: Arc<Shape>,
@@ -57,6 +62,7 @@ impl Kept {
             staged: Vec::new(),
             committed: (0, 0),
             live: Partition::new(0, 0, Vec::new(), Vec::new()),
+            judgement: Judgement::default(),
             removed: Vec::new(),
             is_shape_due: false,
             wanted: shape.clone(),
@@ -78,9 +84,15 @@ impl Kept {
 
     /// A quote is written to the log and computed.
     pub fn quote(&mut self, entity: &str, second: i64, cents: i64) {
+        self.quote_in(entity, second, cents, None);
+    }
+
+    /// The same of a quote that says its currency.
+    pub fn quote_in(&mut self, entity: &str, second: i64, cents: i64, currency: Option<&str>) {
         let name = serde_json::to_string(entity).unwrap();
+        let currency = currency.map(|code| format!(r#","currency":"{code}""#)).unwrap_or_default();
         let value = format!(
-            r#"{{"entityname":{name},"currentstockprice":{cents}e-2,"lastupdatedate":{}}}"#,
+            r#"{{"entityname":{name},"currentstockprice":{cents}e-2,"lastupdatedate":{}{currency}}}"#,
             START + second
         );
         self.log.push((value.into_bytes(), (START + second) * 1000 - 200_000));
@@ -92,7 +104,11 @@ impl Kept {
         while self.live.next_offset < self.end() {
             let (value, timestamp) = self.log[usize::try_from(self.live.next_offset).unwrap()].clone();
             let offset = self.live.next_offset;
-            self.live.process(&RawRecord { key: None, value: Some(&value), timestamp, offset }, 0);
+            let record = RawRecord { key: None, value: Some(&value), timestamp, offset };
+            self.judgement = match self.live.process(&record, 0) {
+                Effect::Accepted(accepted) => accepted.judgement.clone(),
+                _ => Judgement::default(),
+            };
         }
     }
 
@@ -202,6 +218,7 @@ impl Kept {
         self.begin();
         let mut put = Self::put(&mut self.staged);
         checkpoint::write_due(&mut self.live, 0, 0, budget, &mut put).unwrap();
+        checkpoint::write_said(&mut self.live, &mut put).unwrap();
         self.live.prune_history();
         drop(put);
         self.table.append(&mut self.staged);
@@ -276,9 +293,11 @@ fn outlook(partition: &Partition) -> std::collections::BTreeMap<String, Outlook>
             e.value.clone(),
             e.born,
             e.accepted,
+            (e.since, e.currency.clone()),
             e.samples().iter().map(|s| (s.time, s.price)).collect(),
             e.averages().map(|a| (a.sum, a.count)).collect(),
             e.primed(&minutes),
+            e.said.clone(),
         )
     };
     partition.entities().map(|(name, entity)| (name.to_string(), of(entity))).collect()

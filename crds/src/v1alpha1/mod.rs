@@ -8,6 +8,7 @@
 #![allow(unreachable_pub)]
 
 mod http;
+mod alarms;
 mod kafka;
 mod pod;
 mod source;
@@ -16,6 +17,7 @@ mod stockwatch;
 mod worker;
 
 pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
+pub use alarms::{AlarmsSpec, GapPolicy};
 pub use kafka::{
     ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
     TlsSpec, TopicSpec, TopicsSpec,

@@ -3,7 +3,7 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{KafkaSpec, SourceSpec, StockWatchStatus, WorkerSpec};
+use super::{AlarmsSpec, KafkaSpec, SourceSpec, StockWatchStatus, WorkerSpec};
 use crate::limits::{
     MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
     TICKER_BYTES,
@@ -128,6 +128,10 @@ pub struct StockWatchSpec {
     #[schemars(length(min = 1, max = MAX_WINDOWS))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["duration".into()]))]
     pub windows: Option<Vec<WindowSpec>>,
+
+    /// Which moves beyond a tolerance are alarms, and which alarms are one episode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarms: Option<AlarmsSpec>,
 
     /// Where quotes come from. Absent: Yahoo, every 60 seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,10 +1,12 @@
 //! The worker against a real Kafka: one broker for all who leave it alone, topics and groups of its own for each test.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod alarms;
 mod brokers;
 mod crashes;
 mod dead_letters;
 mod fill;
+mod kinds;
 mod limits;
 mod offsets;
 mod one_partition;

@@ -50,18 +50,28 @@ fn quotes_averages_and_alarms_are_written_byte_for_byte() {
     );
     let alarms = scene.read(Topic::Alarms).remove(0);
     let id = |record: &Record| record.json()["id"].as_str().unwrap().to_owned();
-    let alarm = |minutes: u32, tolerance: &str, id: String| {
+    let alarm = |minutes: u32, tolerance: &str, episode_end: &str, id: String| {
         let value = format!(
             concat!(
                 r#"{{"entityname":"meta","windowtime":{},"deviation":0.000975914431823,"absolutedeviation":0.5,"#,
                 r#""direction":"up","stockpriceavg":512.84,"previousstockpriceavg":512.34,"tolerance":"{}","#,
-                r#""generation":1,"lastupdatedate":1700000060.5,"id":"{}"}}"#
+                r#""generation":1,"currentstockprice":513.34,"quotetime":1700000060.5,"symbol":"META","#,
+                r#""currency":"USD","stockwatch":"{}/bytes","previouslastupdatedate":1700000000,"gap":false,"#,
+                r#""episode":"{}","episodestart":1700000060.5,"alarmnumber":1,"episodeend":{},"#,
+                r#""lastupdatedate":1700000060.5,"id":"{}"}}"#
             ),
-            minutes, tolerance, id
+            minutes, tolerance, scene.watch.namespace, id, episode_end, id
         );
         (format!("\"meta\"{minutes}"), value)
     };
-    assert_eq!(pairs(&alarms), [alarm(5, "0.25", id(&alarms[0])), alarm(15, "0.09%", id(&alarms[1]))]);
+    assert_eq!(
+        pairs(&alarms),
+        [
+            alarm(5, "0.25", "1700000660.5", id(&alarms[0])),
+            alarm(15, "0.09%", "1700001860.5", id(&alarms[1]))
+        ]
+    );
+    assert_eq!(alarms[0].header("ce_time").as_deref(), Some("2023-11-14T22:14:20.5Z"));
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) enum OutputRecord {
     /// An average.
     Average(AverageRecord),
     /// An alarm.
-    Alarm(AlarmRecord),
+    Alarm(Box<AlarmRecord>),
 }
 
 /// One line of an alarm: when (UTC), what and by which tolerance.
@@ -114,7 +114,7 @@ impl Table {
                     entity.averages.entry(alarm.minutes).or_default().alarm_time = Some(alarm.time);
                 }
                 self.alarms.truncate(ALARMS - 1);
-                self.alarms.push_front(alarm);
+                self.alarms.push_front(*alarm);
                 self.alarm_count += 1;
             }
         }
@@ -238,6 +238,17 @@ pub(super) mod tests {
             average: 102 * NANO,
             previous_average: 100 * NANO,
             tolerance: "1%".into(),
+            price: Some(104 * NANO),
+            quote_time: Some(time * NANO),
+            symbol: None,
+            currency: None,
+            watch: "default/demo".into(),
+            previous_time: Some((time - 60) * NANO),
+            is_gap: false,
+            episode: "0".into(),
+            episode_start: Some(time * NANO),
+            number: 1,
+            episode_end: Some((time + 120) * NANO),
             generation: 1,
             time: time * NANO,
             id: String::new(),
@@ -277,7 +288,7 @@ pub(super) mod tests {
     fn a_cell_is_alarmed_until_its_next_average() {
         let mut table = Table::default();
         table.take(average("b", 1, 102, 2));
-        table.take(OutputRecord::Alarm(alarm("b", 2)));
+        table.take(OutputRecord::Alarm(Box::new(alarm("b", 2))));
         assert!(table.rows(&two())[0].cells[0].alarmed);
         assert!(!table.rows(&two())[0].cells[1].alarmed);
         table.take(average("b", 1, 102, 3));
@@ -320,7 +331,7 @@ pub(super) mod tests {
         let mut table = Table::default();
         for n in 0..5000 {
             table.take(quote(&n.to_string(), 1.0));
-            table.take(OutputRecord::Alarm(alarm("a", 1)));
+            table.take(OutputRecord::Alarm(Box::new(alarm("a", 1))));
         }
         assert_eq!(table.entities.len(), ENTITIES);
         assert_eq!((table.alarms().count(), table.alarm_count()), (ALARMS, 5000));

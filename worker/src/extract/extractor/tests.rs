@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use stockwatch_crds::{Spec, YahooMode};
+use stockwatch_crds::{Alarms, Spec, YahooMode};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -110,6 +110,7 @@ fn spec(count: usize) -> Spec {
         wildcard: false,
         wildcard_overrides: vec![],
         windows: vec![],
+        alarms: Alarms::default(),
         source: charts(MINUTE),
         kafka: kafka("unused"),
         suspend: false,

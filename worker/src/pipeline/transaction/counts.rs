@@ -1,22 +1,25 @@
 //! What the open transaction counts. Metrics say what was committed, so they hear of it only then.
 
 use stockwatch_core::wire::DeadLetterReason;
+use stockwatch_core::{Judgement, SkipReason, Verdict};
 
 use crate::flow::Flow;
-use crate::metrics::{Metrics, ReasonLabel};
+use crate::metrics::{DuplicatePrice, Metrics, ReasonLabel, SkipLabel};
 
 /// What came of the open transaction's records, each field for the metric of its name.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) quotes_consumed: u64,
     pub(super) quotes_accepted: u64,
-    pub(super) quotes_duplicate: u64,
+    /// Of the same price, and of another one.
+    pub(super) quotes_duplicate: [u64; 2],
     pub(super) quotes_late_joined: u64,
     pub(super) quotes_late_dropped: u64,
     pub(super) quotes_unlisted: u64,
     pub(super) quotes_over_limit: u64,
     pub(super) averages: u64,
     pub(super) alarms: u64,
+    pub(super) alarms_skipped: [u64; SkipReason::ALL.len()],
     pub(super) dead_letters: [u64; DeadLetterReason::ALL.len()],
     pub(super) dead_letters_lost: u64,
     pub(super) checkpoints: u64,
@@ -33,6 +36,15 @@ impl Counts {
         }
     }
 
+    /// Counts the alarms that a quote did not raise; those that it raises are counted when they are written.
+    pub(super) fn judged(&mut self, judgement: &Judgement) {
+        for verdict in judgement.verdicts() {
+            if let Verdict::Skipped(reason) = verdict {
+                self.alarms_skipped[*reason as usize] += 1;
+            }
+        }
+    }
+
     /// Adds all of it to the metrics: the transaction is committed, at `now_millis` since 1970.
     pub(super) fn publish(self, metrics: &Metrics, flow: &Flow, now_millis: i64) {
         if let Some(oldest) = self.oldest {
@@ -43,7 +55,6 @@ impl Counts {
         for (counter, count) in [
             (&metrics.quotes_consumed, self.quotes_consumed),
             (&metrics.quotes_accepted, self.quotes_accepted),
-            (&metrics.quotes_duplicate, self.quotes_duplicate),
             (&metrics.quotes_late_joined, self.quotes_late_joined),
             (&metrics.quotes_late_dropped, self.quotes_late_dropped),
             (&metrics.quotes_unlisted, self.quotes_unlisted),
@@ -55,6 +66,13 @@ impl Counts {
             (&metrics.checkpoint_bytes, self.checkpoint_bytes),
         ] {
             counter.inc_by(count);
+        }
+        for (price, count) in DuplicatePrice::ALL.iter().zip(self.quotes_duplicate) {
+            metrics.quotes_duplicate.get_or_create(price).inc_by(count);
+        }
+        let skipped = SkipReason::ALL.into_iter().zip(self.alarms_skipped);
+        for (reason, count) in skipped.filter(|(_, count)| *count > 0) {
+            metrics.alarms_skipped.get_or_create(&SkipLabel(reason)).inc_by(count);
         }
         let dead_letters = DeadLetterReason::ALL.into_iter().zip(self.dead_letters);
         for (reason, count) in dead_letters.filter(|(_, count)| *count > 0) {

@@ -25,7 +25,7 @@ use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
 use super::membership::Membership;
 use super::producers::Producers;
-use super::record::raw_record;
+use super::record::{envelope, raw_record};
 use super::topology::Topology;
 
 /// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
@@ -64,8 +64,9 @@ impl<'a> Transactions<'a> {
         size: Size,
     ) -> Self {
         let now = Instant::now();
+        let live = connector.settings.spec.borrow().clone();
         Self {
-            encoder: Encoder::new(connector.raw()),
+            encoder: Encoder::new(connector.raw(), &live.spec.namespace, &live.spec.name),
             connector,
             topology,
             producers,
@@ -205,10 +206,13 @@ impl<'a> Transactions<'a> {
             Effect::Accepted(accepted) => {
                 outputs.counts.quotes_accepted += 1;
                 outputs.counts.quotes_late_joined += u64::from(accepted.late);
+                outputs.counts.judged(accepted.judgement);
                 self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
-            Effect::Duplicate => outputs.counts.quotes_duplicate += 1,
+            Effect::Duplicate { other_price } => {
+                outputs.counts.quotes_duplicate[usize::from(other_price)] += 1;
+            }
             Effect::TooLate => outputs.counts.quotes_late_dropped += 1,
             Effect::Unlisted => outputs.counts.quotes_unlisted += 1,
             Effect::OverLimit => outputs.counts.quotes_over_limit += 1,
@@ -216,7 +220,7 @@ impl<'a> Transactions<'a> {
             Effect::Covered => {}
         }
         if let Some(reason) = bad {
-            outputs.dead_letter(self.connector.raw(), &record, reason)?;
+            outputs.dead_letter(self.connector.raw(), &record, &envelope(message), reason)?;
         }
         self.bytes += outputs.bytes;
         Ok(())
@@ -260,6 +264,17 @@ impl<'a> Transactions<'a> {
         Ok(())
     }
 
+    /// Writes what was said in the open transaction: nothing else could give it back.
+    fn write_said(&mut self, owned: &mut Assignment) -> Result<(), Step> {
+        for (partition, _) in owned.all_active() {
+            let mut put = put(&self.producers, &self.topology.table.name, partition.number);
+            let (bytes, records) = checkpoint::write_said(partition, &mut put)?;
+            self.counts.checkpoints += records;
+            self.counts.checkpoint_bytes += bytes as u64;
+        }
+        Ok(())
+    }
+
     /// Commits the open transaction, if any; returns whether brokers have taken offsets with it.
     pub(super) fn commit(&mut self, membership: &mut Membership) -> Result<bool, Step> {
         if !self.is_open() {
@@ -271,6 +286,7 @@ impl<'a> Transactions<'a> {
     }
 
     fn commit_offsets(&mut self, membership: &mut Membership) -> Result<bool, Step> {
+        self.write_said(&mut membership.owned)?;
         let open = self.open(self.age());
         let began = Instant::now();
         let offsets = self.offsets(&mut membership.owned)?;

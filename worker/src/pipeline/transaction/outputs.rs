@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rdkafka::message::{Header, OwnedHeaders};
-use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, RawRecord};
-use stockwatch_core::{OutputSender, OutputTopic};
+use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, Envelope, RawRecord};
+use stockwatch_core::{OutputRecord, OutputSender, OutputTopic};
 
 use super::counts::Counts;
 use crate::pipeline::error::Step;
@@ -40,6 +40,7 @@ impl Outputs<'_> {
         &mut self,
         raw: &str,
         record: &RawRecord<'_>,
+        envelope: &Envelope<'_>,
         reason: DeadLetterReason,
     ) -> Result<(), Step> {
         self.counts.dead_letters[reason as usize] += 1;
@@ -50,7 +51,7 @@ impl Outputs<'_> {
             needs_key: output.is_compacted,
             refusals: self.refusals_of(&output.name),
         };
-        let Some(letter) = DeadLetter::new(reason, raw, number, record, limits) else {
+        let Some(letter) = DeadLetter::new(reason, raw, number, record, envelope, limits) else {
             tracing::error!(
                 topic = raw,
                 partition = number,
@@ -63,10 +64,8 @@ impl Outputs<'_> {
             return Ok(());
         };
         tracing::debug!(partition = number, offset, reason = reason_text, "dead letter");
-        let mut headers = OwnedHeaders::new_with_capacity(letter.headers.len());
-        for (key, value) in &letter.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
+        let ours = letter.headers.iter().map(|(name, text)| (*name, Some(text.as_bytes())));
+        let headers = owned(ours.chain(letter.own_headers.iter().copied()));
         self.bytes += letter.bytes();
         let (partition, key) = (output.partition(number), letter.key.as_deref());
         self.producers.send(&output.name, partition, key, letter.value, Some(headers))
@@ -77,12 +76,20 @@ impl Outputs<'_> {
     }
 }
 
+/// Headers as librdkafka takes them.
+fn owned<'a>(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(headers.size_hint().0);
+    headers.fold(empty, |all, (key, value)| all.insert(Header { key, value }))
+}
+
 impl OutputSender for Outputs<'_> {
     type Error = Step;
 
-    fn send(&mut self, topic: OutputTopic, key: &[u8], value: &[u8]) -> Result<(), Step> {
+    fn send(&mut self, record: OutputRecord<'_>) -> Result<(), Step> {
+        let OutputRecord { topic, key, value, headers } = record;
         let output = self.topology.output(topic);
-        let size = key.len() + value.len();
+        let in_headers: usize = headers.iter().map(|(name, text)| name.len() + text.len()).sum();
+        let size = key.len() + value.len() + in_headers;
         if size > output.max_bytes || self.refusals_of(&output.name) > 0 {
             self.refused = true;
             return Ok(());
@@ -93,6 +100,8 @@ impl OutputSender for Outputs<'_> {
             OutputTopic::Averages => self.counts.averages += 1,
             OutputTopic::Alarms => self.counts.alarms += 1,
         }
-        self.producers.send(&output.name, output.partition(self.number), Some(key), Some(value), None)
+        let headers = (!headers.is_empty())
+            .then(|| owned(headers.iter().map(|(name, text)| (*name, Some(text.as_bytes())))));
+        self.producers.send(&output.name, output.partition(self.number), Some(key), Some(value), headers)
     }
 }
