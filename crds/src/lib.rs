@@ -22,6 +22,7 @@ mod source;
 mod spec;
 mod tolerance;
 mod topics;
+mod trade;
 pub mod v1alpha1;
 
 pub use alarms::Alarms;
@@ -37,6 +38,7 @@ pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
 pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
+pub use trade::Trade;
 pub use v1alpha1::{
-    DeletionPolicy, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode,
+    DeletionPolicy, Enter, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode,
 };

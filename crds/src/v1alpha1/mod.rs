@@ -12,6 +12,7 @@ mod kafka;
 mod source;
 mod status;
 mod stockwatch;
+mod trade;
 mod worker;
 
 pub use alarms::{AlarmsSpec, GapPolicy};
@@ -21,4 +22,5 @@ pub use kafka::{
 pub use source::{ExternalSpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
 pub use status::{StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
+pub use trade::{Enter, TradeSpec};
 pub use worker::WorkerSpec;
