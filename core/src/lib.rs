@@ -6,6 +6,7 @@
 //! is by the rules and by what was [`Said`] before, which is committed and not computed again. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
 //! brings it back from there without any output.
 
+pub mod account;
 mod average;
 mod backfill;
 pub mod checkpoint;
