@@ -11,6 +11,7 @@
 //! | `transaction/` | what is open, when it is committed (`policy`) and how large it may be (`size`), what follows when it fails |
 //! | `membership` | who owns what: the group's consumer (`group`), the partitions (`assignment`), the rules of each (`rules`) |
 //! | `restore/` | brings each partition to its committed offset, beside the loop |
+//! | `ledger` | looks for the ledger topic, without which there are alarms but no paper accounts |
 //! | `producers` | the two transactional producers, made for a live feed or for a backlog; `caller` makes calls that may never return |
 //!
 //! A file uses those further down, and `error`, `settings`, `connector`, `topology` and `record`.
@@ -20,6 +21,7 @@ mod caller;
 mod connector;
 mod error;
 mod group;
+mod ledger;
 mod membership;
 mod producers;
 mod readiness;

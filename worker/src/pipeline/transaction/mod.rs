@@ -14,6 +14,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
 use stockwatch_core::{Effect, Encoder, checkpoint};
+use stockwatch_crds::Topic;
 
 use self::counts::Counts;
 use self::outputs::{Outputs, put};
@@ -23,10 +24,12 @@ pub(super) use self::size::Size;
 use super::assignment::Assignment;
 use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
+use super::ledger::LedgerSearch;
 use super::membership::Membership;
 use super::producers::Producers;
 use super::record::raw_record;
 use super::topology::Topology;
+use crate::topics::RawPartitions;
 
 /// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
 const CHECKPOINT_AGE: u64 = 5_000;
@@ -40,6 +43,7 @@ const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Transactions<'a> {
     connector: Connector<'a>,
     topology: Topology,
+    ledger: LedgerSearch,
     producers: Producers,
     encoder: Encoder,
     /// Quotes and bytes of the open transaction.
@@ -60,6 +64,7 @@ impl<'a> Transactions<'a> {
     pub(super) fn new(
         connector: Connector<'a>,
         topology: Topology,
+        ledger: LedgerSearch,
         producers: Producers,
         size: Size,
     ) -> Self {
@@ -69,6 +74,7 @@ impl<'a> Transactions<'a> {
             encoder: Encoder::new(connector.raw(), &live.spec.namespace, &live.spec.name),
             connector,
             topology,
+            ledger,
             producers,
             quotes: 0,
             bytes: 0,
@@ -358,6 +364,8 @@ impl<'a> Transactions<'a> {
 
     /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
     pub(super) fn abort(&mut self, failure: Failure, owned: &mut Assignment) -> Result<(), SessionError> {
+        let (Failure::Abortable(why) | Failure::Fatal(why)) = &failure;
+        let is_forbidden = why.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
         // The record that fails is known, and that it does so with the topics' settings as they are now.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
@@ -372,12 +380,53 @@ impl<'a> Transactions<'a> {
         }
         (self.quotes, self.bytes) = (0, 0);
         self.counts = Counts::default();
+        if is_forbidden && self.topology.ledger.is_some() {
+            // Of all topics it is the one that may have come while the worker ran, and that alarms do not need.
+            self.ledger.refused();
+        }
         // A topic may have gone, or may take less than it did.
-        self.topology = self.connector.discover()?;
+        self.topology = self.connector.discover(self.ledger.wanted())?;
+        if aborted.is_err() || self.topology.batch_bytes() < self.producers.batch_bytes() {
+            self.open_producers()?;
+        }
+        Ok(())
+    }
+
+    /// Makes producers for the topics as they are.
+    fn open_producers(&mut self) -> Result<(), SessionError> {
         let batch = self.topology.batch_bytes();
-        if aborted.is_err() || batch < self.producers.batch_bytes() {
-            self.producers = Producers::open(&self.connector, self.policy.feed(), batch)
-                .map_err(SessionError::Producers)?;
+        let open = Producers::open(&self.connector, self.policy.feed(), batch);
+        self.producers = open.map_err(SessionError::Producers)?;
+        Ok(())
+    }
+
+    /// Whether accounts can be kept: their topic is there.
+    pub(super) fn has_ledger(&self) -> bool {
+        self.topology.ledger.is_some()
+    }
+
+    /// Accounts need this topic; `None`: there are none. No transaction is open.
+    pub(super) fn want_ledger(&mut self, wanted: Option<&Topic>) {
+        let is_there = |name: &str| self.topology.ledger.as_ref().is_some_and(|ledger| ledger.name == name);
+        if wanted.is_none_or(|wanted| !is_there(&wanted.name)) {
+            self.topology.ledger = None;
+        }
+        self.ledger.want(wanted.cloned());
+    }
+
+    /// Looks for a ledger that is missing; returns all topics once it is there.
+    pub(super) fn look_for_ledger(&mut self) -> Option<Topology> {
+        if self.has_ledger() {
+            return None;
+        }
+        self.ledger.turn(&self.connector, RawPartitions(self.topology.raw_partitions))
+    }
+
+    /// Goes over to topics that have a ledger. No transaction is open.
+    pub(super) fn take_ledger(&mut self, topology: Topology) -> Result<(), SessionError> {
+        self.topology = topology;
+        if self.topology.batch_bytes() < self.producers.batch_bytes() {
+            self.open_producers()?;
         }
         Ok(())
     }
