@@ -9,16 +9,9 @@ use stockwatch_crds::{Enter, Trade};
 
 use crate::NANO;
 use crate::entity::Sample;
+use crate::judge::Alarm;
+use crate::said::Origin;
 use crate::wire::Direction;
-
-/// The raw record that something follows from; ids are made of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// The record's raw offset.
-    pub offset: i64,
-    /// Its own timestamp in ms; negative if it has none.
-    pub timestamp: i64,
-}
 
 const MINUTE: i64 = 60 * NANO;
 /// The whole, in the unit of [`Trade::fee_bps`]: 10⁻⁹ of a basis point.
@@ -27,13 +20,18 @@ const WHOLE_BPS: i128 = 10_000 * NANO as i128;
 const WHOLE_PERCENT: i128 = 100 * NANO as i128;
 
 /// What an order does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Turns all cash into a position.
     Invest,
     /// Turns the position into cash.
     Uninvest,
+}
+
+impl Side {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Invest, Self::Uninvest];
 }
 
 /// An alarm of the window that the account follows.
@@ -52,6 +50,17 @@ pub struct Cause {
     pub minutes: u32,
     /// The record that raised the first alarm of its episode.
     pub episode: Origin,
+}
+
+impl Signal {
+    /// The signal of an alarm of the window of so many minutes.
+    pub fn of(alarm: &Alarm, minutes: u32) -> Self {
+        let falls = alarm.average.minus(alarm.previous) < 0;
+        Self {
+            direction: if falls { Direction::Down } else { Direction::Up },
+            cause: Cause { minutes, episode: alarm.episode.origin },
+        }
+    }
 }
 
 /// What was bought and not sold yet.
@@ -161,8 +170,8 @@ pub struct Entry {
 /// these terms. An account begins with its first order.
 ///
 /// ```
-/// use stockwatch_core::account::{Cause, EntryType, Origin, Signal, advance};
-/// use stockwatch_core::{NANO, Sample, wire::Direction};
+/// use stockwatch_core::account::{Cause, EntryType, Signal, advance};
+/// use stockwatch_core::{NANO, Origin, Sample, wire::Direction};
 /// use stockwatch_crds::{Enter, Trade};
 ///
 /// let trade = Trade {
@@ -182,7 +191,7 @@ pub struct Entry {
 /// # Ok::<(), &str>(())
 /// ```
 pub fn advance(
-    account: &mut Option<Account>,
+    account: &mut Option<Box<Account>>,
     trade: Option<&Trade>,
     quote: Sample,
     origin: Origin,
@@ -194,7 +203,7 @@ pub fn advance(
 }
 
 /// There are no accounts any more: cancels what is open, and closes the position without fee or slippage.
-fn wind_up(account: &mut Option<Account>, quote: Sample) -> [Option<Entry>; 2] {
+fn wind_up(account: &mut Option<Box<Account>>, quote: Sample) -> [Option<Entry>; 2] {
     let Some(open) = account else { return [None, None] };
     let cancelled = open.order.take().map(|order| open.cancelled(order, Reason::TradeRemoved));
     let closed = open.position.and_then(|position| open.close(position, quote.price));
@@ -207,7 +216,7 @@ fn wind_up(account: &mut Option<Account>, quote: Sample) -> [Option<Entry>; 2] {
 
 /// Places the order that follows from the quote's alarm or from the stop loss, if nothing is open.
 fn order(
-    account: &mut Option<Account>,
+    account: &mut Option<Box<Account>>,
     trade: &Trade,
     quote: Sample,
     origin: Origin,
@@ -216,25 +225,30 @@ fn order(
     let enters = |signal: &Signal| {
         matches!((signal.direction, trade.enter), (Direction::Up, Enter::Up) | (Direction::Down, Enter::Down))
     };
-    if account.is_some_and(|account| account.order.is_some()) {
+    if account.as_ref().is_some_and(|account| account.order.is_some()) {
         return None;
     }
-    if let Some(Account { position: Some(position), .. }) = account {
+    if let Some(account) = account
+        && let Some(position) = account.position
+    {
         let exit = signal.filter(|signal| !enters(signal));
-        if exit.is_none() && !is_stopped(position, trade, quote.price) {
+        if exit.is_none() && !is_stopped(&position, trade, quote.price) {
             return None;
         }
         let cause = exit.map(|signal| signal.cause);
-        return account.as_mut().map(|account| account.place(origin, Side::Uninvest, quote.time, cause));
+        return Some(account.place(origin, Side::Uninvest, quote.time, cause));
     }
     let cause = signal.filter(enters)?.cause;
-    let kept = account.filter(|account| account.budget == trade.budget);
+    let kept = account.as_ref().filter(|account| account.budget == trade.budget);
     let cash = kept.map_or(trade.budget, |account| account.cash);
     if cash <= fee(cash, trade) {
         return None;
     }
     let begun = Account { origin, budget: trade.budget, cash, position: None, order: None };
-    let account = account.insert(kept.unwrap_or(begun));
+    let account = match account {
+        Some(account) if account.budget == trade.budget => account,
+        other => other.insert(Box::new(begun)),
+    };
     Some(account.place(origin, Side::Invest, quote.time, Some(cause)))
 }
 

@@ -26,10 +26,10 @@ pub use average::{Average, exceeds};
 pub use backfill::Backfill;
 pub use decimal::{parse_nanos, push_nanos, push_ratio};
 pub use effect::{Accepted, Effect, Removed};
-pub use encode::{Encoder, OutputCounts, OutputSender, OutputTopic};
+pub use encode::{Encoder, OutputCounts, OutputRecord, OutputSender, OutputTopic};
 pub use entity::{Entity, Joined, Name, Sample, Saved};
 pub use judge::{Alarm, Judgement, Moved, SkipReason, Verdict};
-pub use partition::{Partition, RecordedShapes, WILDCARD_LIMIT};
+pub use partition::{Orphan, Partition, RecordedShapes, WILDCARD_LIMIT};
 pub use said::{Episode, Origin, Said};
 pub use shape::{Shape, ShapeChange};
 

@@ -1,11 +1,15 @@
 //! The state of one raw partition: its entities, the shapes that it took, and what no checkpoint holds yet.
 
 mod said;
+mod trade;
 
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
+pub use self::trade::Orphan;
+use self::trade::trade;
+use crate::account::Entry;
 use crate::average::Average;
 use crate::backfill::{Backfill, Tail};
 use crate::effect::{Accepted, Effect, Removed};
@@ -43,6 +47,8 @@ pub struct Partition {
     pub history: Vec<ShapeChange>,
     /// What the table has of them.
     pub recorded: RecordedShapes,
+    /// Paper accounts are kept: there is a ledger to write. Without one they stay as they are.
+    pub has_ledger: bool,
     index: HashMap<Name, usize>,
     slots: Vec<(Name, Entity)>,
     unsaved: Unsaved,
@@ -53,6 +59,7 @@ pub struct Partition {
     tail: Option<Tail>,
     previous: Vec<Option<Average>>,
     judgement: Judgement,
+    entries: Vec<Entry>,
     /// The places of entities whose said records are to be written.
     said_due: Vec<usize>,
     /// Entities of said records that no entity's life has anything to do with.
@@ -83,6 +90,7 @@ impl Partition {
             last_timestamp: -1,
             history,
             recorded: RecordedShapes::default(),
+            has_ledger: false,
             index,
             slots: entities,
             unsaved: Unsaved::default(),
@@ -91,6 +99,7 @@ impl Partition {
             tail: None,
             previous: Vec::new(),
             judgement: Judgement::default(),
+            entries: Vec::new(),
             said_due: Vec::new(),
             said_strays: Vec::new(),
         }
@@ -117,7 +126,12 @@ impl Partition {
             let mut said = mem::take(&mut entity.said);
             let (previous, previous_time) = (&self.previous[..], joining.previous_time);
             let moved = Moved { name, entity, previous, previous_time, origin: origin(record) };
-            let is_changed = self.judgement.judge(&moved, &change.shape, &mut said);
+            let mut is_changed = self.judgement.judge(&moved, &change.shape, &mut said);
+            self.entries.clear();
+            if self.has_ledger && !joining.late && (change.shape.trade.is_some() || said.account.is_some()) {
+                let quote = (joining.quote, origin(record));
+                is_changed |= trade(&mut said, &change.shape, &self.judgement, quote, &mut self.entries);
+            }
             entity.said = said;
             if is_changed && !mem::replace(&mut entity.is_said_due, true) {
                 self.said_due.push(joining.slot);
@@ -129,6 +143,7 @@ impl Partition {
     /// Moves the state by one record, and judges nothing: what was said is not computed again.
     pub fn replay(&mut self, record: &RawRecord<'_>, now: u64) -> Effect<'_> {
         self.judgement.clear();
+        self.entries.clear();
         match self.absorb(record, now) {
             Ok(joining) => self.accepted(joining, record),
             Err(effect) => effect,
@@ -148,6 +163,7 @@ impl Partition {
             late: joining.late,
             judgement: &self.judgement,
             origin: origin(record),
+            entries: &self.entries,
         })
     }
 
@@ -297,7 +313,12 @@ impl Partition {
             if entity.epoch < change.epoch {
                 if !change.shape.computes(&name) || is_silent(&name, &entity) {
                     let chunks = entity.saved.chunks.iter().map(|(n, _)| *n).collect();
-                    removed.push(Removed { name, chunks, has_said: entity.is_said_in_table });
+                    let has_said = entity.is_said_in_table;
+                    let account = entity.said.account.take().filter(|_| self.has_ledger);
+                    let time = entity.newest().unwrap_or_default();
+                    let orphan =
+                        account.map(|account| Orphan { account: *account, time, value: entity.value });
+                    removed.push(Removed { name, chunks, has_said, orphan: orphan.map(Box::new) });
                     continue;
                 }
                 let samples = backfill.older(&name, &entity, change.shape.longest());

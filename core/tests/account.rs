@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use proptest::prelude::*;
-use stockwatch_core::account::{Account, Cause, Entry, EntryType, Origin, Reason, Side, Signal, advance};
+use stockwatch_core::account::{Account, Cause, Entry, EntryType, Reason, Side, Signal, advance};
 use stockwatch_core::wire::Direction;
-use stockwatch_core::{NANO, Sample};
+use stockwatch_core::{NANO, Origin, Sample};
 use stockwatch_crds::{Enter, Trade};
 
 const MAX: i128 = i64::MAX as i128;
@@ -273,7 +273,7 @@ fn origin(number: i64) -> Origin {
 
 /// Runs the account and the oracle side by side; gives the entries of both.
 fn run(first: &Trade, steps: &[Step]) -> (Vec<Entry>, Vec<Entry>) {
-    let (mut account, mut oracle): (Option<Account>, Oracle) = (None, Oracle::default());
+    let (mut account, mut oracle): (Option<Box<Account>>, Oracle) = (None, Oracle::default());
     let (mut trade, mut time, mut entries) = (Some(first.clone()), 0, Vec::new());
     for (number, step) in (0..).zip(steps) {
         trade = step.edit.clone().unwrap_or(trade);
@@ -284,7 +284,7 @@ fn run(first: &Trade, steps: &[Step]) -> (Vec<Entry>, Vec<Entry>) {
         entries.extend(
             advance(&mut account, trade.as_ref(), quote, origin(number), signal).into_iter().flatten(),
         );
-        assert!(account.is_none_or(|account| account.is_legal()), "{account:?}");
+        assert!(account.as_ref().is_none_or(|account| account.is_legal()), "{account:?}");
         oracle.quote(trade.as_ref(), quote, signal, origin(number));
     }
     (entries, oracle.entries)
@@ -337,7 +337,7 @@ fn plain() -> Trade {
 
 /// A quote of the minute at that price, with the alarm in that direction.
 fn step(
-    account: &mut Option<Account>,
+    account: &mut Option<Box<Account>>,
     trade: Option<&Trade>,
     minute: i64,
     price: i64,

@@ -4,16 +4,17 @@
 
 use serde::Deserialize;
 
+use super::alarm::AlarmIds;
 use super::json::push_string;
-use crate::account::{Entry, EntryType, Reason, Side};
+use super::raw::Labels;
+use crate::account::{Cause, Entry, EntryType, Reason, Side};
 use crate::decimal::{self, push_integer, push_nanos};
+use crate::said::Origin;
 
-/// The raw record's own words for what is traded.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Instrument<'a> {
-    pub(crate) symbol: Option<&'a str>,
-    pub(crate) currency: Option<&'a str>,
-}
+/// In the place of a window's minutes in the ids of the accounts' own entries: no window is so long.
+const ORDER: u32 = u32::MAX;
+const CLOSE: u32 = u32::MAX - 1;
+const VOID: u32 = u32::MAX - 2;
 
 /// The ids that an entry names, in hexadecimal.
 pub(crate) struct EntryIds {
@@ -23,11 +24,30 @@ pub(crate) struct EntryIds {
     pub(crate) alarm: Option<(String, String)>,
 }
 
+impl EntryIds {
+    /// Those of an entry of an entity in this raw partition. They follow from the raw records alone, so that a repeated
+    /// transaction gives the same ones.
+    pub(crate) fn of(ids: &AlarmIds, partition: i32, entry: &Entry) -> Self {
+        let id = |origin: Origin, what: u32| {
+            let mut id = String::with_capacity(32);
+            ids.write(&mut id, partition, origin, what);
+            id
+        };
+        let what = match entry.entry_type {
+            EntryType::Order | EntryType::Fill | EntryType::Cancel => ORDER,
+            EntryType::Close => CLOSE,
+            EntryType::Void => VOID,
+        };
+        let alarm = |cause: Cause| (id(entry.origin, cause.minutes), id(cause.episode, cause.minutes));
+        Self { id: id(entry.origin, what), account: id(entry.account, ORDER), alarm: entry.cause.map(alarm) }
+    }
+}
+
 /// Appends the value of an entry; `entity` is the name as a JSON string, `time` what [`super::output::push_time`] wrote.
 pub(crate) fn push_entry(
     out: &mut Vec<u8>,
     entity: &[u8],
-    instrument: Instrument<'_>,
+    labels: &Labels<'_>,
     entry: &Entry,
     ids: &EntryIds,
     time: &[u8],
@@ -35,8 +55,8 @@ pub(crate) fn push_entry(
 ) {
     out.extend_from_slice(br#"{"entityname":"#);
     out.extend_from_slice(entity);
-    push_text(out, br#","symbol":"#, instrument.symbol);
-    push_text(out, br#","currency":"#, instrument.currency);
+    push_text(out, br#","symbol":"#, labels.symbol.as_deref());
+    push_text(out, br#","currency":"#, labels.currency.as_deref());
     push_text(out, br#","type":"#, Some(entry.entry_type.as_str()));
     push_text(out, br#","side":"#, entry.side.map(Side::as_str));
     push_text(out, br#","id":"#, Some(&ids.id));
@@ -181,15 +201,15 @@ impl LedgerRecord {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::account::Cause;
 
     fn entry() -> Entry {
+        let origin = |offset| Origin { offset, timestamp: 0 };
         Entry {
             entry_type: EntryType::Fill,
             side: Some(Side::Uninvest),
-            id: [0x11; 16],
-            account: [0x22; 16],
-            cause: Some(Cause { alarm: [0x33; 16], episode: [0x44; 16] }),
+            origin: origin(9),
+            account: origin(5),
+            cause: Some(Cause { minutes: 15, episode: origin(8) }),
             price: Some(104_500_000_000),
             fee: Some(1_000_000_000),
             profit: Some(-500_000_000),
@@ -199,24 +219,29 @@ mod tests {
         }
     }
 
-    fn written(instrument: Instrument<'_>, entry: &Entry) -> String {
+    fn written(labels: &Labels<'_>, entry: &Entry) -> String {
+        let ids = EntryIds::of(&AlarmIds::new("raw"), 0, entry);
         let mut out = Vec::new();
-        push_entry(&mut out, br#""meta""#, instrument, entry, br#","lastupdatedate":60.5"#, 3);
+        push_entry(&mut out, br#""meta""#, labels, entry, &ids, br#","lastupdatedate":60.5"#, 3);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn a_fill_is_written_with_all_that_it_has() {
-        let instrument = Instrument { symbol: Some("META"), currency: Some("USD") };
-        let ones = |digit: &str| digit.repeat(32);
+        let labels = Labels { symbol: Some("META".into()), currency: Some("USD".into()) };
+        let id = |offset, what| {
+            let mut id = String::new();
+            AlarmIds::new("raw").write(&mut id, 0, Origin { offset, timestamp: 0 }, what);
+            id
+        };
         assert_eq!(
-            written(instrument, &entry()),
+            written(&labels, &entry()),
             format!(
                 r#"{{"entityname":"meta","symbol":"META","currency":"USD","type":"fill","side":"uninvest","id":"{}","account":"{}","alarm":"{}","episode":"{}","price":104.5,"fee":1,"profit":-0.5,"cash":999.5,"shares":0,"lastupdatedate":60.5,"generation":3}}"#,
-                ones("1"),
-                ones("2"),
-                ones("3"),
-                ones("4"),
+                id(9, ORDER),
+                id(5, ORDER),
+                id(9, 15),
+                id(8, 15),
             )
         );
     }
@@ -226,6 +251,7 @@ mod tests {
         let void = Entry {
             entry_type: EntryType::Void,
             side: None,
+            origin: entry().account,
             cause: None,
             price: None,
             fee: None,
@@ -233,10 +259,10 @@ mod tests {
             reason: Some(Reason::EntityRemoved),
             ..entry()
         };
-        let text = written(Instrument::default(), &void);
-        let record = LedgerRecord::parse(text.as_bytes()).unwrap();
+        let record = LedgerRecord::parse(written(&Labels::default(), &void).as_bytes()).unwrap();
         assert_eq!((record.entry_type, record.reason), (EntryType::Void, Some(Reason::EntityRemoved)));
         assert_eq!((record.symbol, record.side, record.alarm, record.price), (None, None, None, None));
         assert_eq!((record.cash, record.time, record.generation), (999_500_000_000, 60_500_000_000, 3));
+        assert_ne!(record.id, record.account);
     }
 }

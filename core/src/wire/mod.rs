@@ -53,6 +53,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod account;
 pub(crate) mod alarm;
 mod commit;
 mod dead_letter;
