@@ -201,8 +201,10 @@ impl Loop<'_> {
         let spec = &self.rules.live().spec;
         let owned = &mut self.membership.owned;
         // Without terms, positions that are left are closed.
-        let needed =
-            spec.trade.is_some() || owned.all_present().any(|(partition, ..)| partition.has_accounts());
+        let needed = spec.trade.is_some()
+            || owned.all_present().any(|(partition, due, _)| {
+                partition.has_accounts() || due.removed.iter().any(|removed| removed.orphan.is_some())
+            });
         self.transactions.want_ledger(needed.then_some(&spec.kafka.topics.ledger));
         let has_ledger = self.transactions.has_ledger();
         for (partition, ..) in owned.all_present() {

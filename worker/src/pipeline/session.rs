@@ -136,8 +136,9 @@ fn discover_and_open(
     ledger: Option<&Topic>,
     may_create: bool,
 ) -> Result<(Topology, Producers), SessionError> {
-    let open =
-        |batch_bytes| Producers::open(connector, Feed::Live, batch_bytes).map_err(SessionError::Producers);
+    let open = |batch_bytes| {
+        Producers::open(connector, ledger, Feed::Live, batch_bytes).map_err(SessionError::Producers)
+    };
     let (topology, producers) = thread::scope(|scope| {
         let opening = scope.spawn(|| open(USUAL_BATCH));
         (connector.discover(ledger), opening.join())

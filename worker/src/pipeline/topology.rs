@@ -188,12 +188,13 @@ impl Topology {
         if losses.is_empty() { Ok(()) } else { Err(TopologyError::LosesState(losses)) }
     }
 
-    /// Returns the topic of an output.
-    pub(super) fn output(&self, topic: OutputTopic) -> &WrittenTopic {
+    /// Returns the topic of an output; `None`: there is no ledger.
+    pub(super) fn output(&self, topic: OutputTopic) -> Option<&WrittenTopic> {
         match topic {
-            OutputTopic::Deduplicated => &self.deduplicated,
-            OutputTopic::Averages => &self.averages,
-            OutputTopic::Alarms => &self.alarms,
+            OutputTopic::Deduplicated => Some(&self.deduplicated),
+            OutputTopic::Averages => Some(&self.averages),
+            OutputTopic::Alarms => Some(&self.alarms),
+            OutputTopic::Ledger => self.ledger.as_ref(),
         }
     }
 

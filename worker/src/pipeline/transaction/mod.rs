@@ -143,7 +143,8 @@ impl<'a> Transactions<'a> {
         if self.is_open() || feed == self.producers.feed() {
             return Ok(());
         }
-        let suited = Producers::open(&self.connector, feed, self.producers.batch_bytes());
+        let (ledger, batch) = (self.ledger.wanted(), self.producers.batch_bytes());
+        let suited = Producers::open(&self.connector, ledger, feed, batch);
         let before = mem::replace(&mut self.producers, suited.map_err(SessionError::Producers)?);
         // Closing them waits up to 100 ms for their threads.
         thread::spawn(move || drop(before));
@@ -161,6 +162,19 @@ impl<'a> Transactions<'a> {
                 continue;
             }
             let number = partition.number;
+            if due.removed.iter().any(|removed| removed.orphan.is_some()) {
+                let generation = partition.shape().map_or(0, |shape| shape.generation);
+                let mut outputs = Outputs {
+                    producers: &self.producers,
+                    topology: &self.topology,
+                    number,
+                    refusals: None,
+                    counts: &mut self.counts,
+                    bytes: 0,
+                    refused: false,
+                };
+                self.encoder.write_removed(number, &due.removed, generation, &mut outputs)?;
+            }
             let mut put = put(&self.producers, table, number);
             checkpoint::write_removed(&due.removed, &mut put)?;
             due.removed.clear();
@@ -212,6 +226,7 @@ impl<'a> Transactions<'a> {
                 outputs.counts.quotes_accepted += 1;
                 outputs.counts.quotes_late_joined += u64::from(accepted.late);
                 outputs.counts.judged(accepted.judgement);
+                outputs.counts.traded(accepted.entries);
                 self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
@@ -395,7 +410,7 @@ impl<'a> Transactions<'a> {
     /// Makes producers for the topics as they are.
     fn open_producers(&mut self) -> Result<(), SessionError> {
         let batch = self.topology.batch_bytes();
-        let open = Producers::open(&self.connector, self.policy.feed(), batch);
+        let open = Producers::open(&self.connector, self.ledger.wanted(), self.policy.feed(), batch);
         self.producers = open.map_err(SessionError::Producers)?;
         Ok(())
     }
@@ -427,6 +442,8 @@ impl<'a> Transactions<'a> {
         self.topology = topology;
         if self.topology.batch_bytes() < self.producers.batch_bytes() {
             self.open_producers()?;
+        } else if let Some(ledger) = &self.topology.ledger {
+            self.producers.learn(&ledger.name);
         }
         Ok(())
     }
