@@ -50,3 +50,11 @@ fn the_external_example_takes_every_entity() {
     assert_eq!(spec.source, Source::External);
     assert_eq!(spec.tickers.len(), 1, "the wildcard is no ticker");
 }
+
+#[test]
+fn the_paper_example_has_an_account() {
+    let spec = example(include_str!("../../examples/paper.yaml")).spec;
+    let trade = spec.trade.unwrap();
+    assert_eq!((trade.minutes, trade.stop_loss), (1, Some(5_000_000_000)));
+    assert_eq!(spec.kafka.topics.ledger.name, "default.paper.ledger");
+}

@@ -14,6 +14,7 @@ mod reload;
 mod security;
 mod semantics;
 mod standalone;
+mod trade;
 mod transactions;
 mod wire;
 mod yahoo;
