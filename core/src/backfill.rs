@@ -26,7 +26,9 @@ pub struct Backfill {
 #[derive(Debug, Default)]
 struct Older {
     /// Records below this raw offset are none of the entity's state.
-    born: i64,
+    since: i64,
+    /// Quotes that say another one are none either.
+    currency: Option<Box<str>>,
     /// No window can hold a quote of this time or before.
     after: i64,
     prices: BTreeMap<i64, i64>,
@@ -40,7 +42,8 @@ impl Backfill {
     ) -> Option<Self> {
         let older = lacking.filter_map(|(name, e)| {
             let after = e.newest()?.saturating_sub(length(minutes));
-            Some((name.clone(), Older { born: e.born, after, prices: BTreeMap::new() }))
+            let currency = e.currency.as_ref().map(|currency| currency.code.clone());
+            Some((name.clone(), Older { since: e.since, currency, after, prices: BTreeMap::new() }))
         });
         let entities: HashMap<Name, Older> = older.collect();
         // A quote's event time is at most five minutes ahead of its record's timestamp, so all that is younger than an
@@ -65,7 +68,9 @@ impl Backfill {
         let Some(quote) = record.value.and_then(|v| Quote::read(v).ok()) else { return };
         let Some(older) = self.entities.get_mut(&*quote.entity) else { return };
         let Ok((price, time)) = quote.price_and_time(record.timestamp) else { return };
-        if time > older.after && record.offset >= older.born {
+        let said = quote.currency();
+        let is_own = older.currency.as_deref().zip(said.as_deref()).is_none_or(|(own, said)| own == said);
+        if time > older.after && record.offset >= older.since && is_own {
             older.prices.entry(time).or_insert(price);
         }
     }
@@ -86,19 +91,29 @@ pub(crate) struct Tail {
     /// `None`: they were too many, and are read from the log as well.
     from: Option<i64>,
     quotes: Vec<(Name, Sample)>,
+    is_spoiled: bool,
 }
 
 impl Tail {
     pub(crate) fn new(from: i64) -> Self {
-        Self { from: Some(from), quotes: Vec::new() }
+        Self { from: Some(from), quotes: Vec::new(), is_spoiled: false }
     }
 
     pub(crate) fn note(&mut self, name: &Name, sample: Sample) {
         if self.quotes.len() == MOST_NOTED {
-            *self = Self { from: None, quotes: Vec::new() };
+            (self.from, self.quotes) = (None, Vec::new());
         } else if self.from.is_some() {
             self.quotes.push((name.clone(), sample));
         }
+    }
+
+    /// An entity's currency is another one, or known only now: the log is to be read from the beginning.
+    pub(crate) fn spoil(&mut self) {
+        self.is_spoiled = true;
+    }
+
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.is_spoiled
     }
 
     /// Whether nothing lies between what `backfill` has noted and this.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use self::said::write_said;
 use crate::effect::Removed;
-use crate::entity::{Entity, Name, Sample};
+use crate::entity::{Currency, Entity, Name, Sample};
 use crate::partition::{Partition, RecordedShapes};
 use crate::shape::ShapeChange;
 use crate::wire::table::{
@@ -133,6 +133,9 @@ fn write_entity<E>(
         chunks: (first, entity.saved.next_chunk),
         chunkeduntil: (entity.saved.chunked_until > i64::MIN).then_some(entity.saved.chunked_until),
         seen: (entity.seen > entity.accepted).then_some(entity.seen),
+        since: (entity.since != entity.born).then_some(entity.since),
+        currency: entity.currency.as_ref().map(|currency| currency.code.to_string()),
+        currencytime: entity.currency.as_ref().map(|currency| currency.time),
     };
     put(&entity_key(name), Some(&encode_entity(&entity.value, &checkpoint, &loose)))
 }
@@ -338,6 +341,9 @@ impl TableReader {
         entity.accepted = state.accepted;
         entity.seen = state.seen.unwrap_or(state.accepted);
         entity.covered = state.offset;
+        entity.since = state.since.unwrap_or(state.born);
+        let currency = state.currency.zip(state.currencytime);
+        entity.currency = currency.map(|(code, time)| Currency { code: code.into(), time });
         entity.value = quote.to_vec();
         entity.saved.next_chunk = state.chunks.1;
         entity.saved.chunked_until = state.chunkeduntil.unwrap_or(i64::MIN);

@@ -15,14 +15,17 @@ pub enum Effect<'a> {
     /// It was accepted: an average follows for each window, and perhaps an alarm.
     Accepted(Accepted<'a>),
     /// A quote of the same entity and time was accepted before.
-    Duplicate,
+    Duplicate {
+        /// It had another price.
+        other_price: bool,
+    },
     /// Older than every window of its entity.
     TooLate,
     /// Its entity is not listed.
     Unlisted,
     /// Its entity would be one too many under the wildcard.
     OverLimit,
-    /// It is no quote.
+    /// It is no quote, or one of another currency.
     Bad(DeadLetterReason),
     /// The restored checkpoint of its entity holds it already, or it was seen before.
     Covered,

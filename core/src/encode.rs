@@ -1,6 +1,6 @@
 //! Output records as bytes, written into buffers that are used again and again.
 
-use crate::account::{Entry, Reason};
+use crate::account::{Entry, EntryType, Reason};
 use crate::decimal::push_integer;
 use crate::effect::{Accepted, Removed};
 use crate::judge::Alarm;
@@ -9,8 +9,9 @@ use crate::wire::deduplicated::DEDUPLICATED_END;
 use crate::wire::json::push_string;
 use crate::wire::ledger::{EntryIds, push_entry};
 use crate::wire::output::{push_average, push_time};
-use crate::wire::raw::{Labels, RawRecord};
+use crate::wire::raw::RawRecord;
 use crate::wire::rfc3339::push_rfc3339;
+use crate::wire::text::Labels;
 
 /// The type of the CloudEvent that an alarm is.
 const ALARM_RAISED: &str = "dev.stockwatch.alarm.raised.v1";
@@ -151,7 +152,9 @@ impl Encoder {
         let labels = Labels::read(value);
         self.key.truncate(bare_key);
         for entry in accepted.entries {
-            self.write_entry(partition, &labels, entry, accepted.shape.generation, sender)?;
+            // An account that is void may have been in another currency.
+            let labels = if entry.entry_type == EntryType::Void { &Labels::default() } else { &labels };
+            self.write_entry(partition, labels, entry, accepted.shape.generation, sender)?;
         }
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! One entity's accepted quotes and its sliding windows over them.
 
+mod currency;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+pub use self::currency::Currency;
 use crate::NANO;
 use crate::average::Average;
 use crate::said::Said;
@@ -16,15 +19,23 @@ pub struct Sample {
     pub price: i64,
 }
 
-/// What became of a quote that is not bad.
+/// Where a quote joins its entity's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joined {
-    /// It is the entity's newest.
+pub enum Place {
+    /// It is the newest.
     Newest,
-    /// Older than the newest, it joined the windows that still hold its time.
-    Late,
+    /// Older than the newest, it joins the windows that still hold its time; its place among the samples.
+    Late(usize),
+}
+
+/// Why a quote that is not bad does not join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misplaced {
     /// A quote of the same time was accepted before.
-    Duplicate,
+    Duplicate {
+        /// It had another price.
+        other_price: bool,
+    },
     /// Older than every window.
     TooLate,
 }
@@ -44,6 +55,10 @@ struct Window {
 pub struct Entity {
     /// The raw offset from which the entity was computed.
     pub born: i64,
+    /// The raw offset from which its quotes are of one currency: where it was born, or began anew.
+    pub since: i64,
+    /// `None` before the first quote that says one.
+    pub currency: Option<Currency>,
     /// The raw offset of its last accepted quote.
     pub accepted: i64,
     /// The raw offset of its last quote, accepted or not, as far as is known.
@@ -86,6 +101,8 @@ impl Entity {
     pub fn new(born: i64, epoch: u64, minutes: impl Iterator<Item = u32>) -> Self {
         Self {
             born,
+            since: born,
+            currency: None,
             accepted: -1,
             seen: -1,
             covered: 0,
@@ -135,27 +152,30 @@ impl Entity {
         minutes.iter().copied().filter(primed).collect()
     }
 
-    /// Takes a quote; `previous` gets each window's last computed average, if the quote joins.
-    pub fn join(&mut self, sample: Sample, previous: &mut Vec<Option<Average>>) -> Joined {
-        let Some(newest) = self.newest() else {
-            self.remember_averages(previous);
-            self.push_newest(sample);
-            return Joined::Newest;
+    /// Where a quote joins.
+    ///
+    /// # Errors
+    /// It does not, or not as far as its time tells.
+    #[inline]
+    pub fn place(&self, sample: Sample) -> Result<Place, Misplaced> {
+        let Some(newest) = self.samples.back().filter(|newest| newest.time >= sample.time) else {
+            return Ok(Place::Newest);
         };
-        if sample.time > newest {
-            self.remember_averages(previous);
-            self.push_newest(sample);
-            return Joined::Newest;
+        match self.samples.binary_search_by_key(&sample.time, |s| s.time) {
+            Ok(at) => Err(Misplaced::Duplicate { other_price: self.samples[at].price != sample.price }),
+            Err(_) if sample.time <= newest.time - self.longest() => Err(Misplaced::TooLate),
+            Err(at) => Ok(Place::Late(at)),
         }
-        let Err(at) = self.samples.binary_search_by_key(&sample.time, |s| s.time) else {
-            return Joined::Duplicate;
-        };
-        if sample.time <= newest - self.longest() {
-            return Joined::TooLate;
-        }
+    }
+
+    /// Takes a quote in at its place; `previous` gets each window's last computed average.
+    #[inline]
+    pub fn join(&mut self, sample: Sample, place: Place, previous: &mut Vec<Option<Average>>) {
         self.remember_averages(previous);
-        self.insert_late(sample, at, newest);
-        Joined::Late
+        match place {
+            Place::Newest => self.push_newest(sample),
+            Place::Late(at) => self.insert_late(sample, at),
+        }
     }
 
     fn remember_averages(&mut self, previous: &mut Vec<Option<Average>>) {
@@ -193,7 +213,8 @@ impl Entity {
         }
     }
 
-    fn insert_late(&mut self, sample: Sample, at: usize, newest: i64) {
+    fn insert_late(&mut self, sample: Sample, at: usize) {
+        let newest = self.newest().unwrap_or(sample.time);
         self.samples.insert(at, sample);
         for window in &mut self.windows {
             if sample.time > newest - window.length {
@@ -266,14 +287,27 @@ pub(crate) fn length(minutes: u32) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn entity(minutes: &[u32]) -> Entity {
         Entity::new(0, 1, minutes.iter().copied())
     }
 
-    fn join(entity: &mut Entity, minute: i64, price: i64) -> Joined {
-        entity.join(Sample { time: minute * 60 * NANO, price }, &mut Vec::new())
+    fn join_into(
+        entity: &mut Entity,
+        minute: i64,
+        price: i64,
+        previous: &mut Vec<Option<Average>>,
+    ) -> Result<Place, Misplaced> {
+        let sample = Sample { time: minute * 60 * NANO, price };
+        let place = entity.place(sample)?;
+        entity.join(sample, place, previous);
+        Ok(place)
+    }
+
+    fn join(entity: &mut Entity, minute: i64, price: i64) -> Result<Place, Misplaced> {
+        join_into(entity, minute, price, &mut Vec::new())
     }
 
     fn averages(entity: &Entity) -> Vec<(i128, u64)> {
@@ -284,7 +318,7 @@ mod tests {
     fn a_window_holds_its_end_but_not_its_beginning() {
         let mut e = entity(&[5, 10]);
         for minute in 0..=5 {
-            assert_eq!(join(&mut e, minute, 1 << minute), Joined::Newest);
+            assert_eq!(join(&mut e, minute, 1 << minute), Ok(Place::Newest));
         }
         assert_eq!(averages(&e), [(0b11_1110, 5), (0b11_1111, 6)]);
     }
@@ -292,13 +326,14 @@ mod tests {
     #[test]
     fn a_late_quote_joins_just_the_windows_that_hold_its_time() {
         let mut e = entity(&[5, 10]);
-        join(&mut e, 0, 1);
-        join(&mut e, 8, 2);
-        assert_eq!(join(&mut e, 2, 4), Joined::Late);
+        join(&mut e, 0, 1).unwrap();
+        join(&mut e, 8, 2).unwrap();
+        assert_eq!(join(&mut e, 2, 4), Ok(Place::Late(1)));
         assert_eq!(averages(&e), [(2, 1), (7, 3)]);
-        assert_eq!(join(&mut e, 2, 8), Joined::Duplicate);
-        assert_eq!(join(&mut e, -2, 8), Joined::TooLate);
-        join(&mut e, 10, 16);
+        assert_eq!(join(&mut e, 2, 8), Err(Misplaced::Duplicate { other_price: true }));
+        assert_eq!(join(&mut e, 2, 4), Err(Misplaced::Duplicate { other_price: false }));
+        assert_eq!(join(&mut e, -2, 8), Err(Misplaced::TooLate));
+        join(&mut e, 10, 16).unwrap();
         assert_eq!(averages(&e), [(18, 2), (22, 3)]);
     }
 
@@ -306,18 +341,18 @@ mod tests {
     fn a_new_window_alarms_from_its_second_average() {
         let mut e = entity(&[5]);
         let mut previous = Vec::new();
-        join(&mut e, 0, 1);
+        join(&mut e, 0, 1).unwrap();
         e.reshape(2, [3, 5].into_iter(), &[]);
-        e.join(Sample { time: 60 * NANO, price: 3 }, &mut previous);
+        join_into(&mut e, 1, 3, &mut previous).unwrap();
         assert_eq!(previous, [None, Some(Average { sum: 1, count: 1 })]);
-        e.join(Sample { time: 120 * NANO, price: 3 }, &mut previous);
+        join_into(&mut e, 2, 3, &mut previous).unwrap();
         assert_eq!(previous.iter().filter(|p| p.is_some()).count(), 2);
     }
 
     #[test]
     fn a_lengthened_window_takes_older_samples_in() {
         let mut e = entity(&[5]);
-        join(&mut e, 8, 2);
+        join(&mut e, 8, 2).unwrap();
         e.reshape(2, [10].into_iter(), &[Sample { time: 60 * NANO, price: 5 }]);
         assert_eq!(averages(&e), [(7, 2)]);
     }

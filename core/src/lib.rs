@@ -27,7 +27,7 @@ pub use backfill::Backfill;
 pub use decimal::{parse_nanos, push_nanos, push_ratio};
 pub use effect::{Accepted, Effect, Removed};
 pub use encode::{Encoder, OutputCounts, OutputRecord, OutputSender, OutputTopic};
-pub use entity::{Entity, Joined, Name, Sample, Saved};
+pub use entity::{Currency, Entity, Misplaced, Name, Place, Sample, Saved};
 pub use judge::{Alarm, Judgement, Moved, SkipReason, Verdict};
 pub use partition::{Orphan, Partition, RecordedShapes, WILDCARD_LIMIT};
 pub use said::{Episode, Origin, Said};

@@ -1,5 +1,6 @@
 //! The state of one raw partition: its entities, the shapes that it took, and what no checkpoint holds yet.
 
+mod fill;
 mod said;
 mod trade;
 
@@ -8,12 +9,13 @@ use std::mem;
 use std::sync::Arc;
 
 pub use self::trade::Orphan;
-use self::trade::trade;
+use self::trade::{end, trade};
+use crate::NANO;
 use crate::account::Entry;
 use crate::average::Average;
 use crate::backfill::{Backfill, Tail};
 use crate::effect::{Accepted, Effect, Removed};
-use crate::entity::{Entity, Joined, Name, Sample, length};
+use crate::entity::{Entity, Misplaced, Name, Place, Sample};
 use crate::judge::{Judgement, Moved};
 use crate::said::Origin;
 use crate::shape::{Shape, ShapeChange};
@@ -24,6 +26,9 @@ use crate::wire::raw::{Quote, RawRecord};
 
 /// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
 pub const WILDCARD_LIMIT: usize = 100_000;
+
+/// An entity's currency holds for so long after its newest quote that says it; then another one does.
+const CURRENCY_HOLDS: i64 = 15 * 60 * NANO;
 
 /// What the table partition has of the shapes.
 #[derive(Debug, Clone, Default)]
@@ -72,6 +77,8 @@ struct Joining {
     quote: Sample,
     previous_time: Option<i64>,
     late: bool,
+    /// The entity has another currency from here on, and nothing before.
+    is_anew: bool,
 }
 
 impl Partition {
@@ -124,10 +131,11 @@ impl Partition {
         if let Some(change) = self.history.last() {
             let (name, entity) = &mut self.slots[joining.slot];
             let mut said = mem::take(&mut entity.said);
+            self.entries.clear();
+            let mut is_changed = joining.is_anew && end(&mut said, self.has_ledger, &mut self.entries);
             let (previous, previous_time) = (&self.previous[..], joining.previous_time);
             let moved = Moved { name, entity, previous, previous_time, origin: origin(record) };
-            let mut is_changed = self.judgement.judge(&moved, &change.shape, &mut said);
-            self.entries.clear();
+            is_changed |= self.judgement.judge(&moved, &change.shape, &mut said);
             if self.has_ledger && !joining.late && (change.shape.trade.is_some() || said.account.is_some()) {
                 let quote = (joining.quote, origin(record));
                 is_changed |= trade(&mut said, &change.shape, &self.judgement, quote, &mut self.entries);
@@ -206,71 +214,44 @@ impl Partition {
             }
         };
         let (name, entity) = &mut self.slots[slot];
-        let sample = Sample { time, price };
-        if let Some(tail) = &mut self.tail {
+        let (sample, currency) = (Sample { time, price }, quote.currency());
+        let place = entity.place(sample);
+        let is_own = entity.is_of_currency(currency.as_deref());
+        if let Some(tail) = self.tail.as_mut().filter(|_| is_own) {
             tail.note(name, sample);
         }
-        entity.seen = record.offset;
-        let previous_time = entity.newest();
-        let joined = entity.join(sample, &mut self.previous);
-        let is_accepted = matches!(joined, Joined::Newest | Joined::Late);
-        if is_accepted {
-            entity.accepted = record.offset;
-            entity.value.clear();
-            push_bare_value(&mut entity.value, value, quote.is_marked);
+        let is_anew = place.is_ok() && !is_own;
+        if is_anew {
+            let known = entity.currency.as_ref().map_or(i64::MIN, |known| known.time);
+            if time.saturating_sub(known) < CURRENCY_HOLDS {
+                return Err(Effect::Bad(DeadLetterReason::OtherCurrency));
+            }
+            entity.begin_anew(record.offset);
         }
+        entity.seen = record.offset;
         // One that is not listed lasts as long as it has quotes, be they duplicates: its checkpoint says so.
-        let is_changed = is_accepted || !change.shape.entities.contains_key(&**name);
+        let is_changed = place.is_ok() || !change.shape.entities.contains_key(&**name);
         if is_changed && entity.saved.dirty_from.is_none() {
             entity.saved.dirty_from = Some(record.offset);
             self.unsaved.push(slot, record.offset, now);
         }
-        match joined {
-            Joined::Newest => Ok(Joining { slot, quote: sample, previous_time, late: false }),
-            Joined::Late => Ok(Joining { slot, quote: sample, previous_time, late: true }),
-            Joined::Duplicate => Err(Effect::Duplicate),
-            Joined::TooLate => Err(Effect::TooLate),
+        let place = match place {
+            Ok(_) if is_anew => Place::Newest,
+            Ok(place) => place,
+            Err(Misplaced::Duplicate { other_price }) => return Err(Effect::Duplicate { other_price }),
+            Err(Misplaced::TooLate) => return Err(Effect::TooLate),
+        };
+        let previous_time = entity.newest();
+        entity.join(sample, place, &mut self.previous);
+        entity.accepted = record.offset;
+        entity.value.clear();
+        push_bare_value(&mut entity.value, value, &quote);
+        let is_first = entity.note_currency(currency.as_deref(), time);
+        if let Some(tail) = self.tail.as_mut().filter(|_| is_anew || is_first && previous_time.is_some()) {
+            // What was read and noted of the entity so far may be of another currency.
+            tail.spoil();
         }
-    }
-
-    /// What the log has to be read for when the partition takes `change`; `None`: for nothing.
-    pub fn backfill(&self, change: &ShapeChange) -> Option<Backfill> {
-        Backfill::wanted(change.shape.longest(), self.lacking(change))
-    }
-
-    /// Whether the log has to be read when the partition takes `change`.
-    pub fn lacks(&self, change: &ShapeChange) -> bool {
-        self.lacking(change).next().is_some()
-    }
-
-    fn lacking(&self, change: &ShapeChange) -> impl Iterator<Item = &(Name, Entity)> {
-        let (epoch, longest) = (change.epoch, length(change.shape.longest()));
-        self.slots
-            .iter()
-            .filter(move |(_, e)| e.epoch < epoch && e.longest() < longest && e.newest().is_some())
-    }
-
-    /// The quotes that `change` takes in, if it can be taken here and now; `read` is what was read of the log for it or
-    /// for another change.
-    ///
-    /// # Errors
-    /// What is to be read of the log first, up to `next_offset`, beside what is computed from there on.
-    pub fn fill(&mut self, change: &ShapeChange, read: Option<Backfill>) -> Result<Backfill, Backfill> {
-        let read = read.filter(|read| read.minutes() >= change.shape.longest() && self.lacks(change));
-        let Some(mut backfill) = read.or_else(|| self.backfill(change)) else {
-            return Ok(Backfill::default());
-        };
-        let Some(tail) = self.tail.take_if(|tail| tail.continues(&backfill)) else {
-            self.tail = Some(Tail::new(self.next_offset));
-            return Err(backfill);
-        };
-        tail.append_to(&mut backfill);
-        Ok(backfill)
-    }
-
-    /// No window is to be filled any more.
-    pub fn end_fill(&mut self) {
-        self.tail = None;
+        Ok(Joining { slot, quote: sample, previous_time, late: place != Place::Newest, is_anew })
     }
 
     /// What taking `shape` here would be recorded as.

@@ -1,5 +1,5 @@
 //! Episodes, and that what was said is restored as it was committed, whatever the settings were meanwhile.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, dead_code)]
 
 mod kept;
 
@@ -189,6 +189,21 @@ fn a_record_of_an_entity_that_went_meanwhile_is_not_taken_for_the_next_ones() {
     assert!(kept.live.entities().all(|(_, entity)| entity.said.is_empty()));
     kept.commit(0);
     assert_eq!(said_records(&kept).last(), Some(&None), "it is deleted");
+}
+
+#[test]
+fn a_said_record_is_another_programs_to_releases_that_do_not_know_it() {
+    // As they read keys: a string is an entity, an object with this field is theirs, and all else is left alone.
+    #[derive(serde::Deserialize)]
+    struct Reserved {
+        #[expect(dead_code, reason = "only whether it is there matters")]
+        stockwatch: String,
+    }
+    for name in ENTITIES {
+        let key = said_key(name);
+        assert!(serde_json::from_slice::<String>(&key).is_err());
+        assert!(serde_json::from_slice::<Reserved>(&key).is_err());
+    }
 }
 
 #[derive(Debug, Clone)]

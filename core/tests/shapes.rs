@@ -1,6 +1,6 @@
 //! What the storage table has of the shapes stays small however often a StockWatch is edited, and a restore gives the
 //! state of a worker that never restarted.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, dead_code)]
 
 mod kept;
 

@@ -37,7 +37,7 @@ pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Source};
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
-pub use topics::{CLEANUP_POLICY, StateTopic, Topic, Topics};
+pub use topics::{CLEANUP_POLICY, LOG_APPEND_TIME, StateTopic, TIMESTAMP_TYPE, Topic, Topics};
 pub use trade::Trade;
 pub use v1alpha1::{
     DeletionPolicy, Enter, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, YahooMode,

@@ -12,6 +12,11 @@ use crate::v1alpha1::{TopicSpec, TopicsSpec};
 /// The setting that decides what Kafka removes of a topic.
 pub const CLEANUP_POLICY: &str = "cleanup.policy";
 
+/// The setting that decides whose clock stamps records.
+pub const TIMESTAMP_TYPE: &str = "message.timestamp.type";
+/// The brokers' clock, as a value of [`TIMESTAMP_TYPE`].
+pub const LOG_APPEND_TIME: &str = "LogAppendTime";
+
 /// What a storage table gets unless the user says otherwise: compacted early and in small segments, so that
 /// restore reads little more than the live entities; records of up to 256 KiB fit with room.
 const TABLE_CONFIG: [(&str, &str); 5] = [
@@ -67,6 +72,17 @@ pub enum StateTopic {
 }
 
 impl StateTopic {
+    /// Returns the settings to create it with; `config` are those to keep. Records of a raw topic are stamped by the
+    /// brokers unless `config` says otherwise: an event time is bounded by the stamp, so no fast clock of a writer can
+    /// put quotes ahead of all that follow. A topic that exists keeps what it has.
+    pub fn at_creation(self, config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut settings = config.clone();
+        if self == Self::RawInput {
+            settings.entry(TIMESTAMP_TYPE.to_owned()).or_insert_with(|| LOG_APPEND_TIME.to_owned());
+        }
+        settings
+    }
+
     /// Returns why `topic` cannot be used with this `cleanup.policy`, and the command that mends it. `None` where the
     /// policy keeps what a restart needs.
     pub fn loss(self, topic: &str, policy: &str) -> Option<String> {
@@ -271,6 +287,16 @@ mod tests {
         assert!(loss.ends_with("--alter --topic table --add-config cleanup.policy=compact"), "{loss}");
         let loss = StateTopic::RawInput.loss("raw", "compact").unwrap();
         assert!(loss.ends_with("--add-config cleanup.policy=delete"), "{loss}");
+    }
+
+    #[test]
+    fn brokers_stamp_the_records_of_a_raw_topic_unless_the_user_says_otherwise() {
+        let none = BTreeMap::new();
+        let setting = BTreeMap::from([(TIMESTAMP_TYPE.to_owned(), "LogAppendTime".to_owned())]);
+        assert_eq!(StateTopic::RawInput.at_creation(&none), setting);
+        assert_eq!(StateTopic::StorageTable.at_creation(&none), none);
+        let own = BTreeMap::from([(TIMESTAMP_TYPE.to_owned(), "CreateTime".to_owned())]);
+        assert_eq!(StateTopic::RawInput.at_creation(&own), own);
     }
 
     #[test]

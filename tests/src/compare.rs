@@ -39,7 +39,7 @@ pub fn outputs(raw: &[Record], fates: Vec<Fate>) -> Outputs {
                     );
                     (window_key(&quote.entity, average.minutes), value)
                 }));
-                outputs.accepted.push(quote);
+                outputs.accepted.push(*quote);
             }
             Fate::Duplicate | Fate::LateDropped | Fate::Unlisted => {}
         }

@@ -7,7 +7,7 @@ mod form;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::form::{deduplicated, judge};
+use self::form::{Quote, deduplicated, judge};
 use crate::decimal::ONE;
 use crate::topics::Record;
 
@@ -85,7 +85,7 @@ pub struct Accepted {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It gives a record in after-dedup, and averages.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// It goes to dead-letter for this reason.
     Bad(&'static str),
     /// An accepted quote had the same time.
@@ -101,6 +101,8 @@ pub enum Fate {
 struct Entity {
     /// The offset since when it is listed without a break.
     since: i64,
+    /// Its currency, and the time of its newest quote that says it.
+    currency: Option<(String, i128)>,
     /// Every accepted quote: time and price.
     accepted: Vec<(i128, i128)>,
     /// By window: the last average, and the offset of the first.
@@ -112,21 +114,36 @@ impl Entity {
         self.accepted.iter().map(|(time, _)| *time).max()
     }
 
-    /// The rules 2 and 3: accepts the quote or says why not.
-    fn take(&mut self, time: i128, price: i128, longest: i128) -> Result<(), Fate> {
-        let Some(newest) = self.newest() else {
-            self.accepted.push((time, price));
-            return Ok(());
-        };
+    /// The rules 2 and 3: why a quote of this time is not accepted.
+    fn refuses(&self, time: i128, longest: i128) -> Option<Fate> {
+        let newest = self.newest()?;
         let horizon = newest - longest;
         let remembered = |old: i128| old == newest || old > horizon;
         if self.accepted.iter().any(|(old, _)| *old == time && remembered(*old)) {
-            return Err(Fate::Duplicate);
+            return Some(Fate::Duplicate);
         }
-        if time <= horizon {
-            return Err(Fate::LateDropped);
+        (time <= horizon).then_some(Fate::LateDropped)
+    }
+
+    /// Accepts the quote or says why not. One of another currency is none of the entity's for 15 minutes; then the entity
+    /// has no other quotes any more.
+    fn take(&mut self, quote: &Quote, longest: i128, offset: i64) -> Result<(), Fate> {
+        if let Some(fate) = self.refuses(quote.time, longest) {
+            return Err(fate);
         }
-        self.accepted.push((time, price));
+        if let (Some((own, time)), Some(says)) = (&self.currency, &quote.currency)
+            && own != says
+        {
+            if quote.time - time < minutes(15) {
+                return Err(Fate::Bad("other_currency"));
+            }
+            *self = Self { since: offset, ..Self::default() };
+        }
+        if let Some(says) = &quote.currency {
+            let newest = self.currency.as_ref().map_or(quote.time, |(_, time)| quote.time.max(*time));
+            self.currency = Some((says.clone(), newest));
+        }
+        self.accepted.push((quote.time, quote.price));
         Ok(())
     }
 
@@ -162,9 +179,12 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
                 let fresh = || Entity { since: record.offset, ..Entity::default() };
                 let entity = entities.entry(quote.entity.clone()).or_insert_with(fresh);
                 let newest_before = entity.newest();
-                match entity.take(quote.time, quote.price, shape.longest()) {
+                let took = entity.take(&quote, shape.longest(), record.offset);
+                // It may have begun anew.
+                let newest_before = newest_before.filter(|_| entity.accepted.len() > 1);
+                match took {
                     Err(fate) => fate,
-                    Ok(()) => Fate::Accepted(Accepted {
+                    Ok(()) => Fate::Accepted(Box::new(Accepted {
                         offset: record.offset,
                         price: quote.price,
                         time: quote.time,
@@ -175,7 +195,7 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
                         averages: entity.averages(&shape.windows, record.offset),
                         deduplicated: deduplicated(record),
                         entity: quote.entity,
-                    }),
+                    })),
                 }
             }
         });
@@ -197,8 +217,11 @@ fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, be
         let since = entity.since;
         entity.accepted.clear();
         for record in before.iter().filter(|record| record.offset >= since) {
-            if let Ok(quote) = judge(record, |entity| entity == name) {
-                let _ = entity.take(quote.time, quote.price, new.longest());
+            let Ok(quote) = judge(record, |entity| entity == name) else { continue };
+            let own = entity.currency.as_ref().map(|(own, _)| own);
+            let is_own = own.is_none() || quote.currency.is_none() || own == quote.currency.as_ref();
+            if is_own && entity.refuses(quote.time, new.longest()).is_none() {
+                entity.accepted.push((quote.time, quote.price));
             }
         }
     }
@@ -244,6 +267,21 @@ mod tests {
         let log = log(&[(1000, "1"), (1300, "2"), (1000, "9"), (1001, "3"), (1900, "5"), (1300, "7")]);
         let fates = fates(&log, &[shape(0, &[5, 10])]);
         assert_eq!(means(&fates), ["1 1", "2 1.5", "Duplicate", "2.5 2", "5 5", "LateDropped"]);
+    }
+
+    #[test]
+    fn another_currency_holds_once_the_old_one_was_not_heard_of_for_a_quarter_of_an_hour() {
+        let mut log =
+            log(&[(1000, "1"), (1060, "2"), (1120, "3"), (1899, "4"), (1900, "5"), (1901, "6"), (2020, "7")]);
+        let says = [Some("GBP"), None, Some("GBp"), Some("GBp"), Some("GBp"), Some("GBP"), None];
+        for (record, says) in log.iter_mut().zip(says) {
+            let Some(says) = says else { continue };
+            let currency = format!(",\"currency\":\"{says}\"}}");
+            record.value = Some(record.text().replace('}', &currency).into());
+        }
+        let fates = fates(&log, &[shape(0, &[5, 30])]);
+        let other = "Bad(\"other_currency\")";
+        assert_eq!(means(&fates), ["1 1", "1.5 1.5", other, other, "5 5", other, "6 6"]);
     }
 
     #[test]

@@ -353,15 +353,18 @@ impl<'b> Scene<'b> {
 
     /// Panics where a dead letter's headers do not say why and whence.
     pub fn assert_headers(&self, letter: &Record, source: &Record, reason: &str) {
-        let says = ["reason", "topic", "partition", "offset"]
+        let says = ["reason", "topic", "partition", "offset", "timestamp"]
             .map(|name| letter.header(&format!("stockwatch-{name}")).unwrap_or_default());
         let expected = [
             reason.into(),
             self.watch.topic(Topic::Raw),
             source.partition.to_string(),
             source.offset.to_string(),
+            source.timestamp.to_string(),
         ];
         assert_eq!(says, expected, "headers of the dead letter of {}", source.text());
+        let own: Vec<_> = source.headers.iter().filter(|(name, _)| letter.header(name).is_none()).collect();
+        assert!(own.is_empty() || letter.value.is_none(), "headers of its own are missing: {own:?}");
     }
 }
 

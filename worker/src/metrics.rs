@@ -98,6 +98,30 @@ impl EncodeLabelSet for ReasonLabel {
     }
 }
 
+/// How a duplicate's price compares with that of the quote that was accepted; the label `price`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DuplicatePrice {
+    /// It is the same.
+    Same,
+    /// It is another one: the first quote of a time wins.
+    Other,
+}
+
+impl DuplicatePrice {
+    /// Every value, in the order of the declaration.
+    pub const ALL: [Self; 2] = [Self::Same, Self::Other];
+}
+
+impl EncodeLabelSet for DuplicatePrice {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        let price = match self {
+            Self::Same => "same",
+            Self::Other => "other",
+        };
+        ("price", price).encode(encoder.encode_label())
+    }
+}
+
 /// The label that skipped alarms are counted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SkipLabel(pub SkipReason);
@@ -125,8 +149,8 @@ pub struct Metrics {
     pub quotes_consumed: Counter,
     /// Quotes that entered the windows.
     pub quotes_accepted: Counter,
-    /// Quotes with the time of one that was accepted before.
-    pub quotes_duplicate: Counter,
+    /// Quotes with the time of one that was accepted before, by whether the price is the same.
+    pub quotes_duplicate: Family<DuplicatePrice, Counter>,
     /// Accepted although older than the entity's newest.
     pub quotes_late_joined: Counter,
     /// Older than every window.
@@ -255,6 +279,9 @@ impl Metrics {
         for side in Side::ALL {
             drop(metrics.paper_orders.get_or_create(&SideLabel(side)));
             drop(metrics.paper_fills.get_or_create(&SideLabel(side)));
+        }
+        for price in &DuplicatePrice::ALL {
+            drop(metrics.quotes_duplicate.get_or_create(price));
         }
         for reason in SkipReason::ALL {
             drop(metrics.alarms_skipped.get_or_create(&SkipLabel(reason)));

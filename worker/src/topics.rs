@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use stockwatch_crds::{Topic, Topics};
+use stockwatch_crds::{StateTopic, Topic, Topics};
 
 use crate::kafka::{Connection, KafkaContext};
 
@@ -135,6 +135,8 @@ struct Planned<'a> {
     field: &'static str,
     topic: &'a Topic,
     partitions: i32,
+    /// The settings to create it with.
+    config: BTreeMap<String, String>,
 }
 
 /// What is to be created beside what was `found` (partitions by name).
@@ -153,7 +155,11 @@ fn plan<'a>(topics: &'a Topics, found: &BTreeMap<String, i32>) -> Result<Vec<Pla
         .map(|(field, topic)| {
             let is_shared = matches!(field, "rawInput" | "afterDedupStorageTable");
             let asked = if is_shared { shared } else { topic.partitions.or(shared) };
-            Planned { field, topic, partitions: asked.unwrap_or(-1) }
+            let config = match field {
+                "rawInput" => StateTopic::RawInput.at_creation(&topic.config),
+                _ => topic.config.clone(),
+            };
+            Planned { field, topic, partitions: asked.unwrap_or(-1), config }
         })
         .collect())
 }
@@ -283,7 +289,7 @@ impl Planned<'_> {
     fn request(&self) -> NewTopic<'_> {
         let replication = TopicReplication::Fixed(self.topic.replication_factor.unwrap_or(-1));
         let new = NewTopic::new(&self.topic.name, self.partitions, replication);
-        self.topic.config.iter().fold(new, |new, (key, value)| new.set(key, value))
+        self.config.iter().fold(new, |new, (key, value)| new.set(key, value))
     }
 
     /// What the user can do about the broker's refusal.
@@ -306,7 +312,7 @@ impl Planned<'_> {
             }
             RDKafkaErrorCode::InvalidConfig => {
                 let settings: Vec<String> =
-                    self.topic.config.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                    self.config.iter().map(|(key, value)| format!("{key}={value}")).collect();
                 format!(
                     "{field}.config: Kafka refuses a setting of topic {name} (unknown name or bad value): {}",
                     settings.join(", ")

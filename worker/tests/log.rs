@@ -246,11 +246,17 @@ fn run(events: &[Event]) -> Result<(), TestCaseError> {
     for event in events {
         if let Event::Quote { entity, second, cents, bad } = event {
             let name = serde_json::to_string(ENTITIES[*entity]).unwrap();
+            let currency = match bad {
+                10..20 => r#","currency":"USD""#,
+                20..23 => r#","currency":"EUR""#,
+                _ => "",
+            };
+            let quoted = if *bad == 2 { "\"" } else { "" };
             let time = if *bad == 1 { "\"soon\"".into() } else { (START + second).to_string() };
             let value = match bad {
                 0 => b"{".to_vec(),
                 _ => format!(
-                    r#"{{"entityname":{name},"currentstockprice":{}.{:02},"lastupdatedate":{time}}}"#,
+                    r#"{{"entityname":{name},"currentstockprice":{quoted}{}.{:02}{quoted},"lastupdatedate":{time}{currency}}}"#,
                     cents / 100,
                     cents % 100
                 )

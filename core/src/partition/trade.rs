@@ -1,7 +1,9 @@
 //! What an accepted quote does to the paper account of its entity.
 
+use std::mem;
+
 use super::Partition;
-use crate::account::{Account, Entry, Signal, advance};
+use crate::account::{Account, Entry, Reason, Signal, advance};
 use crate::entity::Sample;
 use crate::judge::Judgement;
 use crate::said::{Origin, Said};
@@ -23,6 +25,15 @@ impl Partition {
     pub fn has_accounts(&self) -> bool {
         self.slots.iter().any(|(_, entity)| entity.said.account.is_some())
     }
+}
+
+/// Forgets what was said of an entity that begins anew, with its account; returns whether there was anything.
+#[cold]
+pub(super) fn end(said: &mut Said, has_ledger: bool, entries: &mut Vec<Entry>) -> bool {
+    let Said { episodes, account } = mem::take(said);
+    let is_changed = !episodes.is_empty() || account.is_some();
+    entries.extend(account.filter(|_| has_ledger).map(|account| account.void(Reason::EntityBeganAnew)));
+    is_changed
 }
 
 /// Moves the account in `said` by its entity's newest quote, which was judged; returns whether it changed.

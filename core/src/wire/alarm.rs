@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::json::{push_hex, push_string};
 use super::output::push_begin;
-use super::raw::Labels;
+use super::text::Labels;
 use crate::NANO;
 use crate::decimal::{self, push_integer, push_nanos, push_ratio};
 use crate::entity::Sample;

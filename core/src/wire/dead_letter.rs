@@ -16,6 +16,12 @@ const TOPIC: &str = "stockwatch-topic";
 const PARTITION: &str = "stockwatch-partition";
 /// Header: the raw offset.
 const OFFSET: &str = "stockwatch-offset";
+/// Header: the raw record's own timestamp in ms, if it has one.
+const TIMESTAMP: &str = "stockwatch-timestamp";
+/// Header: whose clock that is.
+const TIMESTAMP_TYPE: &str = "stockwatch-timestamp-type";
+/// Of all headers that say what a dead letter is: those of a raw record that was one before are not kept.
+const PREFIX: &str = "stockwatch-";
 /// Header of a record without the raw key and value: the bytes that the raw value has.
 const SIZE: &str = "stockwatch-size";
 /// Header of a record without the raw key and value: the SHA-256 of the raw value, in hexadecimal.
@@ -32,28 +38,42 @@ pub struct DeadLetterLimits {
     pub refusals: u32,
 }
 
+/// What a raw record has besides what is computed.
+#[derive(Debug, Clone, Default)]
+pub struct Envelope<'a> {
+    /// Whose clock its timestamp is: `CreateTime`, the writer's, or `LogAppendTime`, the broker's.
+    pub timestamp_type: Option<&'static str>,
+    /// Its headers in their order; a header may have no value.
+    pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
+}
+
 /// A record of the dead-letter topic.
 ///
 /// ```
-/// use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, RawRecord};
+/// use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, Envelope, RawRecord};
 ///
 /// let raw = RawRecord { key: Some(b"\"meta\""), value: Some(b"{"), timestamp: 1_700_000_000_000, offset: 7 };
 /// let limits = DeadLetterLimits { max_bytes: 1_000_000, needs_key: false, refusals: 0 };
-/// let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, &raw, limits).expect("it fits");
+/// let envelope = Envelope { timestamp_type: Some("CreateTime"), headers: vec![("trace", Some(&b"7"[..]))] };
+/// let new = |raw, limits| DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, raw, &envelope, limits);
+/// let letter = new(&raw, limits).expect("it fits");
 /// assert_eq!((letter.key.as_deref(), letter.value), (raw.key, raw.value));
 /// assert_eq!(letter.headers[0], ("stockwatch-reason", "not_json".to_owned()));
 /// assert_eq!(letter.headers[1], ("stockwatch-topic", "raw-input".to_owned()));
 /// assert_eq!(letter.headers[2], ("stockwatch-partition", "3".to_owned()));
 /// assert_eq!(letter.headers[3], ("stockwatch-offset", "7".to_owned()));
+/// assert_eq!(letter.headers[4], ("stockwatch-timestamp", "1700000000000".to_owned()));
+/// assert_eq!(letter.headers[5], ("stockwatch-timestamp-type", "CreateTime".to_owned()));
+/// assert_eq!(letter.own_headers, envelope.headers);
 ///
 /// // What the topic does not take is described instead.
 /// let large = RawRecord { value: Some(&[b'x'; 1_000]), ..raw };
 /// let limits = DeadLetterLimits { max_bytes: 500, ..limits };
-/// let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw-input", 3, &large, limits).expect("headers fit");
+/// let letter = new(&large, limits).expect("headers fit");
 /// assert_eq!((letter.key, letter.value), (None, None));
-/// assert_eq!(letter.headers[4], ("stockwatch-size", "1000".to_owned()));
-/// assert_eq!(letter.headers[5].0, "stockwatch-sha256");
-/// assert!(letter.headers[5].1.starts_with("44f8354494a5ba03"));
+/// assert_eq!(letter.headers[6], ("stockwatch-size", "1000".to_owned()));
+/// assert_eq!(letter.headers[7].0, "stockwatch-sha256");
+/// assert!(letter.headers[7].1.starts_with("44f8354494a5ba03"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter<'a> {
@@ -63,19 +83,23 @@ pub struct DeadLetter<'a> {
     pub value: Option<&'a [u8]>,
     /// Names and texts.
     pub headers: Vec<(&'static str, String)>,
+    /// The raw record's own headers, if they fit.
+    pub own_headers: Vec<(&'a str, Option<&'a [u8]>)>,
 }
 
 impl<'a> DeadLetter<'a> {
-    /// Returns the dead letter of a raw record: whole if the topic takes it, else headers only. `None` where it takes
-    /// not even those.
+    /// Returns the dead letter of a raw record: whole if the topic takes it, else without the record's own headers, else
+    /// without its key and value too. `None` where the topic takes not even what is left.
     ///
     /// Brokers may refuse what these limits allow, since settings change and may be hidden: after a first refusal there
-    /// is a key in any case, after a second one there are only headers, and a third one was the last.
+    /// is a key in any case, and no header of the record's own; after a second one there are only ours, and a third one
+    /// was the last.
     pub fn new(
         reason: DeadLetterReason,
         topic: &str,
         partition: i32,
         record: &RawRecord<'a>,
+        envelope: &Envelope<'a>,
         limits: DeadLetterLimits,
     ) -> Option<Self> {
         let DeadLetterLimits { max_bytes, needs_key, refusals } = limits;
@@ -90,7 +114,20 @@ impl<'a> DeadLetter<'a> {
                 (PARTITION, partition.to_string()),
                 (OFFSET, record.offset.to_string()),
             ],
+            own_headers: Vec::new(),
         };
+        if record.timestamp >= 0 {
+            letter.headers.push((TIMESTAMP, record.timestamp.to_string()));
+            letter.headers.extend(envelope.timestamp_type.map(|name| (TIMESTAMP_TYPE, name.to_owned())));
+        }
+        if refusals == 0 {
+            let own = envelope.headers.iter().filter(|(name, _)| !name.starts_with(PREFIX));
+            letter.own_headers = own.copied().collect();
+            if letter.bytes() <= max_bytes {
+                return Some(letter);
+            }
+            letter.own_headers.clear();
+        }
         if refusals < 2 && letter.bytes() <= max_bytes {
             return Some(letter);
         }
@@ -107,7 +144,9 @@ impl<'a> DeadLetter<'a> {
     /// The bytes of key, value and headers.
     pub fn bytes(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, text)| name.len() + text.len()).sum();
-        self.key.as_deref().map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
+        let own = self.own_headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        let (key, value) = (self.key.as_deref().map_or(0, <[u8]>::len), self.value.map_or(0, <[u8]>::len));
+        key + value + headers + own.sum::<usize>()
     }
 }
 
@@ -122,8 +161,9 @@ mod tests {
         value: &'a [u8],
         limits: DeadLetterLimits,
     ) -> Option<(Option<String>, Option<&'a [u8]>)> {
-        let raw = RawRecord { key, value: Some(value), timestamp: 0, offset: 7 };
-        let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw", 3, &raw, limits)?;
+        let raw = RawRecord { key, value: Some(value), timestamp: -1, offset: 7 };
+        let envelope = Envelope::default();
+        let letter = DeadLetter::new(DeadLetterReason::NotJson, "raw", 3, &raw, &envelope, limits)?;
         assert!(letter.bytes() <= limits.max_bytes);
         Some((letter.key.map(|key| String::from_utf8_lossy(&key).into_owned()), letter.value))
     }
@@ -144,17 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn headers_count_towards_the_size() {
-        let raw = RawRecord { key: None, value: Some(&[b'x'; 1_000]), timestamp: 0, offset: 7 };
-        let value = |max_bytes| {
-            let limits = DeadLetterLimits { max_bytes, ..ROOMY };
-            DeadLetter::new(DeadLetterReason::NotJson, "raw", 3, &raw, limits).map(|letter| letter.value)
-        };
+    fn headers_count_towards_the_size_and_the_records_own_go_first() {
+        let raw = RawRecord { key: None, value: Some(&[b'x'; 1_000]), timestamp: 5, offset: 7 };
         let headers =
-            "stockwatch-reasonnot_jsonstockwatch-topicrawstockwatch-partition3stockwatch-offset7".len();
-        assert_eq!(value(1_000 + headers), Some(raw.value));
-        assert_eq!(value(1_000 + headers - 1), Some(None));
-        assert_eq!(value(headers), None, "those with size and digest do not fit");
+            vec![("trace", Some(&b"1"[..])), ("empty", None), ("stockwatch-reason", Some(&b"old"[..]))];
+        let envelope = Envelope { timestamp_type: Some("CreateTime"), headers };
+        let letter = |max_bytes| {
+            let limits = DeadLetterLimits { max_bytes, ..ROOMY };
+            DeadLetter::new(DeadLetterReason::NotJson, "raw", 3, &raw, &envelope, limits)
+                .map(|letter| (letter.own_headers.len(), letter.value))
+        };
+        let ours = "stockwatch-reasonnot_jsonstockwatch-topicrawstockwatch-partition3stockwatch-offset7\
+                    stockwatch-timestamp5stockwatch-timestamp-typeCreateTime"
+            .len();
+        let own = "trace1empty".len();
+        assert_eq!(letter(1_000 + ours + own), Some((2, raw.value)));
+        assert_eq!(letter(1_000 + ours + own - 1), Some((0, raw.value)));
+        assert_eq!(letter(1_000 + ours - 1), Some((0, None)));
+        assert_eq!(letter(ours), None, "those with size and digest do not fit");
     }
 
     #[test]

@@ -69,10 +69,11 @@ mod said;
 mod scan;
 mod shape;
 pub(crate) mod table;
+pub(crate) mod text;
 
 pub use alarm::{AlarmRecord, Direction};
 pub use commit::{CommitMetadata, Committed};
-pub use dead_letter::{DeadLetter, DeadLetterLimits};
+pub use dead_letter::{DeadLetter, DeadLetterLimits, Envelope};
 pub use ledger::LedgerRecord;
 pub use output::{AverageRecord, DeduplicatedRecord};
 pub use partitioner::partition_for_key;

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::reason::DeadLetterReason;
 use super::scan::{Flat, flat};
+use super::text::{MAX_CURRENCY_CHARS, in_digits, label, price_in_text, string, time_in_text};
 use crate::NANO;
 use crate::decimal::parse_nanos;
 
@@ -16,13 +17,14 @@ use crate::decimal::parse_nanos;
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// An entity name may have as many characters as the resource allows.
 const MAX_NAME_CHARS: usize = 64;
-/// Longer symbols and currencies are not repeated.
-const MAX_SYMBOL_CHARS: usize = 32;
-const MAX_CURRENCY_CHARS: usize = 16;
 /// Prices beyond this, in 10⁻⁹, are bad: sums and products stay exact below it.
 pub(crate) const MAX_PRICE: i128 = 9_000_000_000 * NANO as i128;
 /// A time of this many seconds or more is one in milliseconds.
 const MILLISECONDS_FROM: i128 = 100_000_000_000 * NANO as i128;
+/// What some writers put before a text of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// A zero byte and the number of a schema, as serializers with a schema registry write them.
+const FRAME_BYTES: usize = 5;
 /// Event times may be this much ahead of the record's own timestamp.
 pub(crate) const MAX_AHEAD: i64 = 300 * NANO;
 
@@ -90,6 +92,12 @@ pub struct Quote<'a> {
     pub is_marked: bool,
     price: Option<&'a str>,
     time: Option<&'a str>,
+    currency: Option<&'a str>,
+}
+
+/// The JSON of a value: a byte order mark is not passed on.
+pub(crate) fn json_of(value: &[u8]) -> &[u8] {
+    value.strip_prefix(BYTE_ORDER_MARK).unwrap_or(value)
 }
 
 impl<'a> Quote<'a> {
@@ -101,8 +109,11 @@ impl<'a> Quote<'a> {
         if value.len() > MAX_VALUE_BYTES {
             return Err(DeadLetterReason::ValueTooLarge);
         }
+        if value.first() == Some(&0) && value.len() > FRAME_BYTES {
+            return Err(DeadLetterReason::SchemaFramed);
+        }
         // All of it: what is skipped unread below goes on to others.
-        let text = std::str::from_utf8(value).map_err(|_| DeadLetterReason::NotJson)?;
+        let text = std::str::from_utf8(json_of(value)).map_err(|_| DeadLetterReason::NotJson)?;
         let fields = match flat(text) {
             Some(fields) => fields,
             None => any_object(text)?,
@@ -121,7 +132,8 @@ impl<'a> Quote<'a> {
         if entity.len() > MAX_NAME_CHARS && entity.chars().count() > MAX_NAME_CHARS {
             return Err(DeadLetterReason::NameTooLong);
         }
-        Ok(Self { entity, is_marked: fields.marked, price: fields.price, time: fields.time })
+        let Flat { price, time, currency, marked: is_marked, .. } = fields;
+        Ok(Self { entity, is_marked, price, time, currency })
     }
 
     /// The price in 10⁻⁹ and the event time in nanoseconds, for a record stamped at `timestamp` (ms; negative: unknown).
@@ -129,11 +141,19 @@ impl<'a> Quote<'a> {
     /// # Errors
     /// What is wrong with the price, else with the time.
     pub fn price_and_time(&self, timestamp: i64) -> Result<(i64, i64), DeadLetterReason> {
-        let price = number(self.price, DeadLetterReason::NoPrice)?;
+        let price = self.price.ok_or(DeadLetterReason::NoPrice)?;
+        let price = match parse_nanos(price.as_bytes()) {
+            Some(price) => price,
+            None => price_in_text(price)?,
+        };
         if price.abs() > MAX_PRICE {
             return Err(DeadLetterReason::PriceOutOfRange);
         }
-        let time = number(self.time, DeadLetterReason::NoTime).map_err(|_| DeadLetterReason::NoTime)?;
+        let time = self.time.ok_or(DeadLetterReason::NoTime)?;
+        let time = match parse_nanos(time.as_bytes()) {
+            Some(time) => time,
+            None => time_in_text(time)?,
+        };
         if time >= MILLISECONDS_FROM {
             return Err(DeadLetterReason::TimeInMilliseconds);
         }
@@ -158,57 +178,27 @@ impl<'a> Quote<'a> {
             i64::try_from(time).map_err(|_| DeadLetterReason::TimeOutOfRange)?,
         ))
     }
-}
 
-/// What a quote says of itself besides price and time.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Labels<'a> {
-    /// Of at most [`MAX_SYMBOL_CHARS`] characters.
-    pub(crate) symbol: Option<Cow<'a, str>>,
-    /// Of at most [`MAX_CURRENCY_CHARS`] characters.
-    pub(crate) currency: Option<Cow<'a, str>>,
-}
-
-impl<'a> Labels<'a> {
-    /// Those of a value that [`Quote::read`] accepted.
-    pub(crate) fn read(value: &'a [u8]) -> Self {
-        let text = std::str::from_utf8(value).unwrap_or_default();
-        let Some(fields) = flat(text).or_else(|| any_object(text).ok()) else { return Self::default() };
-        Self {
-            symbol: label(fields.symbol, MAX_SYMBOL_CHARS),
-            currency: label(fields.currency, MAX_CURRENCY_CHARS),
-        }
+    /// The currency of its price, if it is a string of at most [`MAX_CURRENCY_CHARS`] characters.
+    #[inline]
+    pub(crate) fn currency(&self) -> Option<Cow<'a, str>> {
+        label(self.currency, MAX_CURRENCY_CHARS)
     }
-}
 
-/// A field's text, if it is a string of 1 to `most` characters.
-fn label(raw: Option<&str>, most: usize) -> Option<Cow<'_, str>> {
-    let text = string(raw?)?;
-    (!text.is_empty() && (text.len() <= most || text.chars().count() <= most)).then_some(text)
-}
-
-/// A JSON string's text; `None` if `raw` is something else.
-fn string(raw: &str) -> Option<Cow<'_, str>> {
-    match raw.strip_prefix('"')?.strip_suffix('"')? {
-        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
-        _ => serde_json::from_str(raw).ok().map(Cow::Owned),
+    /// Whether its price or its time came as a text.
+    pub(crate) fn has_texts(&self) -> bool {
+        [self.price, self.time].into_iter().flatten().any(|raw| raw.starts_with('"'))
     }
-}
 
-/// A JSON number's value in 10⁻⁹; `missing` if there is none, or a word that is a number elsewhere.
-fn number(raw: Option<&str>, missing: DeadLetterReason) -> Result<i128, DeadLetterReason> {
-    let text = raw.ok_or(missing)?;
-    if matches!(
-        text,
-        "\"Infinity\"" | "\"-Infinity\"" | "\"+Infinity\"" | "\"NaN\"" | "\"inf\"" | "\"-inf\"" | "\"nan\""
-    ) {
-        return Err(DeadLetterReason::PriceNotFinite);
+    /// Price and time as written, where they are texts, each with the number that it is.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> {
+        let texts = [self.price, self.time].into_iter().flatten();
+        texts.filter_map(|raw| Some((raw, in_digits(string(raw)?))))
     }
-    parse_nanos(text.as_bytes()).ok_or(missing)
 }
 
 /// The fields of any object that JSON allows; of a name written twice the last one counts, as in most readers.
-fn any_object(text: &str) -> Result<Flat<'_>, DeadLetterReason> {
+pub(super) fn any_object(text: &str) -> Result<Flat<'_>, DeadLetterReason> {
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|_| {
         let is_json = !text.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
         if is_json { DeadLetterReason::NotAnObject } else { DeadLetterReason::NotJson }
@@ -308,7 +298,12 @@ mod tests {
             (r#"{"entityname":""}"#, DeadLetterReason::NoEntity),
             (r#"{"entityname":"e"}"#, DeadLetterReason::NoPrice),
             (r#"{"entityname":"e","currentstockprice":null}"#, DeadLetterReason::NoPrice),
-            (r#"{"entityname":"e","currentstockprice":"512"}"#, DeadLetterReason::NoPrice),
+            (r#"{"entityname":"e","currentstockprice":[512]}"#, DeadLetterReason::NoPrice),
+            (r#"{"entityname":"e","currentstockprice":"512,5"}"#, DeadLetterReason::PriceNotANumber),
+            (r#"{"entityname":"e","currentstockprice":""}"#, DeadLetterReason::PriceNotANumber),
+            (r#"{"entityname":"e","currentstockprice":"007"}"#, DeadLetterReason::PriceNotANumber),
+            (r#"{"entityname":"e","currentstockprice":" 1"}"#, DeadLetterReason::PriceNotANumber),
+            (r#"{"entityname":"e","currentstockprice":"1 "}"#, DeadLetterReason::PriceNotANumber),
             (r#"{"entityname":"e","currentstockprice":"Infinity"}"#, DeadLetterReason::PriceNotFinite),
             (
                 r#"{"entityname":"e","currentstockprice":9000000000.000000001}"#,
@@ -316,7 +311,17 @@ mod tests {
             ),
             (r#"{"entityname":"e","currentstockprice":-1e400}"#, DeadLetterReason::PriceOutOfRange),
             (r#"{"entityname":"e","currentstockprice":1}"#, DeadLetterReason::NoTime),
-            (r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":"now"}"#, DeadLetterReason::NoTime),
+            (
+                r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":"now"}"#,
+                DeadLetterReason::TimeNotANumber,
+            ),
+            (
+                r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":"2023-11-14T22:14:20"}"#,
+                DeadLetterReason::TimeNotANumber,
+            ),
+            (r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":null}"#, DeadLetterReason::NoTime),
+            ("\0\0\0\0\u{7}{}", DeadLetterReason::SchemaFramed),
+            ("\0{}", DeadLetterReason::NotJson),
             (
                 r#"{"entityname":"e","currentstockprice":1,"lastupdatedate":1700000000000}"#,
                 DeadLetterReason::TimeInMilliseconds,
@@ -343,6 +348,21 @@ mod tests {
         let long = format!(r#"{{"entityname":"{}"}}"#, "é".repeat(65));
         assert_eq!(read(&long).err(), Some(DeadLetterReason::NameTooLong));
         assert_eq!(read(&long.replacen('é', "", 1)).err(), Some(DeadLetterReason::NoPrice));
+    }
+
+    #[test]
+    fn numbers_in_texts_are_read_and_so_is_what_follows_a_byte_order_mark() {
+        let quote = Ok(("e".into(), 512_340_000_000, 1_700_000_060 * NANO + NANO / 2));
+        for (price, time) in [
+            ("\"512.34\"", "1700000060.5"),
+            ("51234e-2", "\"17000000605E-1\""),
+            ("\"512\\u002e34\"", "\"2023-11-14T22:14:20.5Z\""),
+        ] {
+            let value =
+                format!(r#"{{"entityname":"e","currentstockprice":{price},"lastupdatedate":{time}}}"#);
+            assert_eq!(read(&value), quote, "{value}");
+            assert_eq!(read(&format!("\u{feff}{value}")), quote, "{value}");
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ pub const SHAPE_KEY: &str = r#"{"stockwatch":"shape"}"#;
 pub const SHAPE_CHANGES_KEY: &str = r#"{"stockwatchshape":"changes"}"#;
 /// The key of the offset record.
 pub const OFFSET_KEY: &str = r#"{"stockwatch":"offset"}"#;
-/// Between an entity's last quote and its checkpoint. What follows is ours and has no string in it.
+/// Between an entity's last quote and its checkpoint. What follows is ours; this is in none of its strings, where quotes
+/// are escaped.
 pub(crate) const CHECKPOINT_MARK: &str = r#","isduplicate":false,"stockwatchcheckpoint":"#;
 /// More epochs or chunks than this no partition has had: a record that says so is not computed with.
 pub(crate) const MAX_COUNT: u64 = u64::MAX / 2;
@@ -147,6 +148,14 @@ pub(crate) struct Checkpoint {
     /// The offset of its last quote, if that was not accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) seen: Option<i64>,
+    /// Where it began anew, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<i64>,
+    /// Its currency, and the time of the newest quote that says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) currency: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) currencytime: Option<i64>,
 }
 
 /// Samples as pairs of seconds and price.
@@ -171,7 +180,7 @@ pub(crate) fn encode_entity(quote: &[u8], checkpoint: &Checkpoint, samples: &[Sa
     let mut value = Vec::with_capacity(quote.len() + 160 + samples.len() * 24);
     value.extend_from_slice(quote);
     value.extend_from_slice(CHECKPOINT_MARK.as_bytes());
-    let json = serde_json::to_vec(checkpoint).unwrap_or_default(); // numbers only: cannot fail
+    let json = serde_json::to_vec(checkpoint).unwrap_or_default(); // numbers and a text: cannot fail
     value.extend_from_slice(json.strip_suffix(b"}").unwrap_or(&json));
     value.push(b',');
     push_samples(&mut value, samples);

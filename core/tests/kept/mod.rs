@@ -8,14 +8,15 @@ use stockwatch_core::account::{Entry, Reason};
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
-use stockwatch_core::{Backfill, Effect, Judgement, Partition, Removed, Said, Shape};
+use stockwatch_core::{Backfill, Currency, Effect, Judgement, Partition, Removed, Said, Shape};
 use stockwatch_crds::{Tolerance, Window};
 
 pub const START: i64 = 1_700_000_000;
 
-/// What an entity has come to: its last value and offset, samples, averages, windows that have an average before, and
-/// what was said of it.
-type Outlook = (Vec<u8>, i64, i64, Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>, Said);
+/// What an entity has come to: its last value and offset, its currency and since when, samples, averages, windows that
+/// have an average before, and what was said of it.
+type Outlook =
+    (Vec<u8>, i64, i64, (i64, Option<Currency>), Vec<(i64, i64)>, Vec<(i128, u64)>, Vec<u32>, Said);
 
 /// Windows with their tolerances, entities, and whether all others are computed too.
 pub fn shape<'a>(
@@ -92,9 +93,15 @@ impl Kept {
 
     /// A quote is written to the log and computed.
     pub fn quote(&mut self, entity: &str, second: i64, cents: i64) {
+        self.quote_in(entity, second, cents, None);
+    }
+
+    /// The same of a quote that says its currency.
+    pub fn quote_in(&mut self, entity: &str, second: i64, cents: i64, currency: Option<&str>) {
         let name = serde_json::to_string(entity).unwrap();
+        let currency = currency.map(|code| format!(r#","currency":"{code}""#)).unwrap_or_default();
         let value = format!(
-            r#"{{"entityname":{name},"currentstockprice":{cents}e-2,"lastupdatedate":{}}}"#,
+            r#"{{"entityname":{name},"currentstockprice":{cents}e-2,"lastupdatedate":{}{currency}}}"#,
             START + second
         );
         self.log.push((value.into_bytes(), (START + second) * 1000 - 200_000));
@@ -306,6 +313,7 @@ fn outlook(partition: &Partition) -> std::collections::BTreeMap<String, Outlook>
             e.value.clone(),
             e.born,
             e.accepted,
+            (e.since, e.currency.clone()),
             e.samples().iter().map(|s| (s.time, s.price)).collect(),
             e.averages().map(|a| (a.sum, a.count)).collect(),
             e.primed(&minutes),

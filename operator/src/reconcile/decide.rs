@@ -163,7 +163,7 @@ mod tests {
         };
         let topics = spec(false).kafka.topics.iter().map(|wanted| topic(&wanted.name)).collect();
         let problem = problem.map(|reason| KafkaProblem { reason, message: "no".into() });
-        Observed::Known { cluster_id: "c".into(), topics, problem }
+        Observed::Known { cluster_id: "c".into(), topics, problem, writers_stamp: false }
     }
 
     fn down() -> Observed {

@@ -98,7 +98,7 @@ impl Scene {
 pub(super) fn known(state: TopicState, problem: Option<KafkaReason>) -> Observed {
     let topic = TopicStatus { name: "raw".into(), partitions: Some(3), replication_factor: Some(1), state };
     let problem = problem.map(|reason| KafkaProblem { reason, message: "the sentence".into() });
-    Observed::Known { cluster_id: "c".into(), topics: vec![topic], problem }
+    Observed::Known { cluster_id: "c".into(), topics: vec![topic], problem, writers_stamp: false }
 }
 
 pub(super) fn unreachable() -> Observed {

@@ -39,6 +39,18 @@ fn when_all_is_well_everything_says_so() {
 }
 
 #[test]
+fn topics_are_ready_also_where_writers_stamp_their_quotes_but_the_message_says_what_that_allows() {
+    let mut scene = Scene::new();
+    if let Some(Observed::Known { writers_stamp, .. }) = &mut scene.kafka {
+        *writers_stamp = true;
+    }
+    let status = scene.status();
+    let topics = said(&status, Condition::TopicsReady).unwrap();
+    assert_eq!(topics.status, "True");
+    assert!(topics.message.contains("message.timestamp.type=CreateTime"), "{}", topics.message);
+}
+
+#[test]
 fn one_that_was_just_applied_is_under_way() {
     assert_eq!(
         summary(&Scene::fresh().status()),

@@ -18,6 +18,8 @@ pub enum Observed {
         topics: Vec<TopicStatus>,
         /// Why Kafka is not as wanted.
         problem: Option<KafkaProblem>,
+        /// Records of the raw topic carry their writers' time, not the brokers'.
+        writers_stamp: bool,
     },
     /// No broker could be asked: what the status says of topics still holds.
     Unreachable(KafkaProblem),

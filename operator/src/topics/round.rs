@@ -55,6 +55,7 @@ pub(super) enum Retry {
 struct Task {
     plan: Plan,
     retry: Retry,
+    writers_stamp: bool,
 }
 
 impl Task {
@@ -76,7 +77,8 @@ pub(super) fn carry_out(
     mut found: FoundTopics,
     plans: Vec<Plan>,
 ) -> Result<Vec<Outcome>, Failure> {
-    let mut tasks: Vec<Task> = plans.into_iter().map(|plan| Task { plan, retry: Retry::No }).collect();
+    let mut tasks: Vec<Task> =
+        plans.into_iter().map(|plan| Task { plan, retry: Retry::No, writers_stamp: false }).collect();
     let created = create(client, metrics, &mut tasks)?;
     let grown = grow(client, &mut tasks)?;
     if !created.is_empty() || !grown.is_empty() {
@@ -89,11 +91,12 @@ pub(super) fn carry_out(
     }
     wait_for_unseen(client, &mut tasks, &found);
     configure(client, &mut tasks)?;
-    let outcome = |Task { plan, retry }: Task| Outcome {
+    let outcome = |Task { plan, retry, writers_stamp }: Task| Outcome {
         observed: Observed::Known {
             cluster_id: plan.wanted.cluster_id.clone().unwrap_or_else(|| cluster_id.to_owned()),
             topics: plan.statuses(cluster_id, &found),
             problem: KafkaProblem::of(plan.problems),
+            writers_stamp,
         },
         wanted: plan.wanted,
         retry,
@@ -114,7 +117,7 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
         let answers = {
             let request = |(place, count): &(TopicIndex, i32)| {
                 let topic = topic(tasks, *place);
-                new_topic(&topic.name, *count, topic.replication_factor, &topic.config)
+                new_topic(&topic.name, *count, topic.replication_factor, &topic.at_creation())
             };
             client.create(&batch.iter().map(request).collect::<Vec<_>>())?
         };
@@ -230,6 +233,8 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                 );
             }
             let (loss, need) = (refusal::loss(topic, is), need(is, &topic.settings()));
+            let writers_stamp =
+                topic.role.state().is_some_and(|state| is.iter().any(|s| s.lets_writers_stamp(state)));
             let problem = match need {
                 Need::Nothing => None,
                 Need::Alter(settings) => {
@@ -243,6 +248,7 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                 // Workers wait for it.
                 tasks[place.0].retry(Retry::Later);
             }
+            tasks[place.0].writers_stamp |= writers_stamp;
             tasks[place.0].plan.problems.extend(loss.into_iter().chain(problem));
         }
         if altered.is_empty() {

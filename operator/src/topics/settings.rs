@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use stockwatch_crds::{LOG_APPEND_TIME, StateTopic, TIMESTAMP_TYPE};
+
 /// A setting as DescribeConfigs returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
@@ -12,6 +14,15 @@ pub(super) struct Setting {
     pub(super) value: Option<String>,
     /// Set on the topic itself, not a default.
     pub(super) is_own: bool,
+}
+
+impl Setting {
+    /// Whether it has records of the raw topic carry the time of their writers.
+    pub(super) fn lets_writers_stamp(&self, topic: StateTopic) -> bool {
+        topic == StateTopic::RawInput
+            && self.name == TIMESTAMP_TYPE
+            && self.value.as_deref().is_some_and(|value| value != LOG_APPEND_TIME)
+    }
 }
 
 /// What the settings of a topic need.
@@ -105,6 +116,15 @@ mod tests {
         assert_eq!(need(&topic(), &ours), alter(&[("cleanup.policy", "compact"), ("segment.ms", "1000")]));
         let ours = BTreeMap::from([("segment.ms", "7")]);
         assert_eq!(need(&topic(), &ours), alter(&[("segment.ms", "7")]));
+    }
+
+    #[test]
+    fn only_a_raw_topic_that_says_create_time_lets_writers_stamp() {
+        let says = |value: &str| setting("message.timestamp.type", value, false);
+        assert!(says("CreateTime").lets_writers_stamp(StateTopic::RawInput));
+        assert!(!says("LogAppendTime").lets_writers_stamp(StateTopic::RawInput));
+        assert!(!says("CreateTime").lets_writers_stamp(StateTopic::StorageTable));
+        assert!(!setting("segment.ms", "1", true).lets_writers_stamp(StateTopic::RawInput));
     }
 
     #[test]

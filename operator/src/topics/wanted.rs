@@ -158,6 +158,11 @@ impl Wanted {
 }
 
 impl WantedTopic {
+    /// Returns the settings to create it with.
+    pub(super) fn at_creation(&self) -> BTreeMap<String, String> {
+        self.role.state().map_or_else(|| self.config.clone(), |state| state.at_creation(&self.config))
+    }
+
     /// The status says that the StockWatch created it, or is about to.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.state, Some(TopicState::Created | TopicState::Creating))

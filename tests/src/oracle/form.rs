@@ -7,7 +7,7 @@ use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Fate;
-use crate::decimal::{ONE, parse};
+use crate::decimal::{ONE, parse, ratio};
 use crate::topics::Record;
 
 const LARGEST_VALUE: usize = 64 * 1024;
@@ -32,6 +32,10 @@ pub(super) fn judge(record: &Record, listed: impl Fn(&str) -> bool) -> Result<Qu
     if value.len() > LARGEST_VALUE {
         return bad("value_too_large");
     }
+    if value.len() > 5 && value[0] == 0 {
+        return bad("schema_framed");
+    }
+    let value = value.strip_prefix("\u{feff}".as_bytes()).unwrap_or(value);
     if serde_json::from_slice::<&RawValue>(value).is_err() {
         return bad("not_json");
     }
@@ -48,17 +52,31 @@ pub(super) fn judge(record: &Record, listed: impl Fn(&str) -> bool) -> Result<Qu
     if !listed(&entity) {
         return Err(Fate::Unlisted);
     }
-    let is_number = |text: &&str| text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    let price = match fields.get("currentstockprice") {
-        Some("\"Infinity\"" | "\"-Infinity\"" | "\"NaN\"") => return bad("price_not_finite"),
-        Some(text) if is_number(&text) => parse(text),
-        _ => return bad("no_price"),
+    let price = fields.get("currentstockprice").unwrap_or("null");
+    let price = match in_text(price) {
+        _ if is_number(price) => parse(price),
+        None => return bad("no_price"),
+        Some(text) if ["Infinity", "-Infinity", "NaN"].contains(&text.as_str()) => {
+            return bad("price_not_finite");
+        }
+        Some(text) if is_number(&text) => parse(&text),
+        Some(_) => return bad("price_not_a_number"),
     };
     let Some(price) = price.filter(|price| price.abs() <= LARGEST_PRICE) else {
         return bad("price_out_of_range");
     };
-    let Some(time) = fields.get("lastupdatedate").filter(is_number) else { return bad("no_time") };
-    let time = parse(time).unwrap_or(if time.starts_with('-') { -1 } else { MILLISECONDS_FROM });
+    let time = fields.get("lastupdatedate").unwrap_or("null");
+    let seconds =
+        |text: &str| parse(text).unwrap_or(if text.starts_with('-') { -1 } else { MILLISECONDS_FROM });
+    let time = match in_text(time) {
+        _ if is_number(time) => seconds(time),
+        None => return bad("no_time"),
+        Some(text) if is_number(&text) => seconds(&text),
+        Some(text) => match instant(&text) {
+            Some(time) => time,
+            None => return bad("time_not_a_number"),
+        },
+    };
     if time >= MILLISECONDS_FROM {
         return bad("time_in_milliseconds");
     }
@@ -76,16 +94,85 @@ pub(super) fn judge(record: &Record, listed: impl Fn(&str) -> bool) -> Result<Qu
     Ok(Quote { entity, price, time, symbol, currency })
 }
 
-/// The raw value with `"isduplicate":false` as its last field.
+fn is_number(text: &str) -> bool {
+    let is_value = serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text);
+    is_value && text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+}
+
+/// The text of a JSON string.
+fn in_text(raw: &str) -> Option<String> {
+    serde_json::from_str(raw).ok()
+}
+
+/// An RFC 3339 time with its offset, in units of 10⁻⁹ s since 1970, year by year and month by month.
+fn instant(text: &str) -> Option<i128> {
+    let (date, rest) = text.split_once(['T', 't', ' '])?;
+    let (clock, offset) = rest.split_at(rest.find(['Z', 'z', '+', '-'])?);
+    let (clock, fraction) =
+        clock.split_once('.').map_or((clock, None), |(clock, digits)| (clock, Some(digits)));
+    let [year, month, day] = digits(date, '-', [4, 2, 2])?;
+    let [hour, minute, second] = digits(clock, ':', [2, 2, 2])?;
+    let leap = |year: i128| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let months = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month).ok()?.checked_sub(1)?;
+    if day < 1 || day > *months.get(before)? || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let days = |year: i128| if leap(year) { 366 } else { 365 };
+    let years: i128 = (1970..year).map(days).sum::<i128>() - (year..1970).map(days).sum::<i128>();
+    let ahead = match offset {
+        "Z" | "z" => 0,
+        _ => {
+            let [hours, minutes] = digits(&offset[1..], ':', [2, 2])?;
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 60 + minutes) * if offset.starts_with('-') { -60 } else { 60 }
+        }
+    };
+    let fraction = match fraction {
+        Some("") => return None,
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => parse(&format!("0.{digits}"))?,
+        Some(_) => return None,
+        None => 0,
+    };
+    let days = years + months[..before].iter().sum::<i128>() + day - 1;
+    Some((((days * 24 + hour) * 60 + minute) * 60 + second - ahead) * ONE + fraction)
+}
+
+fn digits<const N: usize>(text: &str, between: char, lengths: [usize; N]) -> Option<[i128; N]> {
+    let parts: Vec<&str> = text.split(between).collect();
+    let fit = parts.len() == N && parts.iter().zip(lengths).all(|(part, length)| part.len() == length);
+    let all = parts.iter().all(|part| part.bytes().all(|digit| digit.is_ascii_digit()));
+    (fit && all).then(|| std::array::from_fn(|i| parts[i].parse().unwrap()))
+}
+
+/// The raw value with `"isduplicate":false` as its last field, and with numbers for price and time.
 pub(super) fn deduplicated(record: &Record) -> String {
     let text = record.text();
-    let fields: Fields = serde_json::from_str(&text).unwrap();
+    let text = text.trim_start_matches('\u{feff}');
+    let fields: Fields = serde_json::from_str(text).unwrap();
+    let number = |name: &str, value: &str| match in_text(value) {
+        Some(text) if ["currentstockprice", "lastupdatedate"].contains(&name) => {
+            instant(&text).map_or(text, |time| ratio(time, ONE, 9))
+        }
+        _ => value.to_owned(),
+    };
     if fields.get("isduplicate").is_none() {
-        let body = text.trim().strip_suffix('}').unwrap();
+        let mut body = text.trim().strip_suffix('}').unwrap().to_owned();
+        for name in ["currentstockprice", "lastupdatedate"] {
+            let value = fields.get(name).unwrap();
+            // Of a field written twice the last one counts.
+            let field = body.rfind(&format!("\"{name}\"")).unwrap() + name.len() + 2;
+            let at = field + body[field..].find(value).unwrap();
+            body.replace_range(at..at + value.len(), &number(name, value));
+        }
         return format!("{body},\"isduplicate\":false}}");
     }
     let kept = fields.0.iter().filter(|(name, _)| name != "isduplicate");
-    let kept = kept.map(|(name, value)| format!("{}:{},", serde_json::to_string(name).unwrap(), value.get()));
+    let kept = kept.map(|(name, value)| {
+        format!("{}:{},", serde_json::to_string(name).unwrap(), number(name, value.get()))
+    });
     format!("{{{}\"isduplicate\":false}}", kept.collect::<String>())
 }
 
@@ -115,5 +202,26 @@ impl<'de> Deserialize<'de> for Fields {
             }
         }
         deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_a_calendar_has_them() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", Some("0")),
+            ("2023-11-14T22:14:20.50+01:00", Some("1699996460.5")),
+            ("2000-02-29 00:00:00-00:30", Some("951784200")),
+            ("1969-12-31t23:59:59z", Some("-1")),
+            ("2023-11-14T22:14:60Z", None),
+            ("2023-02-29T00:00:00Z", None),
+            ("2023-11-14T22:14:20", None),
+            ("soon", None),
+        ] {
+            assert_eq!(instant(text), seconds.and_then(parse), "{text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod brokers;
 mod crashes;
 mod dead_letters;
 mod fill;
+mod kinds;
 mod limits;
 mod offsets;
 mod one_partition;

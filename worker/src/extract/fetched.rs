@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use stockwatch_core::parse_nanos;
 use stockwatch_core::wire::RawQuote;
 use stockwatch_crds::Ticker;
 
@@ -20,9 +21,11 @@ pub struct FetchedQuote {
 }
 
 impl FetchedQuote {
-    /// From the texts of two JSON numbers, the price in `currency` and the time in seconds since 1970.
+    /// From the texts of two JSON numbers, the price, which is not 0, in `currency` and the time in seconds since 1970.
     pub fn new(price: &str, time: &str, currency: Option<String>) -> Result<Self, FetchError> {
-        let price = number(price).ok_or(FetchError::NoPrice)?;
+        // Sources that do not know a price have 0 for it; a future sold below is another thing.
+        let is_known = parse_nanos(price.as_bytes()).is_some_and(|nanos| nanos != 0);
+        let price = number(price).filter(|_| is_known).ok_or(FetchError::NoPrice)?;
         let time = number(time).ok_or_else(|| FetchError::BadBody("the quote's time is no number".into()))?;
         Ok(Self { price, time, currency })
     }
@@ -151,10 +154,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_finite_number_is_no_price() {
-        for text in
-            ["\"Infinity\"", "\"512.3\"", "null", "{}", "NaN", "1e999", "", &"9".repeat(41), "inf", "+1"]
-        {
+    fn what_is_no_finite_number_or_zero_is_no_price() {
+        for text in [
+            "\"Infinity\"",
+            "\"512.3\"",
+            "null",
+            "{}",
+            "NaN",
+            "1e999",
+            "",
+            &"9".repeat(41),
+            "inf",
+            "+1",
+            "0",
+            "-0.0",
+            "1e-10",
+        ] {
             assert_eq!(FetchedQuote::new(text, "1", None).unwrap_err(), FetchError::NoPrice, "{text}");
         }
         assert!(FetchedQuote::new("-37.63", "1", None).is_ok(), "oil was sold at that");

@@ -212,15 +212,16 @@ impl Loop<'_> {
         }
     }
 
-    /// The next quote is judged by the rules, whenever it comes: says so, and has them recorded soon.
+    /// The next quote is judged by the rules, whenever it comes. They are reported as applied once they are recorded: the
+    /// transaction that does it begins now, and its commit reports them.
     fn announce_rules(&mut self) -> Result<(), Step> {
         let owned = &mut self.membership.owned;
+        if owned.all_active().any(|(_, due)| due.shape) {
+            return self.transactions.begin(owned);
+        }
         let generation = owned.least_generation();
         if generation.is_some() && owned.all_are_active() {
             self.settings.health.set_applied(generation);
-        }
-        if owned.all_active().any(|(_, due)| due.shape) {
-            self.transactions.begin(owned)?;
         }
         Ok(())
     }

@@ -60,6 +60,15 @@ fn outputs_and_table_follow_the_raw_topic() {
 }
 
 #[test]
+fn only_the_raw_topic_is_created_with_the_brokers_clock() {
+    let topics = topics();
+    for planned in plan(&topics, &found(&[])).unwrap() {
+        let clock = planned.config.get("message.timestamp.type").map(String::as_str);
+        assert_eq!(clock, (planned.field == "rawInput").then_some("LogAppendTime"), "{}", planned.field);
+    }
+}
+
+#[test]
 fn what_exists_decides_over_what_is_asked_for() {
     let mut topics = topics();
     topics.raw_input.partitions = Some(6);
@@ -85,7 +94,7 @@ fn a_refusal_names_the_field_and_what_to_do() {
     let mut wanted = topic("raw");
     wanted.replication_factor = Some(3);
     wanted.config.insert("retention.hours".into(), "1".into());
-    let planned = Planned { field: "rawInput", topic: &wanted, partitions: 6 };
+    let planned = Planned { field: "rawInput", topic: &wanted, partitions: 6, config: wanted.config.clone() };
     for (code, words) in [
         (RDKafkaErrorCode::InvalidReplicationFactor, ["rawInput.replicationFactor", "3 replicas"]),
         (RDKafkaErrorCode::InvalidConfig, ["rawInput.config", "retention.hours=1"]),

@@ -23,6 +23,7 @@ fn planned(registry: &mut ClusterRegistry, connection: &Connection, work: &Work)
             cluster_id: "c".into(),
             topics: plan.statuses("c", &found),
             problem: KafkaProblem::of(plan.problems),
+            writers_stamp: false,
         },
         wanted: plan.wanted,
         retry: Retry::No,

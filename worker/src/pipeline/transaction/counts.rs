@@ -4,14 +4,15 @@ use stockwatch_core::account::{Entry, EntryType, Side};
 use stockwatch_core::wire::DeadLetterReason;
 use stockwatch_core::{Judgement, SkipReason, Verdict};
 
-use crate::metrics::{Metrics, ReasonLabel, SideLabel, SkipLabel};
+use crate::metrics::{DuplicatePrice, Metrics, ReasonLabel, SideLabel, SkipLabel};
 
 /// What came of the open transaction's records, each field for the metric of its name.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) quotes_consumed: u64,
     pub(super) quotes_accepted: u64,
-    pub(super) quotes_duplicate: u64,
+    /// Of the same price, and of another one.
+    pub(super) quotes_duplicate: [u64; 2],
     pub(super) quotes_late_joined: u64,
     pub(super) quotes_late_dropped: u64,
     pub(super) quotes_unlisted: u64,
@@ -56,7 +57,6 @@ impl Counts {
         for (counter, count) in [
             (&metrics.quotes_consumed, self.quotes_consumed),
             (&metrics.quotes_accepted, self.quotes_accepted),
-            (&metrics.quotes_duplicate, self.quotes_duplicate),
             (&metrics.quotes_late_joined, self.quotes_late_joined),
             (&metrics.quotes_late_dropped, self.quotes_late_dropped),
             (&metrics.quotes_unlisted, self.quotes_unlisted),
@@ -68,6 +68,9 @@ impl Counts {
             (&metrics.checkpoint_bytes, self.checkpoint_bytes),
         ] {
             counter.inc_by(count);
+        }
+        for (price, count) in DuplicatePrice::ALL.iter().zip(self.quotes_duplicate) {
+            metrics.quotes_duplicate.get_or_create(price).inc_by(count);
         }
         let skipped = SkipReason::ALL.into_iter().zip(self.alarms_skipped);
         for (reason, count) in skipped.filter(|(_, count)| *count > 0) {

@@ -1,6 +1,7 @@
 //! The transaction: what goes into it, its commit, and what follows when it fails.
 
 mod counts;
+mod ledger;
 mod outputs;
 mod policy;
 mod refusals;
@@ -14,7 +15,6 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_core::wire::{CommitMetadata, DeadLetterReason};
 use stockwatch_core::{Effect, Encoder, checkpoint};
-use stockwatch_crds::Topic;
 
 use self::counts::Counts;
 use self::outputs::{Outputs, put};
@@ -27,9 +27,8 @@ use super::error::{Failure, SessionError, Step};
 use super::ledger::LedgerSearch;
 use super::membership::Membership;
 use super::producers::Producers;
-use super::record::raw_record;
+use super::record::{envelope, raw_record};
 use super::topology::Topology;
-use crate::topics::RawPartitions;
 
 /// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
 const CHECKPOINT_AGE: u64 = 5_000;
@@ -230,7 +229,9 @@ impl<'a> Transactions<'a> {
                 self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
-            Effect::Duplicate => outputs.counts.quotes_duplicate += 1,
+            Effect::Duplicate { other_price } => {
+                outputs.counts.quotes_duplicate[usize::from(other_price)] += 1;
+            }
             Effect::TooLate => outputs.counts.quotes_late_dropped += 1,
             Effect::Unlisted => outputs.counts.quotes_unlisted += 1,
             Effect::OverLimit => outputs.counts.quotes_over_limit += 1,
@@ -238,7 +239,7 @@ impl<'a> Transactions<'a> {
             Effect::Covered => {}
         }
         if let Some(reason) = bad {
-            outputs.dead_letter(self.connector.raw(), &record, reason)?;
+            outputs.dead_letter(self.connector.raw(), &record, &envelope(message), reason)?;
         }
         self.bytes += outputs.bytes;
         Ok(())
@@ -412,39 +413,6 @@ impl<'a> Transactions<'a> {
         let batch = self.topology.batch_bytes();
         let open = Producers::open(&self.connector, self.ledger.wanted(), self.policy.feed(), batch);
         self.producers = open.map_err(SessionError::Producers)?;
-        Ok(())
-    }
-
-    /// Whether accounts can be kept: their topic is there.
-    pub(super) fn has_ledger(&self) -> bool {
-        self.topology.ledger.is_some()
-    }
-
-    /// Accounts need this topic; `None`: there are none. No transaction is open.
-    pub(super) fn want_ledger(&mut self, wanted: Option<&Topic>) {
-        let is_there = |name: &str| self.topology.ledger.as_ref().is_some_and(|ledger| ledger.name == name);
-        if wanted.is_none_or(|wanted| !is_there(&wanted.name)) {
-            self.topology.ledger = None;
-        }
-        self.ledger.want(wanted.cloned());
-    }
-
-    /// Looks for a ledger that is missing; returns all topics once it is there.
-    pub(super) fn look_for_ledger(&mut self) -> Option<Topology> {
-        if self.has_ledger() {
-            return None;
-        }
-        self.ledger.turn(&self.connector, RawPartitions(self.topology.raw_partitions))
-    }
-
-    /// Goes over to topics that have a ledger. No transaction is open.
-    pub(super) fn take_ledger(&mut self, topology: Topology) -> Result<(), SessionError> {
-        self.topology = topology;
-        if self.topology.batch_bytes() < self.producers.batch_bytes() {
-            self.open_producers()?;
-        } else if let Some(ledger) = &self.topology.ledger {
-            self.producers.learn(&ledger.name);
-        }
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rdkafka::message::{Header, OwnedHeaders};
-use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, RawRecord};
+use stockwatch_core::wire::{DeadLetter, DeadLetterLimits, DeadLetterReason, Envelope, RawRecord};
 use stockwatch_core::{OutputRecord, OutputSender, OutputTopic};
 
 use super::counts::Counts;
@@ -40,6 +40,7 @@ impl Outputs<'_> {
         &mut self,
         raw: &str,
         record: &RawRecord<'_>,
+        envelope: &Envelope<'_>,
         reason: DeadLetterReason,
     ) -> Result<(), Step> {
         self.counts.dead_letters[reason as usize] += 1;
@@ -50,7 +51,7 @@ impl Outputs<'_> {
             needs_key: output.is_compacted,
             refusals: self.refusals_of(&output.name),
         };
-        let Some(letter) = DeadLetter::new(reason, raw, number, record, limits) else {
+        let Some(letter) = DeadLetter::new(reason, raw, number, record, envelope, limits) else {
             tracing::error!(
                 topic = raw,
                 partition = number,
@@ -63,7 +64,8 @@ impl Outputs<'_> {
             return Ok(());
         };
         tracing::debug!(partition = number, offset, reason = reason_text, "dead letter");
-        let headers = owned(letter.headers.iter().map(|(name, text)| (*name, text.as_str())));
+        let ours = letter.headers.iter().map(|(name, text)| (*name, Some(text.as_bytes())));
+        let headers = owned(ours.chain(letter.own_headers.iter().copied()));
         self.bytes += letter.bytes();
         let (partition, key) = (output.partition(number), letter.key.as_deref());
         self.producers.send(&output.name, partition, key, letter.value, Some(headers))
@@ -75,9 +77,9 @@ impl Outputs<'_> {
 }
 
 /// Headers as librdkafka takes them.
-fn owned<'a>(headers: impl ExactSizeIterator<Item = (&'a str, &'a str)>) -> OwnedHeaders {
-    let empty = OwnedHeaders::new_with_capacity(headers.len());
-    headers.fold(empty, |all, (key, text)| all.insert(Header { key, value: Some(text) }))
+fn owned<'a>(headers: impl Iterator<Item = (&'a str, Option<&'a [u8]>)>) -> OwnedHeaders {
+    let empty = OwnedHeaders::new_with_capacity(headers.size_hint().0);
+    headers.fold(empty, |all, (key, value)| all.insert(Header { key, value }))
 }
 
 impl OutputSender for Outputs<'_> {
@@ -108,7 +110,8 @@ impl OutputSender for Outputs<'_> {
             OutputTopic::Averages => self.counts.averages += 1,
             OutputTopic::Alarms => self.counts.alarms += 1,
         }
-        let headers = (!headers.is_empty()).then(|| owned(headers.iter().copied()));
+        let headers = (!headers.is_empty())
+            .then(|| owned(headers.iter().map(|(name, text)| (*name, Some(text.as_bytes())))));
         self.producers.send(&output.name, output.partition(self.number), Some(key), Some(value), headers)
     }
 }
