@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::alarm::AlarmIds;
 use super::json::push_string;
-use super::raw::Labels;
+use super::text::Labels;
 use crate::account::{Cause, Entry, EntryType, Reason, Side};
 use crate::decimal::{self, push_integer, push_nanos};
 use crate::said::Origin;

@@ -9,12 +9,12 @@ use crate::topics::RawPartitions;
 
 impl Transactions<'_> {
     /// Whether accounts can be kept: their topic is there.
-    pub(super) fn has_ledger(&self) -> bool {
+    pub(in crate::pipeline) fn has_ledger(&self) -> bool {
         self.topology.ledger.is_some()
     }
 
     /// Accounts need this topic; `None`: there are none. No transaction is open.
-    pub(super) fn want_ledger(&mut self, wanted: Option<&Topic>) {
+    pub(in crate::pipeline) fn want_ledger(&mut self, wanted: Option<&Topic>) {
         let is_there = |name: &str| self.topology.ledger.as_ref().is_some_and(|ledger| ledger.name == name);
         if wanted.is_none_or(|wanted| !is_there(&wanted.name)) {
             self.topology.ledger = None;
@@ -23,7 +23,7 @@ impl Transactions<'_> {
     }
 
     /// Looks for a ledger that is missing; returns all topics once it is there.
-    pub(super) fn look_for_ledger(&mut self) -> Option<Topology> {
+    pub(in crate::pipeline) fn look_for_ledger(&mut self) -> Option<Topology> {
         if self.has_ledger() {
             return None;
         }
@@ -31,7 +31,7 @@ impl Transactions<'_> {
     }
 
     /// Goes over to topics that have a ledger. No transaction is open.
-    pub(super) fn take_ledger(&mut self, topology: Topology) -> Result<(), SessionError> {
+    pub(in crate::pipeline) fn take_ledger(&mut self, topology: Topology) -> Result<(), SessionError> {
         self.topology = topology;
         if self.topology.batch_bytes() < self.producers.batch_bytes() {
             self.open_producers()?;
