@@ -1,8 +1,10 @@
 //! What a raw record did to its partition.
 
+use crate::account::Entry;
 use crate::average::Average;
 use crate::entity::{Entity, Name, Sample};
 use crate::judge::{Judgement, Moved};
+use crate::partition::Orphan;
 use crate::said::Origin;
 use crate::shape::Shape;
 use crate::wire::DeadLetterReason;
@@ -50,6 +52,8 @@ pub struct Accepted<'a> {
     pub judgement: &'a Judgement,
     /// Its raw record.
     pub origin: Origin,
+    /// What the entity's paper account did.
+    pub entries: &'a Vec<Entry>,
 }
 
 impl Accepted<'_> {
@@ -69,4 +73,6 @@ pub struct Removed {
     pub chunks: Vec<u64>,
     /// It has a record of what was said of it.
     pub has_said: bool,
+    /// Its account, if it has one and there is a ledger to say that it is void.
+    pub orphan: Option<Box<Orphan>>,
 }

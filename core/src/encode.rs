@@ -1,11 +1,13 @@
 //! Output records as bytes, written into buffers that are used again and again.
 
+use crate::account::{Entry, EntryType, Reason};
 use crate::decimal::push_integer;
-use crate::effect::Accepted;
+use crate::effect::{Accepted, Removed};
 use crate::judge::Alarm;
 use crate::wire::alarm::{AlarmIds, Cause, push_alarm};
 use crate::wire::deduplicated::DEDUPLICATED_END;
 use crate::wire::json::push_string;
+use crate::wire::ledger::{EntryIds, push_entry};
 use crate::wire::output::{push_average, push_time};
 use crate::wire::raw::RawRecord;
 use crate::wire::rfc3339::push_rfc3339;
@@ -23,6 +25,8 @@ pub enum OutputTopic {
     Averages,
     /// `deviation-alarm`.
     Alarms,
+    /// `ledger`.
+    Ledger,
 }
 
 /// An output record; all of it is only lent.
@@ -93,7 +97,7 @@ impl Encoder {
         }
     }
 
-    /// Sends the deduplicated quote, an average for each window, and the alarms.
+    /// Sends the deduplicated quote, an average for each window, the alarms, and what the account did.
     ///
     /// # Errors
     /// The sender's.
@@ -130,7 +134,68 @@ impl Encoder {
                 written.alarms += 1;
             }
         }
+        if !accepted.entries.is_empty() {
+            self.write_entries(partition, bare_key, record.value.unwrap_or_default(), accepted, sender)?;
+        }
         Ok(written)
+    }
+
+    #[cold]
+    fn write_entries<S: OutputSender>(
+        &mut self,
+        partition: i32,
+        bare_key: usize,
+        value: &[u8],
+        accepted: &Accepted<'_>,
+        sender: &mut S,
+    ) -> Result<(), S::Error> {
+        let labels = Labels::read(value);
+        self.key.truncate(bare_key);
+        for entry in accepted.entries {
+            // An account that is void may have been in another currency.
+            let labels = if entry.entry_type == EntryType::Void { &Labels::default() } else { &labels };
+            self.write_entry(partition, labels, entry, accepted.shape.generation, sender)?;
+        }
+        Ok(())
+    }
+
+    /// Sends that the accounts of entities that went are void, as the spec of this generation has it.
+    ///
+    /// # Errors
+    /// The sender's.
+    pub fn write_removed<S: OutputSender>(
+        &mut self,
+        partition: i32,
+        removed: &[Removed],
+        generation: u64,
+        sender: &mut S,
+    ) -> Result<(), S::Error> {
+        for (name, orphan) in removed.iter().filter_map(|gone| Some((&gone.name, gone.orphan.as_ref()?))) {
+            self.key.clear();
+            push_string(&mut self.key, name);
+            self.time.clear();
+            push_time(&mut self.time, orphan.time);
+            let mut value = orphan.value.clone();
+            value.push(b'}');
+            let entry = orphan.account.void(Reason::EntityRemoved);
+            self.write_entry(partition, &Labels::read(&value), &entry, generation, sender)?;
+        }
+        Ok(())
+    }
+
+    /// Sends an entry of the account of the entity that is the key.
+    fn write_entry<S: OutputSender>(
+        &mut self,
+        partition: i32,
+        labels: &Labels<'_>,
+        entry: &Entry,
+        generation: u64,
+        sender: &mut S,
+    ) -> Result<(), S::Error> {
+        let ids = EntryIds::of(&self.ids, partition, entry);
+        self.value.clear();
+        push_entry(&mut self.value, &self.key, labels, entry, &ids, &self.time, generation);
+        self.send(OutputTopic::Ledger, sender)
     }
 
     fn write_alarm<S: OutputSender>(

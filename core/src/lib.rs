@@ -6,6 +6,7 @@
 //! is by the rules and by what was [`Said`] before, which is committed and not computed again. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
 //! brings it back from there without any output.
 
+pub mod account;
 mod average;
 mod backfill;
 pub mod checkpoint;
@@ -28,7 +29,7 @@ pub use effect::{Accepted, Effect, Removed};
 pub use encode::{Encoder, OutputCounts, OutputRecord, OutputSender, OutputTopic};
 pub use entity::{Currency, Entity, Misplaced, Name, Place, Sample, Saved};
 pub use judge::{Alarm, Judgement, Moved, SkipReason, Verdict};
-pub use partition::{Partition, RecordedShapes, WILDCARD_LIMIT};
+pub use partition::{Orphan, Partition, RecordedShapes, WILDCARD_LIMIT};
 pub use said::{Episode, Origin, Said};
 pub use shape::{Shape, ShapeChange};
 

@@ -2,12 +2,16 @@
 
 mod fill;
 mod said;
+mod trade;
 
 use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
+pub use self::trade::Orphan;
+use self::trade::{end, trade};
 use crate::NANO;
+use crate::account::Entry;
 use crate::average::Average;
 use crate::backfill::{Backfill, Tail};
 use crate::effect::{Accepted, Effect, Removed};
@@ -48,6 +52,8 @@ pub struct Partition {
     pub history: Vec<ShapeChange>,
     /// What the table has of them.
     pub recorded: RecordedShapes,
+    /// Paper accounts are kept: there is a ledger to write. Without one they stay as they are.
+    pub has_ledger: bool,
     index: HashMap<Name, usize>,
     slots: Vec<(Name, Entity)>,
     unsaved: Unsaved,
@@ -58,6 +64,7 @@ pub struct Partition {
     tail: Option<Tail>,
     previous: Vec<Option<Average>>,
     judgement: Judgement,
+    entries: Vec<Entry>,
     /// The places of entities whose said records are to be written.
     said_due: Vec<usize>,
     /// Entities of said records that no entity's life has anything to do with.
@@ -90,6 +97,7 @@ impl Partition {
             last_timestamp: -1,
             history,
             recorded: RecordedShapes::default(),
+            has_ledger: false,
             index,
             slots: entities,
             unsaved: Unsaved::default(),
@@ -98,6 +106,7 @@ impl Partition {
             tail: None,
             previous: Vec::new(),
             judgement: Judgement::default(),
+            entries: Vec::new(),
             said_due: Vec::new(),
             said_strays: Vec::new(),
         }
@@ -122,10 +131,15 @@ impl Partition {
         if let Some(change) = self.history.last() {
             let (name, entity) = &mut self.slots[joining.slot];
             let mut said = mem::take(&mut entity.said);
-            let is_over = joining.is_anew && !mem::take(&mut said).is_empty();
+            self.entries.clear();
+            let mut is_changed = joining.is_anew && end(&mut said, self.has_ledger, &mut self.entries);
             let (previous, previous_time) = (&self.previous[..], joining.previous_time);
             let moved = Moved { name, entity, previous, previous_time, origin: origin(record) };
-            let is_changed = self.judgement.judge(&moved, &change.shape, &mut said) || is_over;
+            is_changed |= self.judgement.judge(&moved, &change.shape, &mut said);
+            if self.has_ledger && !joining.late && (change.shape.trade.is_some() || said.account.is_some()) {
+                let quote = (joining.quote, origin(record));
+                is_changed |= trade(&mut said, &change.shape, &self.judgement, quote, &mut self.entries);
+            }
             entity.said = said;
             if is_changed && !mem::replace(&mut entity.is_said_due, true) {
                 self.said_due.push(joining.slot);
@@ -137,6 +151,7 @@ impl Partition {
     /// Moves the state by one record, and judges nothing: what was said is not computed again.
     pub fn replay(&mut self, record: &RawRecord<'_>, now: u64) -> Effect<'_> {
         self.judgement.clear();
+        self.entries.clear();
         match self.absorb(record, now) {
             Ok(joining) => self.accepted(joining, record),
             Err(effect) => effect,
@@ -156,6 +171,7 @@ impl Partition {
             late: joining.late,
             judgement: &self.judgement,
             origin: origin(record),
+            entries: &self.entries,
         })
     }
 
@@ -278,7 +294,12 @@ impl Partition {
             if entity.epoch < change.epoch {
                 if !change.shape.computes(&name) || is_silent(&name, &entity) {
                     let chunks = entity.saved.chunks.iter().map(|(n, _)| *n).collect();
-                    removed.push(Removed { name, chunks, has_said: entity.is_said_in_table });
+                    let has_said = entity.is_said_in_table;
+                    let account = entity.said.account.take().filter(|_| self.has_ledger);
+                    let time = entity.newest().unwrap_or_default();
+                    let orphan =
+                        account.map(|account| Orphan { account: *account, time, value: entity.value });
+                    removed.push(Removed { name, chunks, has_said, orphan: orphan.map(Box::new) });
                     continue;
                 }
                 let samples = backfill.older(&name, &entity, change.shape.longest());

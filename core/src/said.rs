@@ -1,7 +1,9 @@
-//! What was said of an entity, as far as what is said next depends on it: its live episodes.
+//! What was said of an entity, as far as what is said next depends on it: its live episodes and its paper account.
 //!
 //! Settings of alarms hold from when they are taken, not from an offset, so this is no function of the log: a replay
 //! cannot compute it again. It is committed in the very transaction in which it changes, and restored as committed.
+
+use crate::account::Account;
 
 /// The raw record that something follows from; ids are made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,17 +31,19 @@ pub struct Episode {
     pub number: u64,
 }
 
-/// See the module. An account of the entity's trades belongs here too.
+/// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
     /// Of each window at most one, and none that is known to be over.
     pub episodes: Vec<Episode>,
+    /// Boxed, since few have one.
+    pub account: Option<Box<Account>>,
 }
 
 impl Said {
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.episodes.is_empty()
+        self.episodes.is_empty() && self.account.is_none()
     }
 
     /// Takes an alarm in, of a window of so many minutes, at an event time; returns its episode, this alarm included.

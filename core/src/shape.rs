@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use stockwatch_crds::{Alarms, Spec, Tolerance, Window};
+use stockwatch_crds::{Alarms, Spec, Tolerance, Trade, Window};
 
 /// The rules of one spec.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Shape {
     pub wildcard: Option<Vec<Window>>,
     /// Which moves beyond a tolerance are alarms.
     pub alarms: Alarms,
+    /// The paper accounts' terms; `None`: there are none.
+    pub trade: Option<Trade>,
 }
 
 /// A shape, and where in the log it took hold.
@@ -52,6 +54,7 @@ impl Shape {
             entities: spec.tickers.iter().map(|t| (t.entity.clone(), own(&t.overrides))).collect(),
             wildcard: spec.wildcard.then(|| own(&spec.wildcard_overrides)),
             alarms: spec.alarms,
+            trade: spec.trade.clone(),
         }
     }
 
@@ -104,6 +107,7 @@ impl Shape {
             && self.entities == other.entities
             && self.wildcard == other.wildcard
             && self.alarms == other.alarms
+            && self.trade == other.trade
     }
 
     /// What of a shape that is no longer in force decides the state: no tolerances, and under a wildcard no entities
@@ -119,6 +123,7 @@ impl Shape {
             entities: kept.map(|e| (e.clone(), Vec::new())).collect(),
             wildcard: self.wildcard.is_some().then(Vec::new),
             alarms: Alarms::default(),
+            trade: None,
         }
     }
 }

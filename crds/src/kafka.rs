@@ -26,7 +26,7 @@ pub struct Kafka {
     pub sasl: Option<Sasl>,
     /// The consumer group, and the prefix of the transactional ids.
     pub group_id: String,
-    /// The six topics.
+    /// The topics.
     pub topics: Topics,
     /// What becomes of the topics when the StockWatch is deleted.
     pub deletion_policy: DeletionPolicy,
@@ -89,8 +89,8 @@ pub enum Username {
 }
 
 impl Kafka {
-    /// `prefix` is `<namespace>.<name>`.
-    pub(crate) fn parse(kafka: &KafkaSpec, prefix: &str, problems: &mut Problems) -> Self {
+    /// `prefix` is `<namespace>.<name>`; `has_ledger`: the StockWatch has accounts.
+    pub(crate) fn parse(kafka: &KafkaSpec, has_ledger: bool, prefix: &str, problems: &mut Problems) -> Self {
         if !is_bootstrap_servers(&kafka.bootstrap_servers) {
             problems.add(
                 "spec.kafka.bootstrapServers",
@@ -118,7 +118,7 @@ impl Kafka {
             tls: kafka.tls.as_ref().map(|tls| Tls::parse(tls, problems)),
             sasl: kafka.sasl.as_ref().map(|sasl| Sasl::parse(sasl, problems)),
             group_id: kafka.group_id.clone().unwrap_or_else(|| prefix.to_owned()),
-            topics: Topics::parse(kafka.topics.as_ref(), prefix, problems),
+            topics: Topics::parse(kafka.topics.as_ref(), has_ledger, prefix, problems),
             deletion_policy: kafka.deletion_policy.unwrap_or_default(),
         }
     }

@@ -26,6 +26,7 @@ mod source;
 mod spec;
 mod tolerance;
 mod topics;
+mod trade;
 pub mod v1alpha1;
 
 pub use alarms::Alarms;
@@ -42,6 +43,8 @@ pub use source::{Currency, DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Http, HttpBatc
 pub use spec::{Spec, Ticker, WILDCARD, Window};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
 pub use topics::{CLEANUP_POLICY, LOG_APPEND_TIME, StateTopic, TIMESTAMP_TYPE, Topic, Topics};
+pub use trade::Trade;
 pub use v1alpha1::{
-    DeletionPolicy, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, TimeFormat, YahooMode,
+    DeletionPolicy, Enter, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, TimeFormat,
+    YahooMode,
 };

@@ -13,6 +13,7 @@ use crate::names::is_label;
 use crate::problem::{Invalid, Problems, shown};
 use crate::source::Source;
 use crate::tolerance::Tolerance;
+use crate::trade::Trade;
 use crate::v1alpha1::{OverrideSpec, StockWatch, TickerSpec, WindowSpec};
 
 /// The symbol that stands for every entity not listed.
@@ -42,6 +43,8 @@ pub struct Spec {
     pub windows: Vec<Window>,
     /// Which moves beyond a tolerance are alarms.
     pub alarms: Alarms,
+    /// The paper accounts' terms; `None`: there are no accounts, and no ledger topic.
+    pub trade: Option<Trade>,
     /// Where quotes come from.
     pub source: Source,
     /// How to reach Kafka, and the names there.
@@ -112,6 +115,7 @@ impl Spec {
         let spec = &stockwatch.spec;
         let windows = parse_windows(spec.windows.as_deref(), problems);
         let (tickers, wildcard_overrides) = parse_tickers(&spec.tickers, windows.as_deref(), problems);
+        let trade = spec.trade.as_ref().map(|trade| Trade::parse(trade, windows.as_deref(), problems));
         let source = Source::parse(spec.source.as_ref(), problems);
         if let Some(i) = spec.tickers.iter().position(|ticker| ticker.symbol == WILDCARD)
             && !source.is_external()
@@ -134,6 +138,7 @@ impl Spec {
             wildcard_overrides: wildcard_overrides.unwrap_or_default(),
             windows: windows.unwrap_or_default(),
             alarms,
+            trade,
             source,
             kafka,
             suspend: spec.suspend.unwrap_or_default(),
@@ -144,7 +149,8 @@ impl Spec {
         let metadata = &stockwatch.metadata;
         let namespace = metadata.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
         let name = metadata.name.as_deref().unwrap_or_default();
-        Kafka::parse(&stockwatch.spec.kafka, &format!("{namespace}.{name}"), problems)
+        let (kafka, has_ledger) = (&stockwatch.spec.kafka, stockwatch.spec.trade.is_some());
+        Kafka::parse(kafka, has_ledger, &format!("{namespace}.{name}"), problems)
     }
 }
 

@@ -48,22 +48,30 @@ impl Tolerance {
     pub fn parse(text: &str) -> Result<Self, ToleranceError> {
         let error = || ToleranceError { text: text.to_owned() };
         let (number, relative) = text.strip_suffix('%').map_or((text, false), |number| (number, true));
-        let (whole, fraction) = match number.split_once('.') {
-            Some((whole, fraction)) if is_digits(fraction) => (whole, fraction),
-            Some(_) => return Err(error()),
-            None => (number, ""),
-        };
-        if !is_digits(whole) {
-            return Err(error());
-        }
-        let nanos: u64 = format!("{fraction:0<DIGITS$}").parse().map_err(|_| error())?;
-        let whole: u64 = whole.parse().map_err(|_| error())?;
-        let value = whole * SCALE + nanos;
+        let value = parse_decimal(number, DIGITS).ok_or_else(error)?;
         let bound = if relative { Bound::Relative(value) } else { Bound::Absolute(value) };
         Ok(Self { text: text.to_owned(), bound })
     }
 }
 
-fn is_digits(text: &str) -> bool {
-    (1..=DIGITS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+/// The 10⁻⁹ of a decimal of 1 to `most` (at most 9) digits before the point, and none or 1 to 9 after it.
+pub(crate) fn parse_decimal(text: &str, most: usize) -> Option<u64> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (text, None),
+    };
+    let fraction = match fraction {
+        Some(fraction) if is_digits(fraction, DIGITS) => fraction,
+        Some(_) => return None,
+        None => "",
+    };
+    if !is_digits(whole, most) {
+        return None;
+    }
+    let nanos: u64 = format!("{fraction:0<DIGITS$}").parse().ok()?;
+    Some(whole.parse::<u64>().ok()? * SCALE + nanos)
+}
+
+fn is_digits(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
 }

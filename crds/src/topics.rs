@@ -27,7 +27,10 @@ const TABLE_CONFIG: [(&str, &str); 5] = [
     ("segment.ms", "3600000"),
 ];
 
-/// The six topics of a StockWatch.
+/// What a ledger gets unless the user says otherwise: what accounts did is not forgotten.
+const LEDGER_CONFIG: [(&str, &str); 1] = [("retention.ms", "-1")];
+
+/// The topics of a StockWatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
     /// Quotes as fetched.
@@ -42,6 +45,8 @@ pub struct Topics {
     pub deviation_alarm: Topic,
     /// Records that are no quotes.
     pub dead_letter: Topic,
+    /// What the paper accounts do. Only a StockWatch with `spec.trade` has it, so it is none of [`Topics::iter`].
+    pub ledger: Topic,
 }
 
 /// One topic.
@@ -102,7 +107,7 @@ impl StateTopic {
 }
 
 impl Topics {
-    /// The topics, in the order of a quote's way through them.
+    /// The topics that every StockWatch has, in the order of a quote's way through them.
     pub fn iter(&self) -> impl Iterator<Item = &Topic> {
         [
             &self.raw_input,
@@ -115,8 +120,13 @@ impl Topics {
         .into_iter()
     }
 
-    /// `prefix` is `<namespace>.<name>`.
-    pub(crate) fn parse(topics: Option<&TopicsSpec>, prefix: &str, problems: &mut Problems) -> Self {
+    /// `prefix` is `<namespace>.<name>`; `has_ledger`: the StockWatch has accounts.
+    pub(crate) fn parse(
+        topics: Option<&TopicsSpec>,
+        has_ledger: bool,
+        prefix: &str,
+        problems: &mut Problems,
+    ) -> Self {
         let absent = TopicsSpec::default();
         let spec = topics.unwrap_or(&absent);
         let mut topic = |member: &str, suffix: &str, spec: &Option<TopicSpec>, defaults: &[(&str, &str)]| {
@@ -145,9 +155,10 @@ impl Topics {
             averages_output: topic("averagesOutput", "averages-output", &spec.averages_output, &[]),
             deviation_alarm: topic("deviationAlarm", "deviation-alarm", &spec.deviation_alarm, &[]),
             dead_letter: topic("deadLetter", "dead-letter", &spec.dead_letter, &[]),
+            ledger: topic("ledger", "ledger", &spec.ledger, &LEDGER_CONFIG),
         };
         topics.check_state(problems);
-        topics.check_distinct(problems);
+        topics.check_distinct(has_ledger || spec.ledger.is_some(), problems);
         topics
     }
 
@@ -180,15 +191,15 @@ impl Topics {
         }
     }
 
-    fn check_distinct(&self, problems: &mut Problems) {
+    fn check_distinct(&self, with_ledger: bool, problems: &mut Problems) {
         let mut seen = BTreeMap::new();
-        for topic in self.iter() {
+        for topic in self.iter().chain(with_ledger.then_some(&self.ledger)) {
             // Brokers refuse two names that differ only in '.' and '_', since their metrics would collide.
             if let Some(other) = seen.insert(topic.name.replace('.', "_"), &topic.name) {
                 problems.add(
                     "spec.kafka.topics",
                     format!(
-                        "{} and {} are one topic for Kafka: all six must have different names",
+                        "{} and {} are one topic for Kafka: all must have different names",
                         shown(other),
                         shown(&topic.name)
                     ),

@@ -80,3 +80,11 @@ fn each_source_of_the_examples_loads() {
     ];
     assert_eq!(names, expected);
 }
+
+#[test]
+fn the_paper_example_has_an_account() {
+    let spec = example(include_str!("../../examples/paper.yaml")).spec;
+    let trade = spec.trade.unwrap();
+    assert_eq!((trade.minutes, trade.stop_loss), (1, Some(5_000_000_000)));
+    assert_eq!(spec.kafka.topics.ledger.name, "default.paper.ledger");
+}

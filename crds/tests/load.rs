@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
-    Alarms, Bound, DeletionPolicy, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError, Loaded,
-    MAX_BYTES, Pointer, Source, TimeFormat, Tolerance, Username, YahooMode, load,
+    Alarms, Bound, DeletionPolicy, Enter, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError, Loaded,
+    MAX_BYTES, Pointer, Source, TimeFormat, Tolerance, Trade, Username, YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -113,6 +113,39 @@ fn the_storage_table_alone_is_compacted_and_the_users_settings_win() {
     let table = &topics.after_dedup_storage_table.config;
     assert_eq!((table["cleanup.policy"].as_str(), table["segment.ms"].as_str()), ("compact", "60000"));
     assert!(topics.raw_input.config.is_empty() && topics.averages_output.config.is_empty());
+}
+
+#[test]
+fn an_account_is_filled_in_and_its_numbers_are_exact() {
+    assert_eq!(loads(LEAST).spec.trade, None);
+    let spec = loads(&format!("{LEAST}\ntrade: {{window: 15m}}")).spec;
+    let least = Trade {
+        minutes: 15,
+        enter: Enter::Up,
+        budget: 10_000_000_000_000,
+        fee_bps: 0,
+        fee_minimum: 0,
+        slippage_bps: 0,
+        max_wait: 15,
+        stop_loss: None,
+    };
+    assert_eq!(spec.trade, Some(least.clone()));
+    let ledger = spec.kafka.topics.ledger;
+    assert_eq!((ledger.name.as_str(), ledger.config["retention.ms"].as_str()), ("default.tech.ledger", "-1"));
+    let terms = "trade: {window: 5m, enter: Down, budget: '0.5', feeBps: '2.5', feeMinimum: '1', \
+                 slippageBps: '0.000000001', maxWait: 90m, stopLoss: '5%'}";
+    let trade = Trade {
+        minutes: 5,
+        enter: Enter::Down,
+        budget: 500_000_000,
+        fee_bps: 2_500_000_000,
+        fee_minimum: 1_000_000_000,
+        slippage_bps: 1,
+        max_wait: 90,
+        stop_loss: Some(5_000_000_000),
+    };
+    assert!(trade.is_legal() && !Trade { budget: 0, ..least }.is_legal());
+    assert_eq!(loads(&format!("{LEAST}\n{terms}")).spec.trade, Some(trade));
 }
 
 #[test]
@@ -385,6 +418,7 @@ fn largest() -> Value {
         "averagesOutput",
         "deviationAlarm",
         "deadLetter",
+        "ledger",
     ];
     let topics: Value = members
         .iter()
@@ -402,6 +436,11 @@ fn largest() -> Value {
         "metadata": {"name": "n".repeat(40), "namespace": "s".repeat(63)},
         "spec": {
             "tickers": tickers, "windows": windows, "alarms": {"quiet": "2880m", "gaps": "Alarm", "minCount": 1_000_000},
+            "trade": {
+                "window": "1440m", "enter": "Down", "budget": "999999999.999999999", "feeBps": "9999.999999999",
+                "feeMinimum": "999999999.999999999", "slippageBps": "9999.999999999", "maxWait": "1440m",
+                "stopLoss": "99.999999999%",
+            },
             "source": {"yahoo": {
                 "interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256),
                 "proxy": {

@@ -23,10 +23,12 @@ pub enum Topic {
     Alarms,
     /// What is no quote.
     DeadLetter,
+    /// What paper accounts do; only with `spec.trade`, so none of [`Topic::ALL`].
+    Ledger,
 }
 
 impl Topic {
-    /// All of them.
+    /// Those that every StockWatch has.
     pub const ALL: [Self; 6] =
         [Self::Raw, Self::Deduplicated, Self::Table, Self::Averages, Self::Alarms, Self::DeadLetter];
 
@@ -39,6 +41,7 @@ impl Topic {
             Self::Averages => "averages-output",
             Self::Alarms => "deviation-alarm",
             Self::DeadLetter => "dead-letter",
+            Self::Ledger => "ledger",
         }
     }
 
@@ -51,6 +54,7 @@ impl Topic {
             Self::Averages => "averagesOutput",
             Self::Alarms => "deviationAlarm",
             Self::DeadLetter => "deadLetter",
+            Self::Ledger => "ledger",
         }
     }
 }
@@ -94,6 +98,8 @@ pub struct Watch {
     pub windows: Vec<(u32, String)>,
     /// `spec.alarms`, left out when null.
     pub alarms: Value,
+    /// `spec.trade`, left out when null.
+    pub trade: Value,
     /// `spec.source`.
     pub source: Value,
     /// `spec.kafka.bootstrapServers`.
@@ -119,6 +125,7 @@ impl Watch {
             tickers: ["a", "b", "c"].map(Ticker::of).to_vec(),
             windows: [5, 10, 15].map(|window| (window, "0.05%".into())).to_vec(),
             alarms: Value::Null,
+            trade: Value::Null,
             source: json!({"external": {}}),
             bootstrap: bootstrap.into(),
             kafka: Map::new(),
@@ -152,8 +159,11 @@ impl Watch {
         windows.sort_unstable();
         let mut kafka = spec["kafka"].as_object().cloned().unwrap_or_default();
         let topics = kafka.remove("topics").unwrap_or_default();
-        let topics =
-            Topic::ALL.iter().filter_map(|t| Some((t.field(), topics.get(t.field())?.clone()))).collect();
+        let topics = Topic::ALL
+            .iter()
+            .chain([&Topic::Ledger])
+            .filter_map(|t| Some((t.field(), topics.get(t.field())?.clone())))
+            .collect();
         Self {
             namespace: text(&metadata["namespace"]),
             name: text(&metadata["name"]),
@@ -162,6 +172,7 @@ impl Watch {
             tickers: list(&spec["tickers"]).iter().map(ticker).collect(),
             windows,
             alarms: spec["alarms"].clone(),
+            trade: spec["trade"].clone(),
             source: spec.get("source").cloned().unwrap_or_else(|| json!({"yahoo": {}})),
             bootstrap: text(&kafka.remove("bootstrapServers").unwrap_or_default()),
             kafka,
@@ -222,8 +233,10 @@ impl Watch {
                 "kafka": kafka,
             },
         });
-        if !self.alarms.is_null() {
-            document["spec"]["alarms"] = self.alarms.clone();
+        for (field, settings) in [("alarms", &self.alarms), ("trade", &self.trade)] {
+            if !settings.is_null() {
+                document["spec"][field] = settings.clone();
+            }
         }
         serde_yaml::to_string(&document).unwrap()
     }

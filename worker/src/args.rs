@@ -10,6 +10,12 @@ use crate::config::cluster::Resource;
 
 /// Where a pod has the Secrets of its source.
 pub(crate) const SOURCE_SECRETS: &str = "/etc/stockwatch/sources";
+/// Where the operator mounts the StockWatch into a worker's pod.
+const SPEC_DIRECTORY: &str = "/etc/stockwatch/spec";
+/// Where a worker's pod can write.
+const STATE_DIRECTORY: &str = "/var/lib/stockwatch";
+/// Where the operator mounts the Secrets of a StockWatch.
+const CREDENTIALS: &str = "/etc/stockwatch/credentials";
 
 /// Fetches quotes, keeps moving averages and raises alarms, exactly once, over Kafka.
 #[derive(Debug, Parser)]
@@ -25,6 +31,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run one StockWatch against its Kafka until told to stop
     Run(Box<Run>),
+    /// Print what a worker writes to one of its topics, a line a record
+    Tail(Tail),
     /// Show averages and alarms of simulated quotes in the terminal; needs neither Kafka nor Kubernetes
     Demo(Demo),
     /// Ask a source for symbols once and say what it answers from here; needs neither Kafka nor Kubernetes
@@ -48,11 +56,11 @@ pub struct Run {
     pub uid: Option<String>,
 
     /// With --watch: where the operator's copy (stockwatch.json) is mounted, for when the API server is away
-    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/stockwatch/spec")]
+    #[arg(long, value_name = "DIRECTORY", default_value = SPEC_DIRECTORY)]
     pub spec_directory: PathBuf,
 
     /// With --watch: where the worker keeps its own copy
-    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/stockwatch")]
+    #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIRECTORY)]
     pub state_directory: PathBuf,
 
     /// With --watch: where the pod's service account (token, ca.crt) is mounted
@@ -68,7 +76,7 @@ pub struct Run {
     pub id: Option<String>,
 
     /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
-    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/stockwatch/credentials")]
+    #[arg(long, value_name = "DIRECTORY", default_value = CREDENTIALS)]
     pub credentials: PathBuf,
 
     /// Where the secrets of the StockWatch's source are: DIRECTORY/<secret name>/<key>
@@ -85,6 +93,51 @@ impl Run {
     pub fn id(&self) -> String {
         self.id.clone().unwrap_or_else(unique_id)
     }
+}
+
+/// `tail`.
+#[derive(Debug, Args)]
+pub struct Tail {
+    /// Which of its topics
+    #[arg(value_enum)]
+    pub topic: TailTopic,
+
+    /// The StockWatch (YAML or JSON). Default: the one that the worker of this pod runs
+    #[arg(long, value_name = "FILE")]
+    pub watch_file: Option<PathBuf>,
+
+    /// Begin with the first record that the topic has, instead of the next one that is written
+    #[arg(long)]
+    pub from_beginning: bool,
+
+    /// End after this many records
+    #[arg(long, value_name = "N")]
+    pub max: Option<u64>,
+
+    /// Where the operator's copy of the StockWatch is mounted
+    #[arg(long, value_name = "DIRECTORY", default_value = SPEC_DIRECTORY)]
+    pub spec_directory: PathBuf,
+
+    /// Where the worker keeps its own copy
+    #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIRECTORY)]
+    pub state_directory: PathBuf,
+
+    /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
+    #[arg(long, value_name = "DIRECTORY", default_value = CREDENTIALS)]
+    pub credentials: PathBuf,
+}
+
+/// A topic that a worker writes for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TailTopic {
+    /// Alarms.
+    Alarms,
+    /// Moving averages.
+    Averages,
+    /// Raw records that are no quotes, with the reasons.
+    DeadLetter,
+    /// What the paper accounts do.
+    Ledger,
 }
 
 /// `demo`.
@@ -188,7 +241,7 @@ mod tests {
         let parsed = Arguments::try_parse_from(all.iter().chain(arguments))?;
         match parsed.command {
             Command::Run(run) => Ok(*run),
-            Command::Demo(_) | Command::Fetch(_) => panic!("run was asked for"),
+            _ => panic!("run was asked for"),
         }
     }
 
@@ -225,6 +278,17 @@ mod tests {
         assert_ne!(one, other);
         assert_eq!(id(&one).unwrap(), one);
         assert_eq!(run(&["--id", "blue-0"]).unwrap().id(), "blue-0");
+    }
+
+    #[test]
+    fn in_a_pod_tail_needs_only_the_topic() {
+        let parsed = |topic| Arguments::try_parse_from(["stockwatch-worker", "tail", topic]);
+        for (name, topic) in [("alarms", TailTopic::Alarms), ("dead-letter", TailTopic::DeadLetter)] {
+            let Command::Tail(tail) = parsed(name).unwrap().command else { panic!("tail was asked for") };
+            assert_eq!((tail.topic, tail.from_beginning, tail.max), (topic, false, None));
+            assert_eq!(tail.spec_directory, PathBuf::from(SPEC_DIRECTORY));
+        }
+        assert!(parsed("raw-input").is_err());
     }
 
     #[test]

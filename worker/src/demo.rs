@@ -149,6 +149,8 @@ fn create_topics(
         &topics.averages_output,
         &topics.deviation_alarm,
         &topics.dead_letter,
+        // Accounts may come with an edit.
+        &topics.ledger,
     ];
     for topic in all {
         cluster.create_topic(&topic.name, raw, 1)?;

@@ -17,5 +17,6 @@ pub mod ownership;
 pub mod pipeline;
 pub mod run;
 pub mod shared;
+pub mod tail;
 pub mod topics;
 pub mod worker;

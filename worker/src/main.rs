@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockwatch_worker::args::{Arguments, Command};
-use stockwatch_worker::{demo, fetch, run};
+use stockwatch_worker::{demo, fetch, run, tail};
 
 // Messages are allocated on one thread and freed on librdkafka's: glibc's malloc contends there.
 #[global_allocator]
@@ -13,6 +13,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
     }

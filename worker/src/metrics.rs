@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Metric, Registry};
 use stockwatch_core::SkipReason;
+use stockwatch_core::account::Side;
 use stockwatch_core::wire::DeadLetterReason;
 
 /// The media type of [`Metrics::encode`].
@@ -145,6 +146,16 @@ impl EncodeLabelSet for SkipLabel {
     }
 }
 
+/// The label that orders and fills of paper accounts are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SideLabel(pub Side);
+
+impl EncodeLabelSet for SideLabel {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        ("side", self.0.as_str()).encode(encoder.encode_label())
+    }
+}
+
 /// Every metric of the process; the fields may be written from any thread.
 #[derive(Debug)]
 pub struct Metrics {
@@ -168,6 +179,10 @@ pub struct Metrics {
     pub alarms: Counter,
     /// Moves beyond a tolerance that the settings of alarms let pass, by reason.
     pub alarms_skipped: Family<SkipLabel, Counter>,
+    /// Orders that paper accounts placed.
+    pub paper_orders: Family<SideLabel, Counter>,
+    /// Orders of paper accounts that quotes filled.
+    pub paper_fills: Family<SideLabel, Counter>,
     /// Bad records by reason.
     pub dead_letters: Family<ReasonLabel, Counter>,
     /// Those of them that the dead-letter topic did not take in any form.
@@ -251,6 +266,8 @@ impl Metrics {
             averages: register(r, "averages", "Averages written"),
             alarms: register(r, "alarms", "Alarms written"),
             alarms_skipped: register(r, "alarms_skipped", "Moves that spec.alarms takes for no alarm"),
+            paper_orders: register(r, "paper_orders", "Orders placed by paper accounts"),
+            paper_fills: register(r, "paper_fills", "Orders of paper accounts filled"),
             dead_letters: register(r, "dead_letters", "Raw records sent to the dead-letter topic"),
             dead_letters_lost: register(r, "dead_letters_lost", "Bad records that could not be written"),
             checkpoints: register(r, "checkpoints", "Checkpoint records written"),
@@ -295,6 +312,10 @@ impl Metrics {
             drop(metrics.fetches.get_or_create(outcome));
             drop(metrics.failing_tickers.get_or_create(&FailingLabel(*outcome)));
         }
+        for side in Side::ALL {
+            drop(metrics.paper_orders.get_or_create(&SideLabel(side)));
+            drop(metrics.paper_fills.get_or_create(&SideLabel(side)));
+        }
         for price in &DuplicatePrice::ALL {
             drop(metrics.quotes_duplicate.get_or_create(price));
         }
@@ -338,6 +359,10 @@ mod tests {
         let text = Metrics::new().encode();
         for outcome in FetchOutcome::ALL {
             let line = format!("stockwatch_fetches_total{{outcome=\"{}\"}} 0\n", outcome.as_str());
+            assert!(text.contains(&line), "{line}");
+        }
+        for what in ["orders", "fills"] {
+            let line = format!("stockwatch_paper_{what}_total{{side=\"uninvest\"}} 0\n");
             assert!(text.contains(&line), "{line}");
         }
         for reason in SkipReason::ALL {

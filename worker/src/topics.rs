@@ -88,6 +88,23 @@ pub fn ensure(connection: &Connection, topics: &Topics) -> Result<RawPartitions,
     Ok(RawPartitions(raw))
 }
 
+/// Finds the ledger, or creates it with as many partitions as the raw topic has unless the spec says how many.
+///
+/// Blocks as [`ensure`] does.
+pub fn ensure_ledger(connection: &Connection, ledger: &Topic, raw: RawPartitions) -> Result<(), TopicsError> {
+    const FIELD: &str = "ledger";
+    let broker = Broker::new(connection)?;
+    if broker.partitions_of(FIELD, &ledger.name)?.is_some() {
+        return Ok(());
+    }
+    let partitions = ledger.partitions.unwrap_or(raw.0);
+    broker.create(&[Planned { field: FIELD, topic: ledger, partitions }])?;
+    while broker.partitions_of(FIELD, &ledger.name)?.is_none() {
+        broker.wait()?;
+    }
+    Ok(())
+}
+
 /// The topics with their field under `spec.kafka.topics`.
 fn named(topics: &Topics) -> [(&'static str, &Topic); 6] {
     [

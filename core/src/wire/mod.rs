@@ -5,6 +5,7 @@
 //! | `raw-input` | [`raw_key`], or any | [`RawQuote`] written, [`Quote`] read |
 //! | `after-dedup-stream` | entity | [`DeduplicatedRecord`] |
 //! | `averages-output`, `deviation-alarm` | entity and minutes | [`AverageRecord`], [`AlarmRecord`] |
+//! | `ledger` | entity | [`LedgerRecord`] |
 //! | `dead-letter` | as raw | [`DeadLetter`] |
 //! | `after-dedup-storage-table` | [`TableKey`] | a quote with its checkpoint, chunks, [`encode_said`], [`OffsetRecord`], [`encode_shapes`] |
 //!
@@ -52,11 +53,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod account;
 pub(crate) mod alarm;
 mod commit;
 mod dead_letter;
 pub(crate) mod deduplicated;
 pub(crate) mod json;
+pub(crate) mod ledger;
 pub(crate) mod output;
 mod partitioner;
 pub(crate) mod raw;
@@ -71,6 +74,7 @@ pub(crate) mod text;
 pub use alarm::{AlarmRecord, Direction};
 pub use commit::{CommitMetadata, Committed};
 pub use dead_letter::{DeadLetter, DeadLetterLimits, Envelope};
+pub use ledger::LedgerRecord;
 pub use output::{AverageRecord, DeduplicatedRecord};
 pub use partitioner::partition_for_key;
 pub use raw::{MAX_VALUE_BYTES, Quote, RawQuote, RawRecord, raw_key};

@@ -4,6 +4,7 @@
 
 use serde::Deserialize;
 
+use super::account::{AccountRecord, push_account};
 use super::json::push_string;
 use crate::decimal::{deserialize_nanos, push_integer, push_nanos, push_signed};
 use crate::said::{Episode, Origin, Said};
@@ -39,6 +40,8 @@ struct Record {
     born: i64,
     #[serde(default)]
     episodes: Vec<EpisodeRecord>,
+    #[serde(default)]
+    account: Option<AccountRecord>,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +96,12 @@ pub fn encode_said(born: i64, said: &Said) -> Vec<u8> {
         push_integer(&mut out, episode.number);
         out.push(b'}');
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
+    if let Some(account) = &said.account {
+        out.extend_from_slice(br#","account":"#);
+        push_account(&mut out, account);
+    }
+    out.push(b'}');
     out
 }
 
@@ -111,5 +119,6 @@ pub fn read_said(value: &[u8]) -> Result<(i64, Said), String> {
         end: episode.end,
         number: episode.alarms,
     };
-    Ok((record.born, Said { episodes: record.episodes.into_iter().map(episode).collect() }))
+    let account = record.account.map(AccountRecord::read).transpose()?.map(Box::new);
+    Ok((record.born, Said { episodes: record.episodes.into_iter().map(episode).collect(), account }))
 }

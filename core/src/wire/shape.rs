@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use stockwatch_crds::{Alarms, GapPolicy, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, Tolerance, Window};
+use stockwatch_crds::{Alarms, GapPolicy, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, Tolerance, Trade, Window};
 
 use super::table::{MAX_COUNT, MAX_RECORD_BYTES};
 use crate::partition::WILDCARD_LIMIT;
@@ -57,6 +57,9 @@ struct Entry {
     /// Absent: the defaults.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     alarms: Option<AlarmsEntry>,
+    /// Absent: there are no accounts. Releases that do not know it pass it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trade: Option<Trade>,
 }
 
 /// The settings of alarms. Releases that do not know them pass them over.
@@ -211,6 +214,7 @@ impl Entry {
             removed: Vec::new(),
             gone: (change.gone > 0).then_some(change.gone),
             alarms: AlarmsEntry::of(&shape.alarms),
+            trade: shape.trade.clone(),
         }
     }
 
@@ -251,8 +255,12 @@ impl Entry {
         }
         let wildcard = self.wildcard.then(|| own(&self.wildcardtolerances)).transpose()?;
         let alarms = self.alarms.map(AlarmsEntry::read).unwrap_or_default();
-        let (uid, generation) = (self.uid, self.generation);
-        let shape = Shape { uid, generation, windows, entities, wildcard, alarms };
+        let followed = |trade: &Trade| trade.is_legal() && self.windows.contains(&trade.minutes);
+        if !self.trade.as_ref().is_none_or(followed) {
+            return Err("its terms of accounts are none that a spec may have".into());
+        }
+        let (uid, generation, trade) = (self.uid, self.generation, self.trade);
+        let shape = Shape { uid, generation, windows, entities, wildcard, alarms, trade };
         let (epoch, offset, since, shape) = (self.epoch, self.offset, self.since, Arc::new(shape));
         Ok(ShapeChange { epoch, offset, since, shape, gone: self.gone.unwrap_or(0).min(WILDCARD_LIMIT) })
     }

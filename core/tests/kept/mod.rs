@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use stockwatch_core::account::{Entry, Reason};
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
@@ -47,6 +48,11 @@ pub struct Kept {
     pub live: Partition,
     /// What the last record was, if it was accepted.
     pub judgement: Judgement,
+    /// Whether there is a ledger to write.
+    pub has_ledger: bool,
+    /// Every entry of paper accounts that was committed.
+    pub ledger: Vec<(String, Entry)>,
+    staged_entries: Vec<(String, Entry)>,
     removed: Vec<Removed>,
     is_shape_due: bool,
     wanted: Arc<Shape>,
@@ -63,6 +69,9 @@ impl Kept {
             committed: (0, 0),
             live: Partition::new(0, 0, Vec::new(), Vec::new()),
             judgement: Judgement::default(),
+            has_ledger: false,
+            ledger: Vec::new(),
+            staged_entries: Vec::new(),
             removed: Vec::new(),
             is_shape_due: false,
             wanted: shape.clone(),
@@ -105,8 +114,13 @@ impl Kept {
             let (value, timestamp) = self.log[usize::try_from(self.live.next_offset).unwrap()].clone();
             let offset = self.live.next_offset;
             let record = RawRecord { key: None, value: Some(&value), timestamp, offset };
+            self.live.has_ledger = self.has_ledger;
             self.judgement = match self.live.process(&record, 0) {
-                Effect::Accepted(accepted) => accepted.judgement.clone(),
+                Effect::Accepted(accepted) => {
+                    let entries = accepted.entries.iter().map(|entry| (accepted.name.to_owned(), *entry));
+                    self.staged_entries.extend(entries);
+                    accepted.judgement.clone()
+                }
                 _ => Judgement::default(),
             };
         }
@@ -208,7 +222,10 @@ impl Kept {
         if std::mem::take(&mut self.is_shape_due) {
             let mut put = Self::put(&mut self.staged);
             checkpoint::write_removed(&self.removed, &mut put).unwrap();
-            self.removed.clear();
+            for removed in self.removed.drain(..) {
+                let void = removed.orphan.map(|orphan| orphan.account.void(Reason::EntityRemoved));
+                self.staged_entries.extend(void.map(|void| (removed.name.to_string(), void)));
+            }
             checkpoint::write_shapes(&mut self.live, &mut put).unwrap();
         }
     }
@@ -222,6 +239,7 @@ impl Kept {
         self.live.prune_history();
         drop(put);
         self.table.append(&mut self.staged);
+        self.ledger.append(&mut self.staged_entries);
         self.committed = (self.live.next_offset, self.live.replay_from());
     }
 
@@ -238,10 +256,12 @@ impl Kept {
     /// What is not committed is lost, and computed again by `shape`.
     pub fn crash(&mut self, shape: Arc<Shape>) {
         self.staged.clear();
+        self.staged_entries.clear();
         self.removed.clear();
         self.is_shape_due = false;
         self.filling = None;
         self.live = self.restore().0;
+        self.live.has_ledger = self.has_ledger;
         self.begin_edit(shape);
         self.begin();
         self.catch_up();

@@ -31,10 +31,11 @@ pub(super) const IS_SECRET_NAME: &str =
 pub(super) const SAY_SECRET_NAME: &str =
     "the name of a Secret is a-z, 0-9, '-' and '.', starting and ending with a letter or digit";
 
-/// Refuses to change, add or remove the member at `path`, such as `topics.rawInput.name`.
+/// Refuses to change, add or remove the member at `path`, such as `topics.rawInput.name`, unless a CEL text such as
+/// `!has(oldSelf.x) || ` comes before.
 ///
 /// The long form on purpose: optional chaining (`.?`) breaks the API server's cost budget.
-fn immutable(path: &str) -> Rule {
+pub(super) fn immutable(path: &str, unless: &str) -> Rule {
     let has = |root: &str| {
         let ends = path.match_indices('.').map(|(i, _)| i).chain([path.len()]);
         ends.map(|end| format!("has({root}.{})", &path[..end])).collect::<Vec<_>>().join(" && ")
@@ -44,7 +45,9 @@ fn immutable(path: &str) -> Rule {
         "{path} cannot be changed, added or removed after creation, since the worker's state hangs on it: \
          create another StockWatch"
     );
-    Rule::new(format!("({new}) == ({old}) && (!({new}) || self.{path} == oldSelf.{path})")).message(&*message)
+    let same = format!("({new}) == ({old}) && (!({new}) || self.{path} == oldSelf.{path})");
+    let rule = if unless.is_empty() { same } else { format!("{unless}({same})") };
+    Rule::new(rule).message(&*message)
 }
 
 /// The Kafka cluster, and the names of a StockWatch there.
@@ -75,13 +78,13 @@ fn immutable(path: &str) -> Rule {
     )
     .message("cleanup.policy of rawInput cannot have \"compact\": \
         it would remove quotes that a worker has yet to compute"),
-    validation = immutable("groupId"),
-    validation = immutable("topics.rawInput.name"),
-    validation = immutable("topics.afterDedupStream.name"),
-    validation = immutable("topics.afterDedupStorageTable.name"),
-    validation = immutable("topics.averagesOutput.name"),
-    validation = immutable("topics.deviationAlarm.name"),
-    validation = immutable("topics.deadLetter.name"),
+    validation = immutable("groupId", ""),
+    validation = immutable("topics.rawInput.name", ""),
+    validation = immutable("topics.afterDedupStream.name", ""),
+    validation = immutable("topics.afterDedupStorageTable.name", ""),
+    validation = immutable("topics.averagesOutput.name", ""),
+    validation = immutable("topics.deviationAlarm.name", ""),
+    validation = immutable("topics.deadLetter.name", ""),
 )]
 pub struct KafkaSpec {
     /// Where to find the cluster: host:port, separated by commas, such as kafka.kafka:9092.
@@ -254,7 +257,7 @@ impl Mechanism {
     }
 }
 
-/// The six topics.
+/// The topics.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct TopicsSpec {
@@ -277,6 +280,10 @@ pub struct TopicsSpec {
     /// Records that are no quotes. Absent name: <namespace>.<name>.dead-letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<TopicSpec>,
+    /// What the paper accounts do; only with spec.trade. Its name can be set until there is one, and is
+    /// <namespace>.<name>.ledger if absent. Kept for ever unless retention.ms says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<TopicSpec>,
 }
 
 /// A map of texts, with limits that the derive has no words for.

@@ -14,6 +14,7 @@ mod pod;
 mod source;
 mod status;
 mod stockwatch;
+mod trade;
 mod worker;
 
 pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
@@ -30,4 +31,5 @@ pub use source::{
 };
 pub use status::{FailingTicker, StockWatchStatus, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
+pub use trade::{Enter, TradeSpec};
 pub use worker::{ImagePullPolicy, WorkerSpec};

@@ -3,7 +3,8 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-use super::{AlarmsSpec, KafkaSpec, SourceSpec, StockWatchStatus, WorkerSpec};
+use super::kafka::immutable;
+use super::{AlarmsSpec, KafkaSpec, SourceSpec, StockWatchStatus, TradeSpec, WorkerSpec};
 use crate::limits::{
     MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
     TICKER_BYTES,
@@ -12,13 +13,14 @@ use crate::limits::{
 /// A tolerance's longest text: nine digits, a point, nine digits, a percent sign.
 const MAX_TOLERANCE: usize = 20;
 /// `1440m`.
-const MAX_WINDOW: usize = 5;
+pub(super) const MAX_WINDOW: usize = 5;
 
 const IS_TOLERANCE: &str = "self.matches('^[0-9]{1,9}([.][0-9]{1,9})?%?$')";
 const SAY_TOLERANCE: &str = "a tolerance is a quoted decimal of at most 9 digits before and 9 after the point, \
     such as \"0.25\" (in the quote's currency) or \"0.05%\" (of the previous average)";
-const IS_WINDOW: &str = "self.matches('^[1-9][0-9]{0,3}m$') && duration(self) <= duration('24h')";
-const SAY_WINDOW: &str = "a window is whole minutes from 1m to 1440m, such as 5m (not 300s, not 1h)";
+pub(super) const IS_WINDOW: &str = "self.matches('^[1-9][0-9]{0,3}m$') && duration(self) <= duration('24h')";
+pub(super) const SAY_WINDOW: &str =
+    "a window is whole minutes from 1m to 1440m, such as 5m (not 300s, not 1h)";
 
 /// What to watch, and where.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]
@@ -106,6 +108,13 @@ const SAY_WINDOW: &str = "a window is whole minutes from 1m to 1440m, such as 5m
          self.windows.exists(w, w.duration == o.window) : o.window in ['5m', '10m', '15m']))"
     )
     .message("a ticker's tolerance names a window that is none of the windows"),
+    validation = Rule::new(
+        "!has(self.trade) || (has(self.windows) ? self.windows.exists(w, w.duration == self.trade.window) : \
+         self.trade.window in ['5m', '10m', '15m'])"
+    )
+    .message("trade.window is none of the windows"),
+    // Before there are accounts nothing hangs on the name.
+    validation = immutable("kafka.topics.ledger.name", "!has(oldSelf.trade) || "),
     validation = Rule::new(format!(
         "self.tickers.map(t, {TICKER_BYTES} + t.symbol.size() + (has(t.name) ? bytes(t.name).size() : 0) + \
          (has(t.tolerances) ? t.tolerances.map(o, {OVERRIDE_BYTES} + o.window.size() + o.tolerance.size()).sum() \
@@ -139,6 +148,10 @@ pub struct StockWatchSpec {
 
     /// The Kafka cluster, and the names of this StockWatch there.
     pub kafka: KafkaSpec,
+
+    /// A paper account for each entity, which alarms invest and uninvest. Absent: no accounts, and no ledger topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trade: Option<TradeSpec>,
 
     /// The worker's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -99,6 +99,8 @@ pub enum KafkaReason {
     NotAuthorized,
     /// The brokers refuse to create or grow a topic.
     TopicRefused,
+    /// The ledger is not there and cannot be created: workers raise alarms without paper accounts.
+    LedgerMissing,
     /// A partition count cannot be changed as asked.
     PartitionsImmutable,
     /// A replication factor cannot be changed.
@@ -127,6 +129,7 @@ impl KafkaReason {
             Self::TopicMissing => "TopicMissing",
             Self::NotAuthorized => "NotAuthorized",
             Self::TopicRefused => "TopicRefused",
+            Self::LedgerMissing => "LedgerMissing",
             Self::PartitionsImmutable => "PartitionsImmutable",
             Self::ReplicationFactorImmutable => "ReplicationFactorImmutable",
             Self::ConfigRefused => "ConfigRefused",

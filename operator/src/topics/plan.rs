@@ -83,7 +83,7 @@ impl Plan {
             let Some(is) = found.get(&topic.name) else {
                 let count = if topic.role.is_fixed() { shared } else { topic.partitions.or(shared) };
                 match self.creations.missing(topic) {
-                    _ if !topic.writes => {}
+                    _ if !topic.writes || !topic.asked => {}
                     Missing::Announce => self.creations.forget(&topic.name),
                     Missing::Create => self.create.push((i, count.unwrap_or(-1))),
                     Missing::Validate => self.validate.push((i, count.unwrap_or(-1))),
@@ -123,7 +123,7 @@ impl Plan {
                 (_, state) if self.stopped => state?,
                 (Some(_), Some(TopicState::Creating | TopicState::Created)) => TopicState::Created,
                 (Some(_), Some(TopicState::Found) | None) => TopicState::Found,
-                (None, _) if !topic.writes || self.creations.is_refused(&topic.name) => return None,
+                (None, _) if !topic.writes || !topic.asked || self.creations.is_refused(&topic.name) => return None,
                 (None, _) => TopicState::Creating,
             };
             Some(TopicStatus {
@@ -368,6 +368,24 @@ mod tests {
         let lost = vec![KafkaProblem::new(KafkaReason::TopicConflict, "lost")];
         let plan = plan(Arc::new(wanted.clone()), "c", &topics(&wanted, 4), lost, Creations::default());
         assert!(plan.stopped && plan.create.is_empty() && plan.configure.is_empty());
+    }
+
+    #[test]
+    fn a_ledger_is_wanted_with_accounts_and_outlives_them_unless_it_is_gone() {
+        let mut stockwatch = stockwatch("tech", 1);
+        assert_eq!(wanted(stockwatch.clone()).of_role(TopicRole::Ledger), None);
+        stockwatch.spec.trade = serde_json::from_value(serde_json::json!({"window": "5m"})).ok();
+        let mut trading = wanted(stockwatch);
+        let nothing = FoundTopics::new();
+        assert_eq!(states(&planned(&trading, &nothing), &nothing), [TopicState::Creating; 7]);
+        // The accounts went: the spec asks for it no more.
+        trading.topics[6].asked = false;
+        trading.topics[6].state = Some(TopicState::Created);
+        let found = topics(&trading, 4);
+        assert_eq!(states(&planned(&trading, &found), &found)[6], TopicState::Created);
+        assert_eq!(states(&planned(&trading, &nothing), &nothing).len(), 6);
+        trading.topics[6].state = Some(TopicState::Creating);
+        assert!(planned(&trading, &nothing).create.is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use stockwatch_crds::CLEANUP_POLICY;
 
 use super::observed::{KafkaProblem, KafkaReason};
 use super::settings::Setting;
-use super::wanted::WantedTopic;
+use super::wanted::{TopicRole, WantedTopic};
 use crate::refusals::cut;
 
 /// Whether the same call may succeed soon without any change.
@@ -177,6 +177,16 @@ pub(super) fn invisible(topic: &WantedTopic) -> KafkaProblem {
     KafkaProblem::new(KafkaReason::NotAuthorized, sentence)
 }
 
+/// What a problem means that leaves a topic missing: without a ledger there are alarms all the same.
+pub(super) fn missing(topic: &WantedTopic, problem: KafkaProblem) -> KafkaProblem {
+    if topic.role != TopicRole::Ledger {
+        return problem;
+    }
+    let sentence =
+        format!("{}; until it is there, workers raise alarms without paper accounts", problem.message);
+    KafkaProblem::new(KafkaReason::LedgerMissing, sentence)
+}
+
 /// A topic is not deleted.
 pub(super) fn deletion(name: &str, code: RDKafkaErrorCode) -> KafkaProblem {
     match code {
@@ -246,6 +256,23 @@ mod tests {
             !said(&wanted.topics[2], RDKafkaErrorCode::InvalidConfig).contains("defaults"),
             "all are the user's"
         );
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_created_has_a_reason_of_its_own() {
+        let mut trading = stockwatch("tech", 1);
+        trading.spec.trade = serde_json::from_value(serde_json::json!({"window": "5m"})).ok();
+        let trading = wanted(trading);
+        let problem = |place: usize| {
+            let topic = &trading.topics[place];
+            missing(topic, creation(topic, 3, RDKafkaErrorCode::TopicAuthorizationFailed))
+        };
+        assert_eq!(
+            (problem(5).reason, problem(6).reason),
+            (KafkaReason::NotAuthorized, KafkaReason::LedgerMissing)
+        );
+        assert!(problem(6).message.contains("grant Create on it"), "{}", problem(6).message);
+        assert!(!KafkaReason::LedgerMissing.stops_worker());
     }
 
     #[test]

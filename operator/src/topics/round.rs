@@ -190,7 +190,7 @@ fn validate(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                     }
                 }
                 Err(code) => {
-                    let problem = refusal::creation(topic, *count, code);
+                    let problem = refusal::missing(topic, refusal::creation(topic, *count, code));
                     refuse(&mut tasks[place.0], code, problem);
                 }
             }
@@ -208,7 +208,8 @@ fn wait_for_unseen(client: &mut Client, tasks: &mut [Task], found: &FoundTopics)
         match client.may_appear(&topic(tasks, place).name) {
             Some(true) => tasks[place.0].retry(Retry::Soon),
             Some(false) => {
-                let problem = refusal::invisible(topic(tasks, place));
+                let topic = topic(tasks, place);
+                let problem = refusal::missing(topic, refusal::invisible(topic));
                 tasks[place.0].plan.problems.push(problem);
                 tasks[place.0].retry(Retry::Refused);
             }

@@ -48,6 +48,8 @@ pub enum TopicRole {
     DeviationAlarm,
     /// Records that are no quotes.
     DeadLetter,
+    /// What paper accounts do.
+    Ledger,
 }
 
 impl TopicRole {
@@ -60,6 +62,7 @@ impl TopicRole {
             Self::AveragesOutput => "averagesOutput",
             Self::DeviationAlarm => "deviationAlarm",
             Self::DeadLetter => "deadLetter",
+            Self::Ledger => "ledger",
         }
     }
 
@@ -85,7 +88,7 @@ pub struct Wanted {
     pub who: ObjectKey,
     /// Its consumer group.
     pub group: String,
-    /// Its six topics.
+    /// Its topics.
     pub topics: Vec<WantedTopic>,
     /// The cluster that its status names; `None` before it was reached.
     pub cluster_id: Option<String>,
@@ -106,6 +109,8 @@ pub struct WantedTopic {
     pub config: BTreeMap<String, String>,
     /// Those of them that the user wrote: they are kept on a topic that existed before, too.
     pub named: BTreeSet<String>,
+    /// The spec asks for it; `false`: it is kept as long as it is there, and not created again.
+    pub asked: bool,
     /// The StockWatch writes it; `false`: someone else's raw topic, only looked at.
     pub writes: bool,
     /// What the status says of it.
@@ -126,20 +131,25 @@ impl Wanted {
             replication_factor: topic.replication_factor,
             config: topic.config.clone(),
             named: written.and_then(|topics| named(topics, role)).unwrap_or_default(),
+            asked: role != TopicRole::Ledger || spec.trade.is_some(),
             writes: role != TopicRole::RawInput || !spec.source.is_external(),
             state: state(&topic.name),
         };
+        // A ledger outlives its accounts: it stays ours, and goes with the StockWatch.
+        let ledger = wanted(TopicRole::Ledger, &topics.ledger);
+        let ledger = (ledger.asked || ledger.state.is_some()).then_some(ledger);
+        let others = [
+            wanted(TopicRole::RawInput, &topics.raw_input),
+            wanted(TopicRole::AfterDedupStream, &topics.after_dedup_stream),
+            wanted(TopicRole::AfterDedupStorageTable, &topics.after_dedup_storage_table),
+            wanted(TopicRole::AveragesOutput, &topics.averages_output),
+            wanted(TopicRole::DeviationAlarm, &topics.deviation_alarm),
+            wanted(TopicRole::DeadLetter, &topics.dead_letter),
+        ];
         Some(Self {
             who: ObjectKey::of(stockwatch)?,
             group: spec.kafka.group_id.clone(),
-            topics: vec![
-                wanted(TopicRole::RawInput, &topics.raw_input),
-                wanted(TopicRole::AfterDedupStream, &topics.after_dedup_stream),
-                wanted(TopicRole::AfterDedupStorageTable, &topics.after_dedup_storage_table),
-                wanted(TopicRole::AveragesOutput, &topics.averages_output),
-                wanted(TopicRole::DeviationAlarm, &topics.deviation_alarm),
-                wanted(TopicRole::DeadLetter, &topics.dead_letter),
-            ],
+            topics: others.into_iter().chain(ledger).collect(),
             cluster_id: status.and_then(|status| status.kafka_cluster_id.clone()),
         })
     }
@@ -180,6 +190,7 @@ fn named(topics: &TopicsSpec, role: TopicRole) -> Option<BTreeSet<String>> {
         TopicRole::AveragesOutput => &topics.averages_output,
         TopicRole::DeviationAlarm => &topics.deviation_alarm,
         TopicRole::DeadLetter => &topics.dead_letter,
+        TopicRole::Ledger => &topics.ledger,
     };
     Some(topic.as_ref()?.config.as_ref()?.keys().cloned().collect())
 }

@@ -63,6 +63,7 @@ pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
         replication_factor: None,
         config: compacted(role),
         named: Default::default(),
+        asked: true,
         writes: true,
         state: None,
     };

@@ -11,6 +11,7 @@ mod dev_kafka;
 mod edit;
 mod faults;
 mod images;
+mod ledger;
 mod lifecycle;
 mod limits;
 mod objects;

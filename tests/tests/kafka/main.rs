@@ -17,6 +17,7 @@ mod security;
 mod semantics;
 mod sources;
 mod standalone;
+mod trade;
 mod transactions;
 mod wire;
 mod yahoo;

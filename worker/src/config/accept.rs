@@ -147,6 +147,11 @@ fn cold_changes(old: &Spec, new: &Spec) -> Vec<&'static str> {
             was.topics.deviation_alarm.name != is.topics.deviation_alarm.name,
         ),
         ("spec.kafka.topics.deadLetter.name", was.topics.dead_letter.name != is.topics.dead_letter.name),
+        (
+            // Before there are accounts nothing hangs on it.
+            "spec.kafka.topics.ledger.name",
+            old.trade.is_some() && was.topics.ledger.name != is.topics.ledger.name,
+        ),
     ]
     .into_iter()
     .filter_map(|(field, changed)| changed.then_some(field))
@@ -224,6 +229,20 @@ mod tests {
             assert!(text.contains(field), "{text}");
         }
         assert!(text.contains("restart") && !text.contains("rawInput"), "{text}");
+    }
+
+    #[test]
+    fn the_ledger_is_named_with_the_first_accounts_and_not_again() {
+        let spec = |trade: &str, name: &str| {
+            let topics = format!("topics: {{ledger: {{name: {name}}}}}");
+            format!(
+                "{{tickers: [{{symbol: META}}], {trade} kafka: {{bootstrapServers: 'kafka:9092', {topics}}}}}"
+            )
+        };
+        let trade = "trade: {window: 5m},";
+        let next = taken(accept(&running(METADATA, &spec("", "a")), &document(METADATA, &spec(trade, "b"))));
+        let refusal = accept(&next, &document(METADATA, &spec(trade, "c"))).unwrap_err().to_string();
+        assert!(refusal.starts_with("spec.kafka.topics.ledger.name"), "{refusal}");
     }
 
     #[test]

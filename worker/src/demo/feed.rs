@@ -8,7 +8,7 @@ use std::{io, thread};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
-use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord};
+use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord, LedgerRecord};
 use stockwatch_crds::Topics;
 use tokio::sync::mpsc;
 
@@ -30,7 +30,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Sends each accepted quote, average and alarm, from the first one on.
+    /// Sends each accepted quote, average, alarm and entry of the ledger, from the first one on.
     pub(super) fn start(
         connection: &Connection,
         topics: &Topics,
@@ -48,6 +48,7 @@ impl Feed {
             (topics.after_dedup_stream.name.clone(), Kind::Quote),
             (topics.averages_output.name.clone(), Kind::Average),
             (topics.deviation_alarm.name.clone(), Kind::Alarm),
+            (topics.ledger.name.clone(), Kind::Entry),
         ];
         let mut list = TopicPartitionList::new();
         for (topic, _) in &kinds {
@@ -88,6 +89,7 @@ enum Kind {
     Quote,
     Average,
     Alarm,
+    Entry,
 }
 
 impl Kind {
@@ -97,6 +99,7 @@ impl Kind {
             Self::Quote => OutputRecord::Quote(DeduplicatedRecord::parse(value).ok()?),
             Self::Average => OutputRecord::Average(AverageRecord::parse(value).ok()?),
             Self::Alarm => OutputRecord::Alarm(Box::new(AlarmRecord::parse(value).ok()?)),
+            Self::Entry => OutputRecord::Entry(LedgerRecord::parse(value).ok()?),
         })
     }
 }
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn what_no_worker_writes_is_skipped() {
         for value in [&b""[..], b"nonsense", b"{}", b"{\"entityname\":1}"] {
-            for kind in [Kind::Quote, Kind::Average, Kind::Alarm] {
+            for kind in [Kind::Quote, Kind::Average, Kind::Alarm, Kind::Entry] {
                 assert_eq!(kind.parse(value), None);
             }
         }

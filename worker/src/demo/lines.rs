@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::table::alarm_line;
+use super::table::{episode_line, money};
 use super::view::View;
 
 /// Between two printed tables.
@@ -15,7 +15,7 @@ pub(super) struct Lines {
     revision: u64,
     error: Option<String>,
     state: Option<String>,
-    alarms: usize,
+    episodes: usize,
     next_table: Duration,
 }
 
@@ -48,20 +48,27 @@ impl Lines {
             line(&format!("STATE   {state}"));
             self.state = Some(state);
         }
-        let count = view.table.alarm_count();
-        let mut alarms: Vec<_> = view.table.alarms().take(count - self.alarms).collect();
-        alarms.reverse();
-        for alarm in alarms {
-            line(&format!("ALARM   {}", alarm_line(alarm)));
+        let count = view.table.episode_count();
+        let mut begun: Vec<_> = view.table.episodes().take(count - self.episodes).collect();
+        begun.reverse();
+        for last in begun {
+            line(&format!("EPISODE {}", episode_line(last)));
         }
-        self.alarms = count;
+        self.episodes = count;
         if elapsed >= self.next_table {
             self.next_table = elapsed + TABLE_EVERY;
             for row in view.table.rows(&view.live.spec).iter().filter(|row| !row.price.is_empty()) {
                 let cells = view.live.spec.windows.iter().zip(&row.cells).map(|(window, cell)| {
                     format!("  {}m {} {} of {}", window.minutes, cell.average, cell.deviation, cell.tolerance)
                 });
-                line(&format!("{:<16} {:>10}{}", row.entity, row.price, cells.collect::<String>()));
+                let paper = row.profit.map(|profit| format!("  paper {}", money(profit)));
+                let (cells, paper) = (cells.collect::<String>(), paper.unwrap_or_default());
+                line(&format!("{:<16} {:>10}{cells}{paper}", row.entity, row.price));
+            }
+            let (episodes, alarms) = (view.table.episode_count(), view.table.alarm_count());
+            if alarms > 0 {
+                let paper = view.table.paper().map(|paper| format!("; {paper}")).unwrap_or_default();
+                line(&format!("{alarms} alarms in {episodes} episodes{paper}"));
             }
         }
         out

@@ -6,10 +6,10 @@ use ratatui::style::{Style, Stylize};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, Wrap};
 
-use super::table::{Cell, alarm_line};
+use super::table::{Cell, episode_line, money};
 use super::view::View;
 
-/// Lines for alarms, their title included, that are always shown, however many tickers there are.
+/// Lines for episodes, their title included, that are always shown, however many tickers there are.
 const ALARM_LINES: u16 = 5;
 
 /// Draws everything anew; ratatui writes only what differs.
@@ -28,9 +28,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View<'_>) {
 
     frame.render_widget(head_line(view), head);
     frame.render_widget(averages(view, rows), table);
-    let lines: Vec<Line<'_>> =
-        view.table.alarms().take(alarms.height.into()).map(|alarm| Line::from(alarm_line(alarm))).collect();
-    let title = format!(" alarms: {} ", view.table.alarm_count());
+    let latest = view.table.episodes().take(alarms.height.into());
+    let lines: Vec<Line<'_>> = latest.map(|last| Line::from(episode_line(last))).collect();
+    let (episodes, count) = (view.table.episode_count(), view.table.alarm_count());
+    let paper = view.table.paper().map(|paper| format!("  {paper} ")).unwrap_or_default();
+    let title = format!(" episodes: {episodes} with {count} alarms {paper}");
     frame.render_widget(Paragraph::new(lines).block(Block::new().borders(Borders::TOP).title(title)), alarms);
     let mut text = Text::from(vec![
         Line::from(vec!["Edit a tolerance and save: ".into(), view.file.display().to_string().bold()]),
@@ -69,7 +71,9 @@ fn averages(view: &View<'_>, rows: Vec<super::table::Row>) -> Table<'static> {
         .into_iter()
         .chain(windows.iter().map(|window| format!("{}m AVERAGE", window.minutes)));
     let rows = rows.into_iter().map(|row| {
-        let texts = [Text::from(row.entity.bold()), Text::from(row.price)];
+        let paper = row.profit.map(|profit| Line::from(format!("paper {}", money(profit))).dim());
+        let entity = [Line::from(row.entity.bold())].into_iter().chain(paper);
+        let texts = [Text::from_iter(entity), Text::from(row.price)];
         Row::new(texts.into_iter().chain(row.cells.iter().map(cell))).height(2)
     });
     // With three windows, the width of a terminal of 80.
@@ -107,6 +111,7 @@ mod tests {
         table.take(table::tests::quote("meta", 512.34));
         table.take(table::tests::average("meta", 1, 510, 1));
         table.take(table::tests::average("meta", 1, 511, 2));
+        table.take(table::tests::order("meta"));
         let view = View {
             table: &table,
             live,
@@ -133,7 +138,8 @@ mod tests {
             "+0.1961% of 0.015%",
             "15m AVERAGE",
             "of 0.02%",
-            "alarms: 0",
+            "paper +0.00",
+            "episodes: 0 with 0 alarms   paper profit: +0.00 in 0 fills",
             "Edit a tolerance and save: /tmp/stockwatch-demo/stockwatch.yaml",
             "generation 3",
             "q quits",

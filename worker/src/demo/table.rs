@@ -3,14 +3,15 @@
 use std::collections::{HashMap, VecDeque};
 
 use stockwatch_core::NANO;
-use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord, Direction};
+use stockwatch_core::account::EntryType;
+use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord, Direction, LedgerRecord};
 use stockwatch_crds::{Bound, Spec, Tolerance};
 
 /// Entities kept and rows shown at most: a wildcard may bring many more.
 const ENTITIES: usize = 1000;
 
-/// Alarms kept.
-const ALARMS: usize = 100;
+/// Episodes kept.
+const EPISODES: usize = 100;
 
 /// A record of the worker's output.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,17 +22,21 @@ pub(super) enum OutputRecord {
     Average(AverageRecord),
     /// An alarm.
     Alarm(Box<AlarmRecord>),
+    /// What a paper account did.
+    Entry(LedgerRecord),
 }
 
-/// One line of an alarm: when (UTC), what and by which tolerance.
-pub(super) fn alarm_line(alarm: &AlarmRecord) -> String {
+/// One line of an episode: when it began (UTC), how many alarms it has, the last of them and by which tolerance.
+pub(super) fn episode_line(alarm: &AlarmRecord) -> String {
     let sign = if alarm.direction == Direction::Up { '+' } else { '-' };
     let deviation = alarm.deviation.map(|deviation| format!("{sign}{:.4}% ", shown(deviation) * 100.0));
     format!(
-        "{}  {}  {}m  {}({sign}{:.4})  tolerance {}  gen {}",
-        clock(alarm.time),
+        "{}  {}  {}m  {} alarm{}  {}({sign}{:.4})  tolerance {}  gen {}",
+        clock(alarm.episode_start.unwrap_or(alarm.time)),
         alarm.entity,
         alarm.minutes,
+        alarm.number,
+        if alarm.number == 1 { "" } else { "s" },
         deviation.unwrap_or_default(),
         shown(alarm.absolute_deviation),
         alarm.tolerance,
@@ -42,6 +47,11 @@ pub(super) fn alarm_line(alarm: &AlarmRecord) -> String {
 /// A decimal as a float, which is exact enough for the digits on a screen.
 fn shown(nanos: i64) -> f64 {
     nanos as f64 / NANO as f64
+}
+
+/// An amount of money with its sign.
+pub(super) fn money(nanos: i64) -> String {
+    format!("{:+.2}", shown(nanos))
 }
 
 /// Hours, minutes and seconds (UTC) of an event time.
@@ -55,6 +65,8 @@ fn clock(time: i64) -> String {
 pub(super) struct Row {
     pub(super) entity: String,
     pub(super) price: String,
+    /// What the entity's paper accounts have earned, if it has had any.
+    pub(super) profit: Option<i64>,
     /// In the order of the spec's windows.
     pub(super) cells: Vec<Cell>,
 }
@@ -74,6 +86,8 @@ pub(super) struct Cell {
 #[derive(Debug, Default)]
 struct Entity {
     price: Option<i64>,
+    /// Of its paper accounts, 10⁻⁹ of the currency; `None` before the first order.
+    profit: Option<i64>,
     averages: HashMap<u32, Averages>,
 }
 
@@ -85,12 +99,15 @@ struct Averages {
     alarm_time: Option<i64>,
 }
 
-/// The newest quote and averages of each entity, and the newest alarms.
+/// The newest quote and averages of each entity and what its paper accounts have earned, and the newest episodes.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entities: HashMap<String, Entity>,
-    alarms: VecDeque<AlarmRecord>,
+    /// The last alarm of each.
+    episodes: VecDeque<AlarmRecord>,
+    episode_count: usize,
     alarm_count: usize,
+    fill_count: usize,
 }
 
 impl Table {
@@ -113,9 +130,26 @@ impl Table {
                 if let Some(entity) = self.entity(&alarm.entity) {
                     entity.averages.entry(alarm.minutes).or_default().alarm_time = Some(alarm.time);
                 }
-                self.alarms.truncate(ALARMS - 1);
-                self.alarms.push_front(*alarm);
                 self.alarm_count += 1;
+                let is_of = |last: &&mut AlarmRecord| {
+                    (&last.episode, &last.entity, last.minutes)
+                        == (&alarm.episode, &alarm.entity, alarm.minutes)
+                };
+                match self.episodes.iter_mut().find(is_of) {
+                    Some(last) => *last = *alarm,
+                    None => {
+                        self.episodes.truncate(EPISODES - 1);
+                        self.episodes.push_front(*alarm);
+                        self.episode_count += 1;
+                    }
+                }
+            }
+            OutputRecord::Entry(entry) => {
+                self.fill_count += usize::from(entry.entry_type == EntryType::Fill);
+                if let Some(entity) = self.entity(&entry.entity) {
+                    let profit = entity.profit.get_or_insert(0);
+                    *profit = profit.saturating_add(entry.profit.unwrap_or(0));
+                }
             }
         }
     }
@@ -127,9 +161,21 @@ impl Table {
         Some(self.entities.entry(name.to_owned()).or_default())
     }
 
-    /// The latest alarms, the newest first.
-    pub(super) fn alarms(&self) -> impl Iterator<Item = &AlarmRecord> {
-        self.alarms.iter()
+    /// The last alarm of each of the latest episodes, the newest episode first.
+    pub(super) fn episodes(&self) -> impl Iterator<Item = &AlarmRecord> {
+        self.episodes.iter()
+    }
+
+    /// How many episodes there have been.
+    pub(super) fn episode_count(&self) -> usize {
+        self.episode_count
+    }
+
+    /// What all paper accounts have earned, and with how many fills; `None` before the first order.
+    pub(super) fn paper(&self) -> Option<String> {
+        let profits: Vec<i64> = self.entities.values().filter_map(|entity| entity.profit).collect();
+        let sum = profits.iter().fold(0_i64, |sum, profit| sum.saturating_add(*profit));
+        (!profits.is_empty()).then(|| format!("paper profit: {} in {} fills", money(sum), self.fill_count))
     }
 
     /// How many alarms there have been.
@@ -163,6 +209,7 @@ impl Table {
                 .and_then(|entity| entity.price)
                 .map(|price| format!("{:.2}", shown(price)))
                 .unwrap_or_default(),
+            profit: entity.and_then(|entity| entity.profit),
             cells: cells.collect(),
         }
     }
@@ -226,6 +273,13 @@ pub(super) mod tests {
     pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> OutputRecord {
         let (average, time) = (average * NANO, time * NANO);
         OutputRecord::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
+    }
+
+    pub(in super::super) fn order(entity: &str) -> OutputRecord {
+        let value = format!(
+            r#"{{"entityname":"{entity}","type":"order","side":"invest","id":"1","account":"1","cash":1,"shares":0,"lastupdatedate":1,"generation":1}}"#
+        );
+        OutputRecord::Entry(LedgerRecord::parse(value.as_bytes()).unwrap())
     }
 
     fn alarm(entity: &str, time: i64) -> AlarmRecord {
@@ -293,7 +347,39 @@ pub(super) mod tests {
         assert!(!table.rows(&two())[0].cells[1].alarmed);
         table.take(average("b", 1, 102, 3));
         assert!(!table.rows(&two())[0].cells[0].alarmed);
-        assert_eq!(table.alarm_count(), 1);
+        assert_eq!((table.alarm_count(), table.episode_count()), (1, 1));
+    }
+
+    #[test]
+    fn the_alarms_of_an_episode_are_one_line() {
+        let mut table = Table::default();
+        for number in 1..=3 {
+            let time = i64::try_from(number).unwrap();
+            let alarm = AlarmRecord { number, episode_start: Some(NANO), ..alarm("b", time) };
+            table.take(OutputRecord::Alarm(Box::new(alarm)));
+        }
+        table.take(OutputRecord::Alarm(Box::new(AlarmRecord { minutes: 5, ..alarm("b", 3) })));
+        let lines: Vec<String> = table.episodes().map(episode_line).collect();
+        assert!(lines[1].starts_with("00:00:01  b  1m  3 alarms  "), "{lines:?}");
+        assert_eq!((lines.len(), table.episode_count(), table.alarm_count()), (2, 2, 4));
+    }
+
+    #[test]
+    fn the_profit_of_a_paper_account_is_the_sum_of_its_fills() {
+        let mut table = Table::default();
+        assert_eq!(table.paper(), None);
+        let entry = |kind: &str, profit: &str| {
+            let value = format!(
+                r#"{{"entityname":"b","type":"{kind}","side":"uninvest","id":"1","account":"0"{profit},"cash":1,"shares":0,"lastupdatedate":1,"generation":1}}"#
+            );
+            OutputRecord::Entry(LedgerRecord::parse(value.as_bytes()).unwrap())
+        };
+        for (kind, profit) in [("order", ""), ("fill", r#","profit":-1.5"#), ("fill", r#","profit":4"#)] {
+            table.take(entry(kind, profit));
+        }
+        let profits: Vec<_> = table.rows(&two()).iter().map(|row| row.profit).collect();
+        assert_eq!(profits, [Some(5 * NANO / 2), None]);
+        assert_eq!(table.paper().as_deref(), Some("paper profit: +2.50 in 2 fills"));
     }
 
     #[test]
@@ -321,9 +407,10 @@ pub(super) mod tests {
     #[test]
     fn an_alarm_is_one_line() {
         let alarm = alarm("meta", 1_700_000_000);
-        assert_eq!(alarm_line(&alarm), "22:13:20  meta  1m  +2.0000% (+2.0000)  tolerance 1%  gen 1");
+        let line = episode_line(&alarm);
+        assert_eq!(line, "22:13:20  meta  1m  1 alarm  +2.0000% (+2.0000)  tolerance 1%  gen 1");
         let odd = AlarmRecord { deviation: None, direction: Direction::Down, ..alarm };
-        assert_eq!(alarm_line(&odd), "22:13:20  meta  1m  (-2.0000)  tolerance 1%  gen 1");
+        assert_eq!(episode_line(&odd), "22:13:20  meta  1m  1 alarm  (-2.0000)  tolerance 1%  gen 1");
     }
 
     #[test]
@@ -331,9 +418,9 @@ pub(super) mod tests {
         let mut table = Table::default();
         for n in 0..5000 {
             table.take(quote(&n.to_string(), 1.0));
-            table.take(OutputRecord::Alarm(Box::new(alarm("a", 1))));
+            table.take(OutputRecord::Alarm(Box::new(AlarmRecord { episode: n.to_string(), ..alarm("a", 1) })));
         }
         assert_eq!(table.entities.len(), ENTITIES);
-        assert_eq!((table.alarms().count(), table.alarm_count()), (ALARMS, 5000));
+        assert_eq!((table.episodes().count(), table.episode_count()), (EPISODES, 5000));
     }
 }

@@ -1,6 +1,6 @@
 //! With whom, as whom and for which topics the clients of a session are made.
 
-use stockwatch_crds::Topics;
+use stockwatch_crds::{Topic, Topics};
 
 use super::settings::Settings;
 use super::topology::{Topology, TopologyError};
@@ -22,9 +22,9 @@ impl Connector<'_> {
         &self.topics.raw_input.name
     }
 
-    /// Asks the brokers for the topics.
-    pub(super) fn discover(&self) -> Result<Topology, TopologyError> {
+    /// Asks the brokers for the topics, and for the ledger if there is to be one.
+    pub(super) fn discover(&self, ledger: Option<&Topic>) -> Result<Topology, TopologyError> {
         let Settings { connection, stop, .. } = self.settings;
-        Topology::discover(connection, &self.kafka, &self.topics, stop)
+        Topology::discover(connection, &self.kafka, &self.topics, ledger, stop)
     }
 }

@@ -12,6 +12,7 @@
 //! | `membership` | who owns what: the group's consumer (`group`), the partitions (`assignment`), the rules of each (`rules`) |
 //! | `restore/` | brings each partition to its committed offset, beside the loop |
 //! | `holdings` | what the partitions hold, for who asks whether quotes flow |
+//! | `ledger` | looks for the ledger topic, without which there are alarms but no paper accounts |
 //! | `producers` | the two transactional producers, made for a live feed or for a backlog; `caller` makes calls that may never return |
 //!
 //! A file uses those further down, and `error`, `settings`, `connector`, `topology` and `record`.
@@ -22,6 +23,7 @@ mod connector;
 mod error;
 mod group;
 mod holdings;
+mod ledger;
 mod membership;
 mod producers;
 mod readiness;

@@ -76,6 +76,7 @@ impl Producers {
     /// `CALL_TIMEOUT` at most.
     pub(super) fn open(
         connector: &Connector<'_>,
+        ledger: Option<&Topic>,
         feed: Feed,
         batch_bytes: usize,
     ) -> Result<Self, KafkaError> {
@@ -106,7 +107,7 @@ impl Producers {
             know(first)?;
             std::thread::scope(|scope| {
                 let initialising = scope.spawn(|| producer.init_transactions(CALL_TIMEOUT));
-                others.into_iter().try_for_each(|topic| know(topic).map(drop))?;
+                others.into_iter().chain(ledger).try_for_each(|topic| know(topic).map(drop))?;
                 initialising.join().unwrap_or(Err(KafkaError::Canceled))
             })?;
             Ok(producer)
@@ -120,6 +121,15 @@ impl Producers {
         let caller = Caller::start().map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         let producers = [Arc::new(first?), Arc::new(second?)];
         Ok(Self { producers, caller, ids, feed, batch_bytes, turn: 0, began: None, stamp: 0 })
+    }
+
+    /// Asks for the leaders of a topic that they were not opened with: its first record would wait for them.
+    pub(super) fn learn(&self, topic: &str) {
+        for producer in &self.producers {
+            if let Err(error) = producer.client().fetch_metadata(Some(topic), FIRST_ANSWER) {
+                tracing::debug!(%error, topic, "its first record waits for its leaders");
+            }
+        }
     }
 
     /// What they were made for.

@@ -97,6 +97,7 @@ impl Loop<'_> {
             self.review = false;
             self.settings.health.set_generation(self.rules.live().revision, self.rules.generation());
             self.membership.apply_rules(&self.rules)?;
+            self.keep_accounts();
             self.announce_rules()?;
         }
         if self.membership.position()? {
@@ -202,6 +203,22 @@ impl Loop<'_> {
         }
     }
 
+    /// Accounts are kept where there is a ledger to write, and left as they are where there is none.
+    fn keep_accounts(&mut self) {
+        let spec = &self.rules.live().spec;
+        let owned = &mut self.membership.owned;
+        // Without terms, positions that are left are closed.
+        let needed = spec.trade.is_some()
+            || owned.all_present().any(|(partition, due, _)| {
+                partition.has_accounts() || due.removed.iter().any(|removed| removed.orphan.is_some())
+            });
+        self.transactions.want_ledger(needed.then_some(&spec.kafka.topics.ledger));
+        let has_ledger = self.transactions.has_ledger();
+        for (partition, ..) in owned.all_present() {
+            partition.has_ledger = has_ledger;
+        }
+    }
+
     /// The next quote is judged by the rules, whenever it comes. They are reported as applied once they are recorded: the
     /// transaction that does it begins now, and its commit reports them.
     fn announce_rules(&mut self) -> Result<(), Step> {
@@ -229,6 +246,11 @@ impl Loop<'_> {
         self.count_state();
         if Instant::now() >= self.look_at_holdings {
             self.tell_holdings();
+        }
+        if let Some(topology) = self.transactions.look_for_ledger() {
+            self.commit()?;
+            self.transactions.take_ledger(topology)?;
+            self.review = true;
         }
         if self.last_look.elapsed() >= LOOK_AT_LOG_STARTS {
             self.last_look = Instant::now();

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
 use rdkafka::consumer::BaseConsumer;
-use stockwatch_crds::Topics;
+use stockwatch_crds::{Topic, Topics};
 
 use super::connector::Connector;
 use super::error::{Error, SessionError};
 use super::group::{self, GroupContext};
+use super::ledger::LedgerSearch;
 use super::membership::Membership;
 use super::producers::{Feed, Producers};
 use super::readiness::Readiness;
@@ -110,7 +111,8 @@ fn connect<'a>(
         stop: settings.stop.clone(),
     })
     .map_err(Error::Thread)?;
-    let (topology, producers) = discover_and_open(&connector, past.may_create.get())
+    let ledger = LedgerSearch::new(spec.spec.trade.as_ref().map(|_| spec.spec.kafka.topics.ledger.clone()));
+    let (topology, producers) = discover_and_open(&connector, ledger.wanted(), past.may_create.get())
         .inspect_err(|_| group::close(&consumer, &raw))?;
     kafka.clear_error();
     let running = Loop {
@@ -120,7 +122,7 @@ fn connect<'a>(
         rules: Rules::new(spec.clone()),
         review: true,
         membership: Membership::new(consumer.clone(), raw, restorer, settings.owned.clone()),
-        transactions: Transactions::new(connector, topology, producers, past.size.get()),
+        transactions: Transactions::new(connector, topology, ledger, producers, past.size.get()),
         readiness: Readiness::default(),
         last_tick: Instant::now(),
         last_look: Instant::now(),
@@ -132,13 +134,15 @@ fn connect<'a>(
 /// Looks at the topics and opens the producers side by side: each takes about ten round trips.
 fn discover_and_open(
     connector: &Connector<'_>,
+    ledger: Option<&Topic>,
     may_create: bool,
 ) -> Result<(Topology, Producers), SessionError> {
-    let open =
-        |batch_bytes| Producers::open(connector, Feed::Live, batch_bytes).map_err(SessionError::Producers);
+    let open = |batch_bytes| {
+        Producers::open(connector, ledger, Feed::Live, batch_bytes).map_err(SessionError::Producers)
+    };
     let (topology, producers) = thread::scope(|scope| {
         let opening = scope.spawn(|| open(USUAL_BATCH));
-        (connector.discover(), opening.join())
+        (connector.discover(ledger), opening.join())
     });
     let topology = match topology {
         Err(TopologyError::Missing(_)) if may_create => {

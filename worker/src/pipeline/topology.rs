@@ -26,6 +26,9 @@ pub(super) const LARGEST_RECORD: usize = 16 * 1024 * 1024;
 /// A batch that every topic with Kafka's default limit takes.
 pub(super) const USUAL_BATCH: usize = 1_000_000;
 
+/// A ledger that takes less is not used: its records have up to a few hundred bytes.
+const LEAST_LEDGER: usize = 4 * 1024;
+
 /// A topic that takes any record of ours takes a batch of this size, since it has `OVERHEAD` to spare.
 const LEAST_BATCH: usize = 256;
 
@@ -70,15 +73,18 @@ pub(super) struct Topology {
     pub(super) alarms: WrittenTopic,
     pub(super) dead_letter: WrittenTopic,
     pub(super) table: WrittenTopic,
+    /// `None`: there are no accounts, or their topic is missing.
+    pub(super) ledger: Option<WrittenTopic>,
 }
 
 impl Topology {
-    /// Returns the topics as the brokers have them; fails after 5 s without an answer, or half a second once `stop` is
+    /// Returns the topics as the brokers have them, with the ledger if it is asked for and can be used; fails after 5 s without an answer, or half a second once `stop` is
     /// set.
     pub(super) fn discover(
         connection: &Connection,
         context: &KafkaContext,
         topics: &Topics,
+        ledger: Option<&Topic>,
         stop: &AtomicBool,
     ) -> Result<Self, TopologyError> {
         let bootstrap = connection.bootstrap_servers();
@@ -104,7 +110,8 @@ impl Topology {
         };
         let raw_partitions = partitions(&topics.raw_input.name)?;
         // The slower question is asked now, and its answer awaited at the end.
-        let resources: Vec<_> = topics.iter().map(|t| ResourceSpecifier::Topic(&t.name)).collect();
+        let resources: Vec<_> =
+            topics.iter().chain(ledger).map(|t| ResourceSpecifier::Topic(&t.name)).collect();
         let options = AdminOptions::new().request_timeout(Some(CALL_TIMEOUT));
         let settings = admin.describe_configs(&resources, &options);
         let mut output = |name: &str| -> Result<WrittenTopic, TopologyError> {
@@ -122,10 +129,15 @@ impl Topology {
             alarms: output(&topics.deviation_alarm.name)?,
             dead_letter: output(&topics.dead_letter.name)?,
             table: output(&topics.after_dedup_storage_table.name)?,
+            ledger: None,
         };
         if !missing.is_empty() {
             return Err(TopologyError::Missing(missing));
         }
+        topology.ledger = match ledger {
+            Some(ledger) => find_ledger(&admin, &ledger.name, stop).map_err(unreachable)?,
+            None => None,
+        };
         let settings = TopicSettings::of(block_on(settings), topics, context);
         for output in topology.all_mut() {
             let max = settings.get(&output.name, "max.message.bytes").and_then(|max| max.parse().ok());
@@ -133,6 +145,17 @@ impl Topology {
             let policy = settings.get(&output.name, CLEANUP_POLICY);
             output.is_compacted = policy.is_some_and(|policy| policy.contains("compact"));
         }
+        topology.ledger.take_if(|ledger| {
+            let is_small = ledger.max_bytes < LEAST_LEDGER;
+            if is_small {
+                tracing::warn!(
+                    topic = ledger.name,
+                    least = LEAST_LEDGER + OVERHEAD,
+                    "the ledger takes no records of this size, so there are no paper accounts: raise its max.message.bytes"
+                );
+            }
+            is_small
+        });
         // Dropping the client blocks for up to 100 ms.
         thread::spawn(move || drop(admin));
         topology.check(topics, &settings)?;
@@ -165,12 +188,13 @@ impl Topology {
         if losses.is_empty() { Ok(()) } else { Err(TopologyError::LosesState(losses)) }
     }
 
-    /// Returns the topic of an output.
-    pub(super) fn output(&self, topic: OutputTopic) -> &WrittenTopic {
+    /// Returns the topic of an output; `None`: there is no ledger.
+    pub(super) fn output(&self, topic: OutputTopic) -> Option<&WrittenTopic> {
         match topic {
-            OutputTopic::Deduplicated => &self.deduplicated,
-            OutputTopic::Averages => &self.averages,
-            OutputTopic::Alarms => &self.alarms,
+            OutputTopic::Deduplicated => Some(&self.deduplicated),
+            OutputTopic::Averages => Some(&self.averages),
+            OutputTopic::Alarms => Some(&self.alarms),
+            OutputTopic::Ledger => self.ledger.as_ref(),
         }
     }
 
@@ -179,14 +203,15 @@ impl Topology {
         self.all().map(|o| o.max_bytes).min().unwrap_or(DEFAULT_MAX_BYTES).clamp(LEAST_BATCH, USUAL_BATCH)
     }
 
-    fn all_mut(&mut self) -> [&mut WrittenTopic; 5] {
-        let Self { deduplicated, averages, alarms, dead_letter, table, .. } = self;
-        [deduplicated, averages, alarms, dead_letter, table]
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut WrittenTopic> {
+        let Self { deduplicated, averages, alarms, dead_letter, table, ledger, .. } = self;
+        [deduplicated, averages, alarms, dead_letter, table].into_iter().chain(ledger)
     }
 
     /// Returns all topics that are written.
     pub(super) fn all(&self) -> impl Iterator<Item = &WrittenTopic> {
-        [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter, &self.table].into_iter()
+        let always = [&self.deduplicated, &self.averages, &self.alarms, &self.dead_letter, &self.table];
+        always.into_iter().chain(&self.ledger)
     }
 }
 
@@ -194,6 +219,27 @@ impl WrittenTopic {
     /// Returns the partition that records of a raw partition go to.
     pub(super) fn partition(&self, raw: i32) -> i32 {
         raw % self.partitions
+    }
+}
+
+/// Returns the ledger; `None` where it is not there or may not be looked at.
+fn find_ledger(
+    admin: &AdminClient<KafkaContext>,
+    name: &str,
+    stop: &AtomicBool,
+) -> KafkaResult<Option<WrittenTopic>> {
+    let metadata = kafka::await_metadata(admin.inner(), name, CALL_TIMEOUT, stop)?;
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(None) };
+    match topic.error().map(RDKafkaErrorCode::from) {
+        Some(code) if is_missing(code) || code == RDKafkaErrorCode::TopicAuthorizationFailed => Ok(None),
+        // It is there: leaders are being elected, say.
+        Some(code) => Err(KafkaError::MetadataFetch(code)),
+        None => Ok(Some(WrittenTopic {
+            name: name.to_owned(),
+            partitions: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX).max(1),
+            max_bytes: 0,
+            is_compacted: false,
+        })),
     }
 }
 

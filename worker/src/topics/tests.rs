@@ -22,6 +22,7 @@ pub(crate) fn kafka(bootstrap: &str) -> Kafka {
             averages_output: topic("averages"),
             deviation_alarm: topic("alarms"),
             dead_letter: topic("dead"),
+            ledger: topic("ledger"),
         },
         deletion_policy: DeletionPolicy::Retain,
     }

@@ -8,7 +8,7 @@ use crate::config::{Decision, LiveSpec, Refusal};
 ///
 /// A generation stands for one content, so it decides before the document is read. Of a newer one everything is taken
 /// but `spec.kafka`: another connection or another topic is for another process, with which the operator replaces this
-/// one.
+/// one. The ledger alone comes with the accounts, whenever that is.
 pub fn judge(current: &LiveSpec, refused: Option<u64>, document: &Document) -> Result<Decision, Refusal> {
     let metadata = &document.metadata;
     check_uid(&metadata.uid, &current.uid)?;
@@ -20,7 +20,11 @@ pub fn judge(current: &LiveSpec, refused: Option<u64>, document: &Document) -> R
         return Ok(Decision::Same);
     }
     let mut next = LiveSpec { revision: current.revision + 1, ..document.load()? };
+    let ledger = next.spec.kafka.topics.ledger;
     next.spec.kafka = current.spec.kafka.clone();
+    if current.spec.trade.is_none() {
+        next.spec.kafka.topics.ledger = ledger;
+    }
     Ok(Decision::Take(Box::new(next)))
 }
 

@@ -111,6 +111,7 @@ fn spec(count: usize) -> Spec {
         wildcard_overrides: vec![],
         windows: vec![],
         alarms: Alarms::default(),
+        trade: None,
         source: charts(MINUTE),
         kafka: kafka("unused"),
         suspend: false,

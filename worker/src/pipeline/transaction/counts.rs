@@ -1,10 +1,11 @@
 //! What the open transaction counts. Metrics say what was committed, so they hear of it only then.
 
+use stockwatch_core::account::{Entry, EntryType, Side};
 use stockwatch_core::wire::DeadLetterReason;
 use stockwatch_core::{Judgement, SkipReason, Verdict};
 
 use crate::flow::Flow;
-use crate::metrics::{DuplicatePrice, Metrics, ReasonLabel, SkipLabel};
+use crate::metrics::{DuplicatePrice, Metrics, ReasonLabel, SideLabel, SkipLabel};
 
 /// What came of the open transaction's records, each field for the metric of its name.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Counts {
     pub(super) averages: u64,
     pub(super) alarms: u64,
     pub(super) alarms_skipped: [u64; SkipReason::ALL.len()],
+    pub(super) paper_orders: [u64; Side::ALL.len()],
+    pub(super) paper_fills: [u64; Side::ALL.len()],
     pub(super) dead_letters: [u64; DeadLetterReason::ALL.len()],
     pub(super) dead_letters_lost: u64,
     pub(super) checkpoints: u64,
@@ -41,6 +44,20 @@ impl Counts {
         for verdict in judgement.verdicts() {
             if let Verdict::Skipped(reason) = verdict {
                 self.alarms_skipped[*reason as usize] += 1;
+            }
+        }
+    }
+
+    /// Counts what an account did.
+    pub(super) fn traded(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            let counts = match entry.entry_type {
+                EntryType::Order => &mut self.paper_orders,
+                EntryType::Fill => &mut self.paper_fills,
+                EntryType::Cancel | EntryType::Close | EntryType::Void => continue,
+            };
+            if let Some(side) = entry.side {
+                counts[side as usize] += 1;
             }
         }
     }
@@ -73,6 +90,13 @@ impl Counts {
         let skipped = SkipReason::ALL.into_iter().zip(self.alarms_skipped);
         for (reason, count) in skipped.filter(|(_, count)| *count > 0) {
             metrics.alarms_skipped.get_or_create(&SkipLabel(reason)).inc_by(count);
+        }
+        for (family, counts) in
+            [(&metrics.paper_orders, self.paper_orders), (&metrics.paper_fills, self.paper_fills)]
+        {
+            for (side, count) in Side::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+                family.get_or_create(&SideLabel(side)).inc_by(count);
+            }
         }
         let dead_letters = DeadLetterReason::ALL.into_iter().zip(self.dead_letters);
         for (reason, count) in dead_letters.filter(|(_, count)| *count > 0) {

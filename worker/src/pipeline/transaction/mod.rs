@@ -1,6 +1,7 @@
 //! The transaction: what goes into it, its commit, and what follows when it fails.
 
 mod counts;
+mod ledger;
 mod outputs;
 mod policy;
 mod refusals;
@@ -23,6 +24,7 @@ pub(super) use self::size::Size;
 use super::assignment::Assignment;
 use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
+use super::ledger::LedgerSearch;
 use super::membership::Membership;
 use super::producers::Producers;
 use super::record::{envelope, raw_record};
@@ -40,6 +42,7 @@ const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Transactions<'a> {
     connector: Connector<'a>,
     topology: Topology,
+    ledger: LedgerSearch,
     producers: Producers,
     encoder: Encoder,
     /// Quotes and bytes of the open transaction.
@@ -60,6 +63,7 @@ impl<'a> Transactions<'a> {
     pub(super) fn new(
         connector: Connector<'a>,
         topology: Topology,
+        ledger: LedgerSearch,
         producers: Producers,
         size: Size,
     ) -> Self {
@@ -69,6 +73,7 @@ impl<'a> Transactions<'a> {
             encoder: Encoder::new(connector.raw(), &live.spec.namespace, &live.spec.name),
             connector,
             topology,
+            ledger,
             producers,
             quotes: 0,
             bytes: 0,
@@ -137,7 +142,8 @@ impl<'a> Transactions<'a> {
         if self.is_open() || feed == self.producers.feed() {
             return Ok(());
         }
-        let suited = Producers::open(&self.connector, feed, self.producers.batch_bytes());
+        let (ledger, batch) = (self.ledger.wanted(), self.producers.batch_bytes());
+        let suited = Producers::open(&self.connector, ledger, feed, batch);
         let before = mem::replace(&mut self.producers, suited.map_err(SessionError::Producers)?);
         // Closing them waits up to 100 ms for their threads.
         thread::spawn(move || drop(before));
@@ -155,6 +161,19 @@ impl<'a> Transactions<'a> {
                 continue;
             }
             let number = partition.number;
+            if due.removed.iter().any(|removed| removed.orphan.is_some()) {
+                let generation = partition.shape().map_or(0, |shape| shape.generation);
+                let mut outputs = Outputs {
+                    producers: &self.producers,
+                    topology: &self.topology,
+                    number,
+                    refusals: None,
+                    counts: &mut self.counts,
+                    bytes: 0,
+                    refused: false,
+                };
+                self.encoder.write_removed(number, &due.removed, generation, &mut outputs)?;
+            }
             let mut put = put(&self.producers, table, number);
             checkpoint::write_removed(&due.removed, &mut put)?;
             due.removed.clear();
@@ -207,6 +226,7 @@ impl<'a> Transactions<'a> {
                 outputs.counts.quotes_accepted += 1;
                 outputs.counts.quotes_late_joined += u64::from(accepted.late);
                 outputs.counts.judged(accepted.judgement);
+                outputs.counts.traded(accepted.entries);
                 self.encoder.write(number, &record, &accepted, &mut outputs)?;
                 bad = outputs.refused.then_some(DeadLetterReason::Unwritable);
             }
@@ -362,6 +382,8 @@ impl<'a> Transactions<'a> {
 
     /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
     pub(super) fn abort(&mut self, failure: Failure, owned: &mut Assignment) -> Result<(), SessionError> {
+        let (Failure::Abortable(why) | Failure::Fatal(why)) = &failure;
+        let is_forbidden = why.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
         // The record that fails is known, and that it does so with the topics' settings as they are now.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
@@ -376,13 +398,23 @@ impl<'a> Transactions<'a> {
         }
         (self.quotes, self.bytes) = (0, 0);
         self.counts = Counts::default();
-        // A topic may have gone, or may take less than it did.
-        self.topology = self.connector.discover()?;
-        let batch = self.topology.batch_bytes();
-        if aborted.is_err() || batch < self.producers.batch_bytes() {
-            self.producers = Producers::open(&self.connector, self.policy.feed(), batch)
-                .map_err(SessionError::Producers)?;
+        if is_forbidden && self.topology.ledger.is_some() {
+            // Of all topics it is the one that may have come while the worker ran, and that alarms do not need.
+            self.ledger.refused();
         }
+        // A topic may have gone, or may take less than it did.
+        self.topology = self.connector.discover(self.ledger.wanted())?;
+        if aborted.is_err() || self.topology.batch_bytes() < self.producers.batch_bytes() {
+            self.open_producers()?;
+        }
+        Ok(())
+    }
+
+    /// Makes producers for the topics as they are.
+    fn open_producers(&mut self) -> Result<(), SessionError> {
+        let batch = self.topology.batch_bytes();
+        let open = Producers::open(&self.connector, self.ledger.wanted(), self.policy.feed(), batch);
+        self.producers = open.map_err(SessionError::Producers)?;
         Ok(())
     }
 }

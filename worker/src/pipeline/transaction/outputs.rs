@@ -87,16 +87,26 @@ impl OutputSender for Outputs<'_> {
 
     fn send(&mut self, record: OutputRecord<'_>) -> Result<(), Step> {
         let OutputRecord { topic, key, value, headers } = record;
-        let output = self.topology.output(topic);
+        // Nothing is computed for a ledger that there is not.
+        let Some(output) = self.topology.output(topic) else { return Ok(()) };
         let in_headers: usize = headers.iter().map(|(name, text)| name.len() + text.len()).sum();
         let size = key.len() + value.len() + in_headers;
         if size > output.max_bytes || self.refusals_of(&output.name) > 0 {
-            self.refused = true;
+            if topic == OutputTopic::Ledger {
+                // The quote is as good as any: its averages are written.
+                tracing::error!(
+                    topic = output.name,
+                    entry = %String::from_utf8_lossy(value),
+                    "an entry of the ledger is lost: its topic does not take it"
+                );
+            } else {
+                self.refused = true;
+            }
             return Ok(());
         }
         self.bytes += size;
         match topic {
-            OutputTopic::Deduplicated => {}
+            OutputTopic::Deduplicated | OutputTopic::Ledger => {}
             OutputTopic::Averages => self.counts.averages += 1,
             OutputTopic::Alarms => self.counts.alarms += 1,
         }
