@@ -16,4 +16,5 @@ pub mod pipeline;
 pub mod run;
 pub mod shared;
 pub mod topics;
+pub mod whatif;
 pub mod worker;

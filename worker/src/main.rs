@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockwatch_worker::args::{Arguments, Command};
-use stockwatch_worker::{demo, run};
+use stockwatch_worker::{demo, run, whatif};
 
 // Messages are allocated on one thread and freed on librdkafka's: glibc's malloc contends there.
 #[global_allocator]
@@ -14,5 +14,6 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Whatif(arguments) => whatif::run(&arguments),
     }
 }
