@@ -92,6 +92,10 @@ impl Tally {
     /// Judges a quote by every line; returns the places of the windows for which the rules in force give an alarm, a bit
     /// each.
     pub(super) fn judge(&mut self, moved: &Moved<'_>) -> u16 {
+        if moved.previous_time.is_none() {
+            // It may have begun anew, in another currency.
+            self.lines.iter_mut().for_each(|line| line.episode = None);
+        }
         let mut in_force = 0;
         let time = moved.entity.newest().unwrap_or_default();
         let windows = moved.entity.averages().zip(moved.previous).zip(&self.plan.windows);

@@ -129,7 +129,7 @@ impl Written {
     }
 
     /// Counts; `is_compared` says whether a ticker is counted and has a window of so many minutes.
-    pub(super) fn finish(self, is_compared: impl Fn(&str, u32) -> bool) -> Fidelity {
+    pub fn finish(self, is_compared: impl Fn(&str, u32) -> bool) -> Fidelity {
         let mut fidelity = Fidelity::default();
         for (entity, OfTicker { alarms, before }) in &self.tickers {
             // Without a quote in the range its alarms are of earlier ones.
