@@ -23,7 +23,7 @@ mod group;
 mod membership;
 mod producers;
 mod readiness;
-mod record;
+pub(crate) mod record;
 mod restore;
 mod rules;
 mod run;
