@@ -1,7 +1,6 @@
 //! The raw topic and the alarms, read with assigned partitions: in no group, and without a write.
 
-use rdkafka::message::Message;
-use rdkafka::{Offset, Timestamp};
+use rdkafka::Offset;
 use stockwatch_core::wire::RawRecord;
 
 use super::budget::Budget;
@@ -9,6 +8,7 @@ use super::study::{MARGIN, RawLog};
 use super::written::Written;
 use crate::kafka::log_reader::{CALL_TIMEOUT, Isolation, LogReader, Range, ReadError};
 use crate::kafka::{Connection, KafkaContext};
+use crate::pipeline::record::raw_record;
 
 /// Records between two looks at the memory.
 const LOOK_EVERY: u32 = 16_384;
@@ -120,12 +120,7 @@ impl<'a> Topics<'a> {
                         return Err(Stop::Memory);
                     }
                 }
-                let timestamp = match message.timestamp() {
-                    Timestamp::CreateTime(stamp) | Timestamp::LogAppendTime(stamp) => stamp,
-                    Timestamp::NotAvailable => -1,
-                };
-                let (key, value, offset) = (message.key(), message.payload(), message.offset());
-                each(&RawRecord { key, value, timestamp, offset });
+                each(&raw_record(message));
                 Ok(())
             },
         );
