@@ -16,5 +16,6 @@ mod security;
 mod semantics;
 mod standalone;
 mod transactions;
+mod whatif;
 mod wire;
 mod yahoo;
