@@ -8,7 +8,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 
 /// Watches this process' own memory.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     before: u64,
     /// Bytes that may be added; `None` where nothing says what there is.
     most: Option<u64>,
@@ -16,19 +16,19 @@ pub struct Budget {
 
 impl Budget {
     /// The budget of what begins now.
-    pub fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         let headroom = [group_headroom(), machine_headroom()].into_iter().flatten().min();
         Self { before: resident().unwrap_or(0), most: headroom.map(|bytes| bytes / 2) }
     }
 
     /// Whether it is used up.
-    pub fn is_used_up(&self) -> bool {
+    pub(super) fn is_used_up(&self) -> bool {
         let used = resident().unwrap_or(0).saturating_sub(self.before);
         self.most.is_some_and(|most| used > most)
     }
 
     /// The budget in whole MiB.
-    pub fn mebibytes(&self) -> u64 {
+    pub(super) fn mebibytes(&self) -> u64 {
         self.most.unwrap_or(0) >> 20
     }
 }

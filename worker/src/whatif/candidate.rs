@@ -108,7 +108,7 @@ fn spaced(least: Tolerance, most: Tolerance) -> Result<Vec<Tolerance>, String> {
         // As few digits as tell it from its neighbours.
         let gap = value(step) - value(step - 1);
         let mut grain = 1;
-        while grain * 20 <= gap {
+        while grain * 50 <= gap {
             grain *= 10;
         }
         let value = (value(step) + grain / 2) / grain * grain;

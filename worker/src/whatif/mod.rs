@@ -30,7 +30,6 @@ pub use pass::{Extent, Seen};
 pub use study::{RawLog, Study};
 pub use table::table;
 pub use tally::{Figures, Skipped};
-pub use warm_up::WarmUp;
 pub use written::{Fidelity, Written};
 
 use self::budget::Budget;

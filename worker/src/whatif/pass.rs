@@ -6,10 +6,11 @@ use std::sync::Arc;
 use stockwatch_core::wire::RawRecord;
 use stockwatch_core::{Effect, Partition, Shape};
 
+use super::Candidate;
 use super::plan::Plans;
 use super::tally::{Tally, Totals};
+use super::warm_up::WarmUp;
 use super::written::Written;
-use super::{Candidate, WarmUp};
 
 /// The least and the greatest of what was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,13 +60,13 @@ impl Seen {
 
 /// Where a partition is judged.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(super) struct Place {
     /// The raw partition.
-    pub partition: i32,
+    pub(super) partition: i32,
     /// The first offset of the range.
-    pub start: i64,
+    pub(super) start: i64,
     /// Quotes from this offset on may not have been judged by the workers yet.
-    pub committed: i64,
+    pub(super) committed: i64,
 }
 
 /// A ticker's figures, and what the replay adds to the alarms that were written.
@@ -78,7 +79,7 @@ struct Ticker {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Pass<'a> {
+pub(super) struct Pass<'a> {
     place: Place,
     partition: Partition,
     plans: Plans<'a>,
@@ -91,7 +92,7 @@ pub struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// Computes from the offset `from` on, and judges from the range's start on. `rules` are those in force.
-    pub fn new(
+    pub(super) fn new(
         place: Place,
         from: i64,
         rules: &Arc<Shape>,
@@ -117,7 +118,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes the next record in.
-    pub fn take(&mut self, record: &RawRecord<'_>) {
+    pub(super) fn take(&mut self, record: &RawRecord<'_>) {
         let effect = self.partition.replay(record, 0);
         if record.offset < self.place.start {
             return;
@@ -142,13 +143,13 @@ impl<'a> Pass<'a> {
     }
 
     /// The tickers of the range that were not seen before it.
-    pub fn unknown(&self, warm_up: &WarmUp<'_>) -> BTreeSet<String> {
+    pub(super) fn unknown(&self, warm_up: &WarmUp<'_>) -> BTreeSet<String> {
         let unknown = self.tickers.keys().filter(|ticker| !warm_up.has_seen(ticker));
         unknown.map(|ticker| ticker.to_string()).collect()
     }
 
     /// Adds the tickers whose windows were full to the totals; returns what the range holds, and the other tickers.
-    pub fn finish(mut self, warm_up: &WarmUp<'_>, totals: &mut Totals) -> (Seen, BTreeSet<String>) {
+    pub(super) fn finish(mut self, warm_up: &WarmUp<'_>, totals: &mut Totals) -> (Seen, BTreeSet<String>) {
         let mut left_out = BTreeSet::new();
         for (name, Ticker { tally, added, quotes }) in &self.tickers {
             if warm_up.is_full(name) {

@@ -14,7 +14,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why there are no rules.
 #[derive(Debug, thiserror::Error)]
-pub enum SpecError {
+pub(super) enum SpecError {
     /// The file, or the StockWatch, cannot be used.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -46,7 +46,7 @@ pub enum SpecError {
 ///
 /// # Errors
 /// There is none, or it cannot be used.
-pub fn find(arguments: &WhatIf) -> Result<LiveSpec, SpecError> {
+pub(super) fn find(arguments: &WhatIf) -> Result<LiveSpec, SpecError> {
     if let Some(file) = &arguments.watch_file {
         return Ok(config::first(&config::read(file)?)?);
     }
@@ -81,7 +81,7 @@ fn load(document: &Document) -> Result<LiveSpec, SpecError> {
 ///
 /// # Errors
 /// A file cannot be used.
-pub fn files(arguments: &WhatIf) -> Result<Vec<(String, Shape)>, Refusal> {
+pub(super) fn files(arguments: &WhatIf) -> Result<Vec<(String, Shape)>, Refusal> {
     let load = |file: &std::path::PathBuf| {
         let name = file.display().to_string();
         let text = config::read(file)?;

@@ -8,7 +8,8 @@ use stockwatch_core::wire::RawRecord;
 
 use super::pass::{Pass, Place, Seen};
 use super::tally::{Figures, Totals};
-use super::{Candidate, WarmUp, Written};
+use super::warm_up::WarmUp;
+use super::{Candidate, Written};
 
 /// Event times are at most so much ahead of a record's stamp, ms.
 pub(super) const MARGIN: i64 = 5 * 60_000;

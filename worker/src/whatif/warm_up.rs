@@ -23,7 +23,7 @@ struct Span {
 
 /// What was seen of the log before the range, back to an offset.
 #[derive(Debug)]
-pub struct WarmUp<'a> {
+pub(super) struct WarmUp<'a> {
     rules: &'a Shape,
     /// All of the log was looked at, and it is whole: no record of it was ever deleted.
     is_whole: bool,
@@ -33,22 +33,22 @@ pub struct WarmUp<'a> {
 
 impl<'a> WarmUp<'a> {
     /// Nothing was looked at yet; the range begins at `start`.
-    pub fn new(rules: &'a Shape, start: i64) -> Self {
+    pub(super) fn new(rules: &'a Shape, start: i64) -> Self {
         Self { rules, is_whole: start == 0, from: start, tickers: HashMap::new() }
     }
 
     /// The first offset that was looked at.
-    pub fn from(&self) -> i64 {
+    pub(super) fn from(&self) -> i64 {
         self.from
     }
 
     /// A stretch before all that was looked at begins at this offset; its records are noted next.
-    pub fn begin(&mut self, from: i64) {
+    pub(super) fn begin(&mut self, from: i64) {
         (self.from, self.is_whole) = (from, from == 0);
     }
 
     /// Notes a record of the stretch.
-    pub fn note(&mut self, record: &RawRecord<'_>) {
+    pub(super) fn note(&mut self, record: &RawRecord<'_>) {
         let Some(quote) = record.value.and_then(|value| Quote::read(value).ok()) else { return };
         let Ok((_, time)) = quote.price_and_time(record.timestamp) else { return };
         if !self.rules.computes(&quote.entity) {
@@ -69,7 +69,7 @@ impl<'a> WarmUp<'a> {
     }
 
     /// Ends the stretch.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         let (longest, from) = (nanoseconds(self.rules.longest()), self.from);
         for span in self.tickers.values_mut() {
             if span.full_from.is_none() && span.newest.saturating_sub(span.oldest) >= longest {
@@ -79,23 +79,23 @@ impl<'a> WarmUp<'a> {
     }
 
     /// Whether tickers were seen, and each is full.
-    pub fn is_enough(&self) -> bool {
+    pub(super) fn is_enough(&self) -> bool {
         !self.tickers.is_empty() && self.tickers.values().all(|span| span.full_from.is_some())
     }
 
     /// Whether a ticker was seen.
-    pub fn has_seen(&self, ticker: &str) -> bool {
+    pub(super) fn has_seen(&self, ticker: &str) -> bool {
         self.tickers.contains_key(ticker)
     }
 
     /// Whether a ticker's windows are what they were where the range began. Without a quote in a whole log they were
     /// empty.
-    pub fn is_full(&self, ticker: &str) -> bool {
+    pub(super) fn is_full(&self, ticker: &str) -> bool {
         self.is_whole || self.tickers.get(ticker).is_some_and(|span| span.full_from.is_some())
     }
 
     /// The offset from which quotes are computed: no further back than the windows that can be filled need.
-    pub fn replay_from(&self, start: i64) -> i64 {
+    pub(super) fn replay_from(&self, start: i64) -> i64 {
         let needed = self.tickers.values().filter_map(|span| match span.full_from {
             None if self.is_whole => Some(span.seen_from),
             full => full,
