@@ -33,7 +33,7 @@ use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::measure::{
     catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore, restore_large,
-    slow_feed, start, tolerance, windows,
+    slow_feed, start, tolerance, whatif, windows,
 };
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
@@ -115,6 +115,8 @@ enum Measurement {
     SlowFeed,
     /// A backlog on a broker with a quota.
     Quota,
+    /// A day of quotes judged anew by one candidate and by forty, against a plain consumer.
+    Whatif,
     /// Workers whose broker goes away and comes back; not part of "all".
     Outage,
     /// Edits of a StockWatch in a cluster; not part of "all".
@@ -183,6 +185,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
                 lengthen::run(bench, report)?;
                 slow_feed::run(bench, report)?;
                 quota::run(bench, report)?;
+                whatif::run(bench, report)?;
             }
             Ok(())
         }
@@ -199,6 +202,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Lengthen => lengthen::run(bench, report),
         Measurement::SlowFeed => slow_feed::run(bench, report),
         Measurement::Quota => quota::run(bench, report),
+        Measurement::Whatif => whatif::run(bench, report),
         Measurement::Outage
         | Measurement::Edits(_)
         | Measurement::Operator(_)

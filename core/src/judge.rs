@@ -1,6 +1,6 @@
 //! What an average that moved is taken for: settings and what was said before decide, never the state of the windows.
 
-use stockwatch_crds::GapPolicy;
+use stockwatch_crds::{Alarms, GapPolicy};
 
 use crate::average::{Average, exceeds};
 use crate::entity::{Entity, length};
@@ -40,6 +40,15 @@ impl SkipReason {
             Self::MinCount => "min_count",
         }
     }
+
+    /// Why a move between averages of at least `count` quotes each is no alarm by these settings; `None`: it is one.
+    #[must_use]
+    pub fn of(settings: &Alarms, is_gap: bool, count: u64) -> Option<Self> {
+        if is_gap && settings.gaps == GapPolicy::Skip {
+            return Some(Self::Gap);
+        }
+        (count < settings.min_count).then_some(Self::MinCount)
+    }
 }
 
 /// An alarm of one window.
@@ -70,6 +79,16 @@ pub struct Moved<'a> {
     pub previous_time: Option<i64>,
     /// The quote's raw record.
     pub origin: Origin,
+}
+
+impl Moved<'_> {
+    /// Whether the two averages of a window of so many minutes have no quote in common.
+    #[inline]
+    #[must_use]
+    pub fn is_gap(&self, minutes: u32) -> bool {
+        let time = self.entity.newest().unwrap_or_default();
+        self.previous_time.is_some_and(|before| before <= time.saturating_sub(length(minutes)))
+    }
 }
 
 /// What one quote is for each window. Buffers are used again and again.
@@ -124,12 +143,9 @@ impl Judgement {
         let settings = &rules.alarms;
         let minutes = rules.windows[place].minutes;
         let time = moved.entity.newest().unwrap_or_default();
-        let is_gap = moved.previous_time.is_some_and(|before| before <= time.saturating_sub(length(minutes)));
-        if is_gap && settings.gaps == GapPolicy::Skip {
-            return Verdict::Skipped(SkipReason::Gap);
-        }
-        if average.count.min(previous.count) < settings.min_count {
-            return Verdict::Skipped(SkipReason::MinCount);
+        let is_gap = moved.is_gap(minutes);
+        if let Some(reason) = SkipReason::of(settings, is_gap, average.count.min(previous.count)) {
+            return Verdict::Skipped(reason);
         }
         let quiet = length(settings.quiet_of(minutes));
         let episode = said.add_alarm(minutes, time, quiet, moved.origin);

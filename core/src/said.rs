@@ -31,6 +31,23 @@ pub struct Episode {
     pub number: u64,
 }
 
+impl Episode {
+    /// Returns the episode of an alarm of a window at an event time, this alarm included.
+    ///
+    /// It joins the window's live episode if it comes less than `quiet` nanoseconds after that one's last alarm, and
+    /// before the end that this alarm promised.
+    #[must_use]
+    pub fn of_alarm(live: Option<&Self>, minutes: u32, time: i64, quiet: i64, origin: Origin) -> Self {
+        let end = time.saturating_add(quiet);
+        match live {
+            Some(live) if time < live.end && time.saturating_sub(live.last) < quiet => {
+                Self { last: time, end, number: live.number.saturating_add(1), ..*live }
+            }
+            _ => Self { minutes, origin, start: time, last: time, end, number: 1 },
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Said {
@@ -48,20 +65,11 @@ impl Said {
 
     /// Takes an alarm in, of a window of so many minutes, at an event time; returns its episode, this alarm included.
     ///
-    /// It joins the live episode if it comes less than `quiet` nanoseconds after that one's last alarm, and before the
-    /// end that this alarm promised. Episodes that are over by `time` are dropped.
+    /// See [`Episode::of_alarm`]. Episodes that are over by `time` are dropped.
     pub fn add_alarm(&mut self, minutes: u32, time: i64, quiet: i64, origin: Origin) -> Episode {
-        let end = time.saturating_add(quiet);
-        let mut episode = Episode { minutes, origin, start: time, last: time, end, number: 1 };
-        self.episodes.retain(|live| {
-            if live.minutes != minutes {
-                return time < live.end;
-            }
-            if time < live.end && time.saturating_sub(live.last) < quiet {
-                episode = Episode { last: time, end, number: live.number.saturating_add(1), ..*live };
-            }
-            false
-        });
+        let live = self.episodes.iter().find(|live| live.minutes == minutes);
+        let episode = Episode::of_alarm(live, minutes, time, quiet, origin);
+        self.episodes.retain(|live| live.minutes != minutes && time < live.end);
         if quiet > 0 {
             self.episodes.push(episode);
         }

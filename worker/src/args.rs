@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockwatch_crds::YahooMode;
 
 use crate::config::cluster::Resource;
+use crate::whatif::{Setting, Sweep};
 
 /// Where a pod has the Secrets of its source.
 pub(crate) const SOURCE_SECRETS: &str = "/etc/stockwatch/sources";
@@ -37,6 +39,8 @@ pub enum Command {
     Demo(Demo),
     /// Ask a source for symbols once and say what it answers from here; needs neither Kafka nor Kubernetes
     Fetch(Fetch),
+    /// Say what other tolerances would have given: alarms and episodes of the quotes that the raw topic holds
+    Whatif(Box<WhatIf>),
 }
 
 /// `run`.
@@ -201,6 +205,82 @@ impl From<Mode> for YahooMode {
     }
 }
 
+/// `whatif`.
+#[derive(Debug, Args)]
+pub struct WhatIf {
+    /// The StockWatch whose rules are in force (YAML or JSON). In a worker's pod its own one, if none is named
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    pub watch_file: Option<PathBuf>,
+
+    /// The StockWatch whose rules are in force, of an API server
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub watch: Option<Resource>,
+
+    /// Judge the raw records of so long, by their stamps: minutes, hours or days
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since)]
+    pub since: Duration,
+
+    /// A StockWatch with the same windows and tickers, to compare its tolerances and spec.alarms
+    #[arg(long, value_name = "FILE")]
+    pub candidate: Vec<PathBuf>,
+
+    /// Another tolerance of a window, such as 5m=0.2%; all --set together are one candidate
+    #[arg(long, value_name = "WINDOW=TOLERANCE")]
+    pub set: Vec<Setting>,
+
+    /// Forty tolerances of a window, such as 5m=0.05%..1%, each a candidate
+    #[arg(long, value_name = "WINDOW=LEAST..MOST")]
+    pub sweep: Vec<Sweep>,
+
+    /// Split the figures further
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub by: Option<By>,
+
+    /// How the answer looks
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+
+    /// Exit with 3 if a candidate (without one: what is in force) gives more alarms
+    #[arg(long, value_name = "N")]
+    pub most_alarms: Option<u64>,
+
+    /// Where the operator's copy of the pod's StockWatch is mounted
+    #[arg(long, value_name = "DIRECTORY", default_value = SPEC_DIRECTORY)]
+    pub spec_directory: PathBuf,
+
+    /// Where the pod's worker keeps its own copy
+    #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIRECTORY)]
+    pub state_directory: PathBuf,
+
+    /// With --watch: where the pod's service account (token, ca.crt) is mounted
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    pub service_account: PathBuf,
+
+    /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
+    #[arg(long, value_name = "DIRECTORY", default_value = CREDENTIALS)]
+    pub credentials: PathBuf,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// What figures are split by, besides windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Tickers.
+    Ticker,
+}
+
+/// How an answer looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -208,6 +288,30 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// `90m`, `24h` or `7d`.
+fn since(text: &str) -> Result<Duration, &'static str> {
+    let units = [('m', MINUTE), ('h', HOUR), ('d', DAY)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(seconds).filter(|seconds| *seconds > 0)
+    });
+    seconds.map(Duration::from_secs).ok_or("a whole number of minutes, hours or days, such as 90m, 24h or 7d")
+}
+
+/// The same time as [`WhatIf::since`] is written.
+pub(crate) fn written_since(since: Duration) -> String {
+    let seconds = since.as_secs();
+    if seconds.is_multiple_of(HOUR) {
+        format!("{}h", seconds / HOUR)
+    } else {
+        format!("{}m", seconds / MINUTE)
+    }
 }
 
 /// Part of transactional ids, and of the metadata of a commit: short, and of the characters of a topic's name.
@@ -269,6 +373,20 @@ mod tests {
         assert!(!parsed(&["--watch-file", "tech.yaml", "--uid", "a"]));
         for bad in ["tech", "/tech", "default/", "a/b/c", "Default/tech", "default/tech?x"] {
             assert!(!parsed(&["--watch", bad, "--uid", "a"]), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_if_takes_many_candidates_and_any_number_of_hours() {
+        let parsed = |arguments: &[&str]| {
+            Arguments::try_parse_from(["stockwatch-worker", "whatif"].iter().chain(arguments))
+        };
+        let all = ["--set", "5m=0.2%", "--set", "10m=1", "--sweep", "5m=0.05%..1%", "--since", "7d"];
+        let Command::Whatif(whatif) = parsed(&all).unwrap().command else { panic!("whatif was asked for") };
+        assert_eq!((whatif.set.len(), whatif.sweep.len()), (2, 1));
+        assert_eq!(written_since(whatif.since), "168h");
+        for bad in [["--since", "0h"], ["--since", "1"], ["--set", "5m"], ["--sweep", "5m=1%"]] {
+            assert!(parsed(&bad).is_err(), "{bad:?}");
         }
     }
 

@@ -19,4 +19,5 @@ pub mod run;
 pub mod shared;
 pub mod tail;
 pub mod topics;
+pub mod whatif;
 pub mod worker;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stockwatch_worker::args::{Arguments, Command};
-use stockwatch_worker::{demo, fetch, run, tail};
+use stockwatch_worker::{demo, fetch, run, tail, whatif};
 
 // Messages are allocated on one thread and freed on librdkafka's: glibc's malloc contends there.
 #[global_allocator]
@@ -16,5 +16,6 @@ fn main() -> ExitCode {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
+        Command::Whatif(arguments) => whatif::run(&arguments),
     }
 }

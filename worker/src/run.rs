@@ -44,7 +44,7 @@ enum RunError {
 
 /// Runs until a signal comes or the worker fails. 0: stopped, 1: failed, 2: the file or an argument is bad.
 pub fn run(arguments: &Run) -> ExitCode {
-    log_to_stderr(arguments.log_format);
+    log_to_stderr(arguments.log_format, "info");
     match start(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ (RunError::File(_) | RunError::Connection(_) | RunError::Api(_))) => {
@@ -64,8 +64,9 @@ pub(crate) fn complain(message: &dyn Display) {
     eprintln!("stockwatch-worker: {message}");
 }
 
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// Logs from this level on, unless the environment says otherwise.
+pub(crate) fn log_to_stderr(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),

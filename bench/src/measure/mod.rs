@@ -14,4 +14,5 @@ pub(crate) mod restore_large;
 pub(crate) mod slow_feed;
 pub(crate) mod start;
 pub(crate) mod tolerance;
+pub(crate) mod whatif;
 pub(crate) mod windows;

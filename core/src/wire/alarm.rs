@@ -89,15 +89,16 @@ pub(crate) fn push_alarm(out: &mut Vec<u8>, entity: &[u8], minutes: u32, alarm: 
 
 /// The ids of what records of one raw topic raise.
 #[derive(Debug)]
-pub(crate) struct AlarmIds(Sha256);
+pub struct AlarmIds(Sha256);
 
 impl AlarmIds {
-    pub(crate) fn new(raw_topic: &str) -> Self {
+    /// Returns the ids of the raw topic of this name.
+    pub fn new(raw_topic: &str) -> Self {
         Self(Sha256::new().chain_update(raw_topic.as_bytes()).chain_update([0]))
     }
 
     /// Writes the first 16 bytes of SHA-256 over topic, partition, offset, timestamp and window, in hexadecimal.
-    pub(crate) fn write(&self, out: &mut String, partition: i32, origin: Origin, minutes: u32) {
+    pub fn write(&self, out: &mut String, partition: i32, origin: Origin, minutes: u32) {
         let mut hash = self.0.clone();
         hash.update(partition.to_be_bytes());
         hash.update(origin.offset.to_be_bytes());

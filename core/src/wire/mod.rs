@@ -71,7 +71,7 @@ mod shape;
 pub(crate) mod table;
 pub(crate) mod text;
 
-pub use alarm::{AlarmRecord, Direction};
+pub use alarm::{AlarmIds, AlarmRecord, Direction};
 pub use commit::{CommitMetadata, Committed};
 pub use dead_letter::{DeadLetter, DeadLetterLimits, Envelope};
 pub use ledger::LedgerRecord;
@@ -79,6 +79,7 @@ pub use output::{AverageRecord, DeduplicatedRecord};
 pub use partitioner::partition_for_key;
 pub use raw::{MAX_VALUE_BYTES, Quote, RawQuote, RawRecord, raw_key};
 pub use reason::DeadLetterReason;
+pub use rfc3339::push_rfc3339;
 pub use said::{encode_said, read_said, said_key};
 pub use shape::{encode_shape_changes, encode_shapes, read_shapes};
 pub use table::{

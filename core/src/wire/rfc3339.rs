@@ -12,7 +12,7 @@ const ERA: i64 = 146_097;
 const EPOCH: i64 = 719_468;
 
 /// Appends an event time (nanoseconds since 1970, not negative) in UTC, with as many decimals as it has.
-pub(crate) fn push_rfc3339(out: &mut String, time: i64) {
+pub fn push_rfc3339(out: &mut String, time: i64) {
     let (seconds, fraction) = (time.div_euclid(NANO), time.rem_euclid(NANO));
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
     let (year, month, day) = civil_from_days(days);

@@ -19,5 +19,6 @@ mod sources;
 mod standalone;
 mod trade;
 mod transactions;
+mod whatif;
 mod wire;
 mod yahoo;

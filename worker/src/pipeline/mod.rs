@@ -27,7 +27,7 @@ mod ledger;
 mod membership;
 mod producers;
 mod readiness;
-mod record;
+pub(crate) mod record;
 mod restore;
 mod rules;
 mod run;

@@ -5,7 +5,7 @@ use rdkafka::{Message, Timestamp};
 
 use stockwatch_core::wire::{Envelope, RawRecord};
 
-pub(super) fn raw_record<'a, M: Message>(message: &'a M) -> RawRecord<'a> {
+pub(crate) fn raw_record<'a, M: Message>(message: &'a M) -> RawRecord<'a> {
     RawRecord {
         key: message.key(),
         value: message.payload(),

@@ -1,0 +1,185 @@
+//! `stockwatch-worker whatif` against what the oracle computes and against what workers really wrote.
+
+use std::collections::BTreeSet;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Topic, Watch, program, quote, soon, wait_for};
+
+const T: u64 = Market::START;
+const ENTITIES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+fn scene(name: &str) -> Scene<'static> {
+    Scene::new(Broker::shared(), name, |watch| {
+        watch.tickers = ENTITIES.map(Ticker::of).to_vec();
+        watch.windows = vec![(1, "0".into()), (5, "0.05%".into()), (60, "0.1".into())];
+    })
+}
+
+/// Runs the program on the scene's file, as it was last written.
+fn run(scene: &Scene, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.arg("whatif").arg("--watch-file").arg(scene.path("watch.yaml")).args(arguments);
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+/// The answer as JSON.
+fn answer(scene: &Scene, arguments: &[&str]) -> Value {
+    let output = run(scene, &[arguments, &["--output", "json"]].concat());
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {text}", output.status);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Waits until the steady feed has written so many more records: a length of time that quotes measure.
+fn let_flow(scene: &Scene, records: i64) {
+    let raw = scene.watch.topic(Topic::Raw);
+    let written = || (0..3).map(|partition| scene.topics.end(&raw, partition)).sum::<i64>();
+    let goal = written() + records;
+    wait_for(60, "the feed", || soon(written() >= goal, written()));
+}
+
+/// Alarms and episodes of each window of an answer's rules.
+fn figures(judged: &Value) -> Vec<(u64, u64)> {
+    let windows = judged["windows"].as_array().unwrap();
+    windows.iter().map(|w| (w["alarms"].as_u64().unwrap(), w["episodes"].as_u64().unwrap())).collect()
+}
+
+/// The same of the alarms that were written.
+fn written(scene: &Scene) -> Vec<(u64, u64)> {
+    let alarms: Vec<Value> = scene.read(Topic::Alarms).concat().iter().map(|alarm| alarm.json()).collect();
+    let of = |minutes: u32| {
+        let own: Vec<&Value> = alarms.iter().filter(|alarm| alarm["windowtime"] == minutes).collect();
+        let episodes: BTreeSet<String> = own.iter().map(|alarm| alarm["episode"].to_string()).collect();
+        (u64::try_from(own.len()).unwrap(), u64::try_from(episodes.len()).unwrap())
+    };
+    scene.watch.windows.iter().map(|(minutes, _)| of(*minutes)).collect()
+}
+
+#[test]
+fn the_rules_in_force_give_what_was_written_and_a_candidate_what_the_oracle_says() {
+    let mut scene = scene("whatif");
+    let worker = scene.worker("w");
+    scene.send_market(&mut Market::new(51, &ENTITIES), 3_000);
+    let quotes = scene.assert_right();
+    worker.terminate();
+
+    let mut candidate = scene.watch.clone();
+    candidate.windows[1].1 = "0.2%".into();
+    candidate.alarms = json!({"quiet": "3m", "minCount": 2});
+    let in_force = std::mem::replace(&mut scene.watch, candidate);
+    let file = scene.write("candidate.yaml");
+    let candidate = std::mem::replace(&mut scene.watch, in_force);
+
+    let answer = answer(&scene, &["--candidate", file.to_str().unwrap(), "--by", "ticker"]);
+    let accepted: Vec<_> = quotes.iter().flat_map(|outputs| &outputs.accepted).collect();
+    assert_eq!(answer["quotes"]["count"], accepted.len());
+    assert_eq!(figures(&answer["rules"][0]), written(&scene));
+    let alarms = |watch: &Watch| accepted.iter().map(|quote| watch.alarms(quote).len()).sum::<usize>();
+    assert_eq!(answer["rules"][1]["alarms"], alarms(&candidate));
+    let tickers = answer["rules"][1]["tickers"].as_array().unwrap();
+    let sum: u64 = tickers.iter().map(|ticker| ticker["alarms"].as_u64().unwrap()).sum();
+    assert_eq!(answer["rules"][1]["alarms"], sum);
+    let number = |field: &str| answer["rules"][1][field].as_i64().unwrap();
+    let before = answer["rules"][0]["alarms"].as_i64().unwrap();
+    assert_eq!(number("alarms"), before + number("gained") - number("lost"));
+    assert_eq!(answer["incomplete"], json!([]));
+    let all = alarms(&scene.watch);
+    assert_eq!(answer["fidelity"], json!({"written": all, "found": all, "added": 0, "aside": 0}));
+}
+
+#[test]
+fn every_alarm_of_ten_edits_a_crash_and_a_rebalance_is_found_with_its_id_and_none_is_added() {
+    let mut scene = scene("whatif-edits");
+    let mut random = fastrand::Rng::with_seed(52);
+    let feeder = scene.feed(Market::new(52, &ENTITIES), 300);
+    let mut first = scene.worker("first");
+    let mut second = None;
+    for edit in 0..10 {
+        let_flow(&scene, random.i64(100..400));
+        scene.edit(|watch| {
+            for (_, tolerance) in &mut watch.windows {
+                *tolerance = ["0", "0.05%", "0.25", "0.5%"][random.usize(0..4)].into();
+            }
+            watch.alarms = json!({
+                "gaps": ["Alarm", "Skip"][random.usize(0..2)],
+                "minCount": random.u8(1..3),
+                "quiet": format!("{}m", random.u8(0..20)),
+            });
+        });
+        match edit {
+            3 => {
+                first.kill();
+                first = scene.worker("again");
+            }
+            6 => second = Some(scene.worker("second")),
+            _ => {}
+        }
+    }
+    let generation = scene.generation();
+    first.await_applied(generation);
+    let_flow(&scene, 400);
+    feeder.stop();
+    scene.assert_right();
+    drop((first, second));
+    let all = u64::try_from(scene.read(Topic::Alarms).concat().len()).unwrap();
+    let answer = answer(&scene, &[]);
+    assert_eq!(answer["fidelity"], json!({"written": all, "found": all, "added": 0, "aside": 0}));
+}
+
+#[test]
+fn a_sweep_judges_forty_tolerances_in_one_pass() {
+    let scene = scene("whatif-sweep");
+    scene.send_market(&mut Market::new(53, &ENTITIES), 2_000);
+    let answer = answer(&scene, &["--sweep", "5m=0.01%..2%"]);
+    let rules = answer["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), 41);
+    let of =
+        |window: usize| -> Vec<u64> { rules[1..].iter().map(|judged| figures(judged)[window].0).collect() };
+    assert!(of(1).is_sorted_by(|more, less| more >= less), "{:?}", of(1));
+    assert!(of(1)[0] > of(1)[39]);
+    assert!(of(0).iter().all(|alarms| *alarms == of(0)[0]), "the other windows stay");
+    // What was never written by a worker is not compared, let alone added.
+    assert_eq!(answer["fidelity"], json!({"written": 0, "found": 0, "added": 0, "aside": 0}));
+    let groups = scene.topics.groups();
+    assert!(!groups.contains(&scene.watch.group()), "it joins no group and commits nothing");
+}
+
+#[test]
+fn more_alarms_than_a_gate_allows_are_exit_code_3() {
+    let scene = Scene::new(Broker::shared(), "whatif-gate", |watch| {
+        watch.windows = vec![(5, "1%".into())];
+    });
+    for (minute, price) in [(0, "100"), (1, "100"), (2, "200")] {
+        scene.send(&quote("a", price, T + 60 * minute));
+    }
+    scene.flush();
+    let code = |arguments: &[&str]| run(&scene, arguments).status.code();
+    assert_eq!(code(&["--most-alarms", "1"]), Some(0));
+    assert_eq!(code(&["--most-alarms", "0"]), Some(3));
+    assert_eq!(code(&["--most-alarms", "0", "--set", "5m=500%"]), Some(0), "the candidate counts");
+    assert_eq!(code(&["--set", "10m=1%"]), Some(2));
+    let table = String::from_utf8(run(&scene, &["--set", "5m=500%"]).stdout).unwrap();
+    assert!(table.contains("in force") && table.contains("5m=500%"), "{table}");
+}
+
+#[test]
+fn without_a_stockwatch_it_takes_the_copy_that_the_pod_computes_with() {
+    let scene = Scene::new(Broker::shared(), "whatif-pod", |_| {});
+    scene.send(&quote("a", "1", T));
+    scene.flush();
+    let state = tempfile::tempdir().unwrap();
+    let whatif = || {
+        let mut command = Command::new(program());
+        command.args(["whatif", "--output", "json", "--spec-directory", "/nowhere", "--state-directory"]);
+        command.arg(state.path()).stdin(Stdio::null()).output().unwrap()
+    };
+    let none = whatif();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("--watch-file"));
+    let text = std::fs::read_to_string(scene.path("watch.yaml")).unwrap();
+    let document: Value = serde_yaml::from_str(&text).unwrap();
+    std::fs::write(state.path().join("stockwatch.json"), document.to_string()).unwrap();
+    let answer: Value = serde_json::from_slice(&whatif().stdout).unwrap();
+    assert_eq!((&answer["quotes"]["count"], &answer["generation"]), (&json!(1), &json!(1)));
+}
