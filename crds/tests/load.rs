@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
-    Alarms, Bound, DeletionPolicy, Enter, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError, Loaded,
-    MAX_BYTES, Pointer, Source, TimeFormat, Tolerance, Trade, Username, YahooMode, load,
+    Alarms, Bound, DeletionPolicy, Enter, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError,
+    Loaded, MAX_BYTES, Pointer, Source, TimeFormat, Tolerance, Trade, Username, YahooMode, load,
 };
 
 /// A StockWatch with this spec.

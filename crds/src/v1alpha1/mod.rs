@@ -7,8 +7,8 @@
 // KubeSchema repeats each struct inside a function, as public as it is.
 #![allow(unreachable_pub)]
 
-mod http;
 mod alarms;
+mod http;
 mod kafka;
 mod pod;
 mod source;
@@ -17,8 +17,8 @@ mod stockwatch;
 mod trade;
 mod worker;
 
-pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
 pub use alarms::{AlarmsSpec, GapPolicy};
+pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
 pub use kafka::{
     ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
     TlsSpec, TopicSpec, TopicsSpec,

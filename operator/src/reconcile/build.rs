@@ -93,7 +93,8 @@ pub(super) fn deployment(
         };
         workers(owner, &worker)
     };
-    let desired = build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), access.connection)?;
+    let desired =
+        build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), access.connection)?;
     let key = Key::new(&owner.namespace, &owner.name);
     if none {
         context.free_slot(&key);

@@ -123,7 +123,9 @@ impl Plan {
                 (_, state) if self.stopped => state?,
                 (Some(_), Some(TopicState::Creating | TopicState::Created)) => TopicState::Created,
                 (Some(_), Some(TopicState::Found) | None) => TopicState::Found,
-                (None, _) if !topic.writes || !topic.asked || self.creations.is_refused(&topic.name) => return None,
+                (None, _) if !topic.writes || !topic.asked || self.creations.is_refused(&topic.name) => {
+                    return None;
+                }
                 (None, _) => TopicState::Creating,
             };
             Some(TopicStatus {

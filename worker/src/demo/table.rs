@@ -418,7 +418,8 @@ pub(super) mod tests {
         let mut table = Table::default();
         for n in 0..5000 {
             table.take(quote(&n.to_string(), 1.0));
-            table.take(OutputRecord::Alarm(Box::new(AlarmRecord { episode: n.to_string(), ..alarm("a", 1) })));
+            table
+                .take(OutputRecord::Alarm(Box::new(AlarmRecord { episode: n.to_string(), ..alarm("a", 1) })));
         }
         assert_eq!(table.entities.len(), ENTITIES);
         assert_eq!((table.episodes().count(), table.episode_count()), (EPISODES, 5000));

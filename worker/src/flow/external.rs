@@ -47,8 +47,11 @@ impl Committed {
 }
 
 /// How often somebody else's source is to bring a quote; `None`: nobody said.
-pub(super) fn expect_every(_: &Source) -> Option<Duration> {
-    None
+pub(super) fn expect_every(source: &Source) -> Option<Duration> {
+    match source {
+        Source::External { expect_every } => *expect_every,
+        _ => None,
+    }
 }
 
 #[cfg(test)]
