@@ -46,9 +46,12 @@ impl Committed {
     }
 }
 
-/// How often somebody else's source is to bring a quote; `None`: nobody said.
-pub(super) fn expect_every(_: &Source) -> Option<Duration> {
-    None
+/// `Some` for a source that is somebody else's: how often it is to bring a quote, if that was said.
+pub(super) fn expectation(source: &Source) -> Option<Option<Duration>> {
+    match source {
+        Source::External => Some(None),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
