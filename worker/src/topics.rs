@@ -98,7 +98,8 @@ pub fn ensure_ledger(connection: &Connection, ledger: &Topic, raw: RawPartitions
         return Ok(());
     }
     let partitions = ledger.partitions.unwrap_or(raw.0);
-    broker.create(&[Planned { field: FIELD, topic: ledger, partitions }])?;
+    let config = ledger.config.clone();
+    broker.create(&[Planned { field: FIELD, topic: ledger, partitions, config }])?;
     while broker.partitions_of(FIELD, &ledger.name)?.is_none() {
         broker.wait()?;
     }

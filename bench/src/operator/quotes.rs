@@ -58,7 +58,8 @@ pub(super) async fn run(
     let bodies: Vec<_> = workers.iter().map(Worker::slice).collect();
     let count = workers.len();
     thread::spawn(move || serve(workers));
-    each(bodies.iter().map(|body| async {
+    let slices = &slices;
+    each(bodies.iter().map(|body| async move {
         let name = body["metadata"]["name"].as_str().unwrap_or_default();
         slices.patch(name, &PatchParams::apply(crowd::MANAGER), &Patch::Apply(body)).await.map(drop)
     }))
@@ -73,7 +74,7 @@ pub(super) async fn run(
     report.at_most(&format!("{title}: MB more"), with.megabytes - without.megabytes, MEGABYTES);
     report.at_most(&format!("{title}: writes"), with.writes as f64, 0.0);
 
-    each(bodies.iter().map(|body| async {
+    each(bodies.iter().map(|body| async move {
         let name = body["metadata"]["name"].as_str().unwrap_or_default();
         slices.delete(name, &DeleteParams::default()).await.map(drop)
     }))

@@ -93,8 +93,8 @@ impl Flow {
     /// The report, without the StockWatch's uid.
     pub fn report(&self, source: &Source) -> FlowReport {
         let (now, known) = (self.now(), self.lock());
-        let external = matches!(source, Source::External { .. })
-            .then(|| known.committed.report(self.began, external::expect_every(source)));
+        let expectation = external::expectation(source);
+        let external = expectation.map(|every| known.committed.report(self.began, every));
         FlowReport { external, partitions: known.held.clone(), ..known.tickers.report(now) }
     }
 
