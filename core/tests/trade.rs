@@ -1,6 +1,8 @@
 //! Paper accounts in a partition: what signals, and that they are restored as they were committed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+// Each test program uses a part of it.
+#[allow(dead_code)]
 mod kept;
 
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use crate::args;
 use crate::config;
 use crate::extract::FetchedQuote;
 use crate::extract::once::{Likely, Outcome, once};
+use crate::flow::Session;
 use crate::run::{BAD_INPUT, complain};
 
 /// Columns of the symbol and of the price with its currency.
@@ -122,7 +123,14 @@ fn quoted(quote: &FetchedQuote, now: i128) -> String {
     let nanos = parse_nanos(quote.time().as_bytes()).unwrap_or_default();
     let time = jiff::Timestamp::from_nanosecond(nanos)
         .map_or_else(|_| quote.time().to_owned(), |time| time.to_string());
-    format!("{price:<PRICE$} {time:<20} {}", age(now - nanos))
+    let hours = quote.session().and_then(Session::hours);
+    let session = hours.map(|(start, end)| format!(", session {} to {}", moment(start), moment(end)));
+    format!("{price:<PRICE$} {time:<20} {}{}", age(now - nanos), session.unwrap_or_default())
+}
+
+/// In UTC, of seconds since 1970.
+fn moment(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
 fn age(nanos: i128) -> String {

@@ -166,7 +166,12 @@ fn quotes(members: &mut Members, chunk: Vec<Tick>) -> Vec<(Arc<Ticker>, Result<F
     let quote = |tick: Tick| {
         let (ticker, told) = members.ticked(now, &tick.symbol)?;
         let currency = told.and_then(FetchedQuote::currency).map(str::to_owned);
-        Some((ticker, FetchedQuote::new(&tick.price, &tick.time, currency)))
+        let session = told.and_then(FetchedQuote::session).cloned();
+        let quote = FetchedQuote::new(&tick.price, &tick.time, currency).map(|quote| match session {
+            Some(session) => quote.in_session(session),
+            None => quote,
+        });
+        Some((ticker, quote))
     };
     chunk.into_iter().filter_map(quote).collect()
 }

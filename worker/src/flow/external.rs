@@ -46,10 +46,10 @@ impl Committed {
     }
 }
 
-/// How often somebody else's source is to bring a quote; `None`: nobody said.
-pub(super) fn expect_every(source: &Source) -> Option<Duration> {
+/// `Some` for a source that is somebody else's: how often it is to bring a quote, if that was said.
+pub(super) fn expectation(source: &Source) -> Option<Option<Duration>> {
     match source {
-        Source::External { expect_every } => *expect_every,
+        Source::External { expect_every } => Some(*expect_every),
         _ => None,
     }
 }

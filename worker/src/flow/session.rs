@@ -88,6 +88,11 @@ impl Session {
         self.exchange.as_deref()
     }
 
+    /// The regular trading hours that the source showed last, in seconds since 1970.
+    pub fn hours(&self) -> Option<(i64, i64)> {
+        self.regular.map(|Regular { start, end, .. }| (start, end))
+    }
+
     /// What decides when it trades.
     pub fn instrument(&self) -> Instrument {
         self.instrument

@@ -40,7 +40,8 @@ impl Requests {
     /// `None` while the source answers. After one refusal nothing is asked for a while, so one is enough.
     pub(super) fn down(&self) -> Option<Down> {
         let last = self.last?;
-        let is_refusal = matches!(last, FetchOutcome::RateLimited | FetchOutcome::Refused);
+        let is_refusal =
+            matches!(last, FetchOutcome::RateLimited | FetchOutcome::Refused | FetchOutcome::NotConfigured);
         (is_refusal || self.failures >= FAILURES).then(|| Down { reason: reason(last), since: self.since })
     }
 }
