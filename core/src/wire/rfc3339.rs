@@ -39,13 +39,14 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i128> {
         return None;
     }
     let rest = &time[8..];
-    let end = if rest.starts_with('.') {
-        1 + rest[1..].find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?
-    } else {
-        0
+    let (fraction, offset) = match rest.strip_prefix('.') {
+        Some(rest) => {
+            let end = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?;
+            let (digits, offset) = rest.split_at(end);
+            (parse_nanos(format!("0.{digits}").as_bytes())?, offset)
+        }
+        None => (0, rest),
     };
-    let (fraction, offset) = rest.split_at(end);
-    let fraction = if fraction.is_empty() { 0 } else { parse_nanos(format!("0{fraction}").as_bytes())? };
     let seconds = days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second
         - offset_seconds(offset)?;
     Some(i128::from(seconds) * i128::from(NANO) + fraction)

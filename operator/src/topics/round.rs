@@ -115,11 +115,13 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
     let mut created = Vec::new();
     for batch in all.chunks(BATCH) {
         let answers = {
-            let request = |(place, count): &(TopicIndex, i32)| {
+            let settings: Vec<_> =
+                batch.iter().map(|(place, _)| topic(tasks, *place).at_creation()).collect();
+            let wanted = batch.iter().zip(&settings).map(|((place, count), settings)| {
                 let topic = topic(tasks, *place);
-                new_topic(&topic.name, *count, topic.replication_factor, &topic.at_creation())
-            };
-            client.create(&batch.iter().map(request).collect::<Vec<_>>())?
+                new_topic(&topic.name, *count, topic.replication_factor, settings)
+            });
+            client.create(&wanted.collect::<Vec<_>>())?
         };
         for (place, count) in batch {
             let topic = topic(tasks, *place);

@@ -212,7 +212,7 @@ fn every_record_that_is_no_quote_is_a_dead_letter_and_stops_nothing() {
     values.extend(texts.map(|text| text.as_bytes().to_vec()));
     for price in [
         "null",
-        "\"512.3\"",
+        "\"512,3\"",
         "true",
         "[1]",
         "{}",
@@ -239,8 +239,9 @@ fn every_record_that_is_no_quote_is_a_dead_letter_and_stops_nothing() {
     }
     for at in [
         "null",
-        "\"1700000000\"",
-        "\"2023-11-14T22:13:20Z\"",
+        "\"yesterday\"",
+        "\"2023-11-14T22:13:20\"",
+        "\"2023-11-14T22:13:60Z\"",
         "true",
         "[]",
         "1700000000000",

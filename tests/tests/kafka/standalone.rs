@@ -55,6 +55,7 @@ fn missing_topics_are_created_as_the_file_says() {
     }
     assert_eq!(scene.topics.settings(&name(Topic::Raw))["retention.ms"], "86400000");
     assert_eq!(scene.topics.settings(&name(Topic::Table))["cleanup.policy"], "compact");
+    assert_eq!(scene.topics.settings(&name(Topic::Raw))["message.timestamp.type"], "LogAppendTime");
     scene.send(&quote("a", "1", T));
     scene.settle();
     worker.terminate();

@@ -98,8 +98,8 @@ impl Kind {
         Some(match self {
             Self::Quote => OutputRecord::Quote(DeduplicatedRecord::parse(value).ok()?),
             Self::Average => OutputRecord::Average(AverageRecord::parse(value).ok()?),
-            Self::Alarm => OutputRecord::Alarm(AlarmRecord::parse(value).ok()?),
-            Self::Entry => OutputRecord::Entry(LedgerRecord::parse(value).ok()?),
+            Self::Alarm => OutputRecord::Alarm(Box::new(AlarmRecord::parse(value).ok()?)),
+            Self::Entry => OutputRecord::Entry(Box::new(LedgerRecord::parse(value).ok()?)),
         })
     }
 }
