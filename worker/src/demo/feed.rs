@@ -99,7 +99,7 @@ impl Kind {
             Self::Quote => OutputRecord::Quote(DeduplicatedRecord::parse(value).ok()?),
             Self::Average => OutputRecord::Average(AverageRecord::parse(value).ok()?),
             Self::Alarm => OutputRecord::Alarm(Box::new(AlarmRecord::parse(value).ok()?)),
-            Self::Entry => OutputRecord::Entry(LedgerRecord::parse(value).ok()?),
+            Self::Entry => OutputRecord::Entry(Box::new(LedgerRecord::parse(value).ok()?)),
         })
     }
 }

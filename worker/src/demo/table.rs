@@ -23,7 +23,7 @@ pub(super) enum OutputRecord {
     /// An alarm.
     Alarm(Box<AlarmRecord>),
     /// What a paper account did.
-    Entry(LedgerRecord),
+    Entry(Box<LedgerRecord>),
 }
 
 /// One line of an episode: when it began (UTC), how many alarms it has, the last of them and by which tolerance.
@@ -279,7 +279,7 @@ pub(super) mod tests {
         let value = format!(
             r#"{{"entityname":"{entity}","type":"order","side":"invest","id":"1","account":"1","cash":1,"shares":0,"lastupdatedate":1,"generation":1}}"#
         );
-        OutputRecord::Entry(LedgerRecord::parse(value.as_bytes()).unwrap())
+        OutputRecord::Entry(Box::new(LedgerRecord::parse(value.as_bytes()).unwrap()))
     }
 
     fn alarm(entity: &str, time: i64) -> AlarmRecord {
@@ -358,7 +358,8 @@ pub(super) mod tests {
             let alarm = AlarmRecord { number, episode_start: Some(NANO), ..alarm("b", time) };
             table.take(OutputRecord::Alarm(Box::new(alarm)));
         }
-        table.take(OutputRecord::Alarm(Box::new(AlarmRecord { minutes: 5, ..alarm("b", 3) })));
+        let other = AlarmRecord { minutes: 5, ..alarm("b", 3) };
+        table.take(OutputRecord::Alarm(Box::new(other)));
         let lines: Vec<String> = table.episodes().map(episode_line).collect();
         assert!(lines[1].starts_with("00:00:01  b  1m  3 alarms  "), "{lines:?}");
         assert_eq!((lines.len(), table.episode_count(), table.alarm_count()), (2, 2, 4));
@@ -372,7 +373,7 @@ pub(super) mod tests {
             let value = format!(
                 r#"{{"entityname":"b","type":"{kind}","side":"uninvest","id":"1","account":"0"{profit},"cash":1,"shares":0,"lastupdatedate":1,"generation":1}}"#
             );
-            OutputRecord::Entry(LedgerRecord::parse(value.as_bytes()).unwrap())
+            OutputRecord::Entry(Box::new(LedgerRecord::parse(value.as_bytes()).unwrap()))
         };
         for (kind, profit) in [("order", ""), ("fill", r#","profit":-1.5"#), ("fill", r#","profit":4"#)] {
             table.take(entry(kind, profit));
@@ -418,8 +419,8 @@ pub(super) mod tests {
         let mut table = Table::default();
         for n in 0..5000 {
             table.take(quote(&n.to_string(), 1.0));
-            table
-                .take(OutputRecord::Alarm(Box::new(AlarmRecord { episode: n.to_string(), ..alarm("a", 1) })));
+            let alarm = AlarmRecord { episode: n.to_string(), ..alarm("a", 1) };
+            table.take(OutputRecord::Alarm(Box::new(alarm)));
         }
         assert_eq!(table.entities.len(), ENTITIES);
         assert_eq!((table.episodes().count(), table.episode_count()), (EPISODES, 5000));
