@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use crate::whatif::LastEdit;
+
 /// Shared by the pipeline, which writes it, and the HTTP server, which reads it.
 #[derive(Debug)]
 pub struct Health {
@@ -15,6 +17,7 @@ pub struct Health {
     beat_millis: AtomicU64,
     applied: watch::Sender<Option<u64>>,
     numbered: Mutex<Option<(u64, u64)>>,
+    last_edit: Mutex<Option<LastEdit>>,
 }
 
 impl Default for Health {
@@ -26,6 +29,7 @@ impl Default for Health {
             beat_millis: AtomicU64::new(0),
             applied: watch::Sender::new(None),
             numbered: Mutex::new(None),
+            last_edit: Mutex::new(None),
         }
     }
 }
@@ -75,6 +79,16 @@ impl Health {
     pub fn generation(&self, revision: u64) -> Option<u64> {
         let numbered = *self.numbered.lock().unwrap_or_else(PoisonError::into_inner);
         numbered.filter(|(load, _)| *load == revision).map(|(_, generation)| generation)
+    }
+
+    /// What the last edit changes; `None` until it is evaluated, or where that cannot be said.
+    pub fn set_last_edit(&self, evaluated: Option<LastEdit>) {
+        *self.last_edit.lock().unwrap_or_else(PoisonError::into_inner) = evaluated;
+    }
+
+    /// What was said last of that.
+    pub fn last_edit(&self) -> Option<LastEdit> {
+        self.last_edit.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Follows the applied generation.

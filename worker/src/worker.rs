@@ -17,6 +17,7 @@ use crate::kafka::Connection;
 use crate::ownership::OwnedPartitions;
 use crate::pipeline;
 use crate::shared::Shared;
+use crate::whatif::after_edit;
 
 /// For fetched quotes to be written once nothing more is fetched.
 const EXTRACTOR_ENDS: Duration = Duration::from_secs(1);
@@ -76,6 +77,13 @@ impl Worker {
             // Nobody listens any more once the process has given up on it.
             let _ = ended.send(pipeline::run(settings));
         })?;
+        // It ends with the sender of specs; what it is doing then is left to the process' end.
+        tokio::spawn(after_edit::run(after_edit::Deps {
+            connection: connection.clone(),
+            spec: shared.live.subscribe(),
+            owned: follow_owned.clone(),
+            health: Arc::clone(&shared.health),
+        }));
         let (stop_extractor, stop) = watch::channel(false);
         let extractor = tokio::spawn(extract::run(extract::Deps {
             connection,

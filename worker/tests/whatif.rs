@@ -354,7 +354,7 @@ fn an_alarm_that_is_missing_is_added_and_one_that_nothing_raises_is_not_found() 
     alarms.remove(3);
     let text = String::from_utf8(alarms[5].clone()).unwrap();
     let (begin, id) = text.rsplit_once(r#""id":""#).unwrap();
-    alarms[5] = format!(r#"{begin}"id":"{}""#, id.replace(|c: char| c.is_ascii_hexdigit(), "0")).into();
+    alarms[5] = format!(r#"{begin}"id":"{}"#, id.replace(|c: char| c.is_ascii_hexdigit(), "0")).into();
     let fidelity = judge(&records, 0, 0, &all, &alarms).fidelity;
     assert_eq!(fidelity, Fidelity { written: count - 1, found: count - 2, added: 2, aside: 0 });
 }

@@ -128,6 +128,33 @@ fn every_alarm_of_ten_edits_a_crash_and_a_rebalance_is_found_with_its_id_and_non
 }
 
 #[test]
+fn an_edit_is_evaluated_beside_the_worker_and_config_says_what_it_changes() {
+    let mut scene = scene("whatif-retuned");
+    let worker = scene.worker("w");
+    scene.send_market(&mut Market::new(54, &ENTITIES), 2_000);
+    scene.settle();
+    assert_eq!(worker.config().get("lastEdit"), None);
+    let answer = answer(&scene, &["--set", "5m=0.3%"]);
+    scene.edit(|watch| watch.windows[1].1 = "0.3%".into());
+    let edit = wait_for(60, "the edit's evaluation", || {
+        let edit = worker.config()["lastEdit"].clone();
+        if edit["complete"] == true { Ok(edit) } else { Err(edit.to_string()) }
+    });
+    assert_eq!((&edit["generation"], &edit["hours"]), (&json!(2), &json!(24)));
+    let partitions = edit["partitions"].as_object().unwrap();
+    assert_eq!(partitions.len(), 3);
+    let sum =
+        |field: &str| partitions.values().map(|partition| partition[field].as_u64().unwrap()).sum::<u64>();
+    let rules = &answer["rules"];
+    assert_eq!(
+        (&rules[0]["alarms"], &rules[1]["alarms"]),
+        (&json!(sum("alarmsBefore")), &json!(sum("alarmsAfter")))
+    );
+    assert_eq!(rules[0]["episodes"], sum("episodesBefore"));
+    assert_eq!(rules[1]["episodes"], sum("episodesAfter"));
+}
+
+#[test]
 fn a_sweep_judges_forty_tolerances_in_one_pass() {
     let scene = scene("whatif-sweep");
     scene.send_market(&mut Market::new(53, &ENTITIES), 2_000);

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::shared::Shared;
+use crate::whatif::LastEdit;
 
 /// The longest wait; a longer one is cut to it.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -27,6 +28,9 @@ struct Answer {
     ignored: Vec<String>,
     /// Why a newer document was refused.
     error: Option<String>,
+    /// What the last edit changes of the last day's alarms, by partition; absent until that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_edit: Option<LastEdit>,
     /// Of the worker.
     version: &'static str,
 }
@@ -49,6 +53,7 @@ pub(super) async fn config(State(shared): State<Shared>, RawQuery(query): RawQue
         applied_generation: *shared.health.applied().borrow(),
         ignored: live.ignored.clone(),
         error: shared.live.error().borrow().clone(),
+        last_edit: shared.health.last_edit(),
         version: env!("CARGO_PKG_VERSION"),
     })
     .into_response()

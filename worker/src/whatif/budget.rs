@@ -1,7 +1,13 @@
-//! How much memory an answer may take: half of what the control group or the machine has left when it begins.
+//! How much memory an answer may take, half of what the control group or the machine has left when it begins, and, beside
+//! a worker's loop, how much of the processor.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 const PAGE: u64 = 4096;
 const ROOT: &str = "/sys/fs/cgroup";
@@ -12,17 +18,66 @@ pub(super) struct Budget {
     before: u64,
     /// Bytes that may be added; `None` where nothing says what there is.
     most: Option<u64>,
+    pace: Option<Pace>,
+}
+
+/// A tenth of a processor, for a limited time.
+#[derive(Debug)]
+pub(super) struct Pace {
+    began: Instant,
+    limit: Duration,
+    cancelled: Arc<AtomicBool>,
+    working_since: Cell<Instant>,
+}
+
+impl Pace {
+    /// Work that begins now, and ends once it is cancelled.
+    pub(super) fn begin(limit: Duration, cancelled: Arc<AtomicBool>) -> Self {
+        let now = Instant::now();
+        Self { began: now, limit, cancelled, working_since: Cell::new(now) }
+    }
+
+    /// Whether there is more time, after a rest.
+    fn goes_on(&self) -> bool {
+        if self.cancelled.load(Ordering::Relaxed) || self.began.elapsed() > self.limit {
+            return false;
+        }
+        sleep(rest_after(self.working_since.get().elapsed()));
+        self.working_since.set(Instant::now());
+        true
+    }
+}
+
+/// The rest after so long a stretch of work; what took long was waited for, not worked.
+fn rest_after(worked: Duration) -> Duration {
+    const LONGEST: Duration = Duration::from_millis(200);
+    (worked * 9).min(LONGEST)
 }
 
 impl Budget {
     /// The budget of what begins now.
     pub(super) fn begin() -> Self {
         let headroom = [group_headroom(), machine_headroom()].into_iter().flatten().min();
-        Self { before: resident().unwrap_or(0), most: headroom.map(|bytes| bytes / 2) }
+        Self { before: resident().unwrap_or(0), most: headroom.map(|bytes| bytes / 2), pace: None }
     }
 
-    /// Whether it is used up.
-    pub(super) fn is_used_up(&self) -> bool {
+    /// The same, slower.
+    pub(super) fn paced(self, pace: Pace) -> Self {
+        Self { pace: Some(pace), ..self }
+    }
+
+    /// How many records are read between two looks at [`Self::allows_more`].
+    pub(super) fn look_every(&self) -> u32 {
+        if self.pace.is_some() { 1024 } else { 16_384 }
+    }
+
+    /// Whether neither memory nor time is used up; rests where there is a pace.
+    pub(super) fn allows_more(&self) -> bool {
+        !self.is_used_up() && self.pace.as_ref().is_none_or(Pace::goes_on)
+    }
+
+    /// Whether memory is used up.
+    fn is_used_up(&self) -> bool {
         let used = resident().unwrap_or(0).saturating_sub(self.before);
         self.most.is_some_and(|most| used > most)
     }
@@ -89,9 +144,18 @@ mod tests {
     }
 
     #[test]
+    fn work_at_a_pace_rests_nine_times_as_long_and_ends_when_it_is_cancelled() {
+        assert_eq!(rest_after(Duration::from_millis(2)), Duration::from_millis(18));
+        assert_eq!(rest_after(Duration::from_secs(9)), Duration::from_millis(200));
+        let cancelled = Arc::new(AtomicBool::new(true));
+        let pace = Pace::begin(Duration::from_secs(60), cancelled);
+        assert!(!Budget { before: 0, most: None, pace: Some(pace) }.allows_more());
+    }
+
+    #[test]
     fn a_budget_of_nothing_is_used_up_and_none_never() {
         let before = 0;
-        assert!(Budget { before, most: Some(0) }.is_used_up());
-        assert!(!Budget { before, most: None }.is_used_up());
+        assert!(Budget { before, most: Some(0), pace: None }.is_used_up());
+        assert!(!Budget { before, most: None, pace: None }.is_used_up());
     }
 }

@@ -10,9 +10,6 @@ use crate::kafka::log_reader::{CALL_TIMEOUT, Isolation, LogReader, Range, ReadEr
 use crate::kafka::{Connection, KafkaContext};
 use crate::pipeline::record::raw_record;
 
-/// Records between two looks at the memory.
-const LOOK_EVERY: u32 = 16_384;
-
 /// The topics of one StockWatch.
 pub(super) struct Topics<'a> {
     /// Of committed transactions.
@@ -107,16 +104,16 @@ impl<'a> Topics<'a> {
         range: Range,
         mut each: impl FnMut(&RawRecord<'_>),
     ) -> Result<bool, ReadError> {
-        let mut since_look = 0;
+        let (mut since_look, every) = (0, self.budget.look_every());
         let read = self.committed.read(
             topic,
             &[range],
             || false,
             |_, message| {
                 since_look += 1;
-                if since_look >= LOOK_EVERY {
+                if since_look >= every {
                     since_look = 0;
-                    if self.budget.is_used_up() {
+                    if !self.budget.allows_more() {
                         return Err(Stop::Memory);
                     }
                 }

@@ -3,6 +3,7 @@
 //! Averages follow from windows and tickers alone, so one pass computes them once and judges each by all candidates.
 //! [`Study`] is the pure part, over any [`RawLog`]; `kafka` reads, [`table`] and [`Answer`] are what is printed.
 
+pub(crate) mod after_edit;
 mod answer;
 mod budget;
 mod candidate;
@@ -24,6 +25,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rdkafka::error::KafkaError;
 use stockwatch_core::Shape;
 
+pub use after_edit::{LastEdit, PartitionEdit};
 pub use answer::{Answer, Judged, Part, Span};
 pub use candidate::{Candidate, CandidateError, Setting, Sweep, candidates};
 pub use pass::{Extent, Seen};
