@@ -132,7 +132,7 @@ fn await_raw(scene: &Scene, symbol: &str, is_wanted: impl Fn(&str) -> bool) -> S
 #[test]
 fn each_provider_of_the_examples_gives_the_record_that_its_answer_says() {
     let running = PROVIDERS.map(|(name, symbol, answer, fields)| {
-        let provider = Provider::start(|_| Answer::json(answer));
+        let provider = Provider::start(move |_| Answer::json(answer));
         let source = example(name, &provider.url());
         let scene = scene(name, &source, &[symbol]);
         let secret = source["http"]["headersSecret"]["name"].as_str().map(str::to_owned);

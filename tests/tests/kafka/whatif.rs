@@ -102,7 +102,7 @@ fn every_alarm_of_ten_edits_a_crash_and_a_rebalance_is_found_with_its_id_and_non
                 *tolerance = ["0", "0.05%", "0.25", "0.5%"][random.usize(0..4)].into();
             }
             watch.alarms = json!({
-                "gaps": ["Alarm", "Skip"][random.usize(0..2)],
+                "gaps": (["Alarm", "Skip"][random.usize(0..2)]),
                 "minCount": random.u8(1..3),
                 "quiet": format!("{}m", random.u8(0..20)),
             });
