@@ -116,6 +116,21 @@ fn a_removed_entitys_account_is_void_and_the_next_one_is_another() {
 }
 
 #[test]
+fn an_entity_that_begins_anew_in_another_currency_leaves_its_account_void() {
+    let mut kept = trading(terms());
+    for (second, cents, currency) in
+        [(0, 1_000, "USD"), (60, 2_000, "USD"), (1_100, 1_500, "EUR"), (1_160, 3_000, "EUR")]
+    {
+        kept.quote_in("a", second, cents, Some(currency));
+    }
+    let expected = [(EntryType::Order, INVEST), (EntryType::Void, None), (EntryType::Order, INVEST)];
+    assert_eq!(types(&mut kept), expected);
+    assert_eq!(kept.ledger[1].1.reason, Some(Reason::EntityBeganAnew));
+    assert_ne!(kept.ledger[0].1.account, kept.ledger[2].1.account);
+    kept.check();
+}
+
+#[test]
 fn terms_that_change_while_the_worker_is_down_are_taken() {
     let mut kept = trading(terms());
     kept.quote("a", 0, 1_000);
