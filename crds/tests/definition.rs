@@ -85,6 +85,8 @@ fn nothing_is_nullable_or_has_a_default_that_would_be_stored() {
         let default = schema.get("default");
         // Those of Kubernetes' own types are what it fills in anyhow.
         let ours = !path.starts_with(".spec.worker.");
+        // An object that no operator has seen says so, for tools that wait.
+        let ours = ours && path != ".status";
         assert!(default.is_none() || !ours, "{path} has the default {default:?}");
         for (key, member) in schema["properties"].as_object().into_iter().flatten() {
             check(member, &format!("{path}.{key}"));

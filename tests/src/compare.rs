@@ -208,16 +208,11 @@ fn is_alarm(
     record.key_text() == window_key(&quote.entity, average.minutes) && record.text() == value
 }
 
-/// Whether an alarm can only be the quote's: it names its time and one of its new averages.
+/// Whether an alarm is the quote's: it names its time.
 fn is_of(record: &Record, quote: &Accepted) -> bool {
-    let newest = format!(r#","lastupdatedate":{},"id""#, ratio(quote.newest, ONE, 9));
-    quote.averages.iter().any(|average| {
-        let new = format!(r#","stockpriceavg":{},"#, mean(average.mean));
-        let text = record.text();
-        record.key_text() == window_key(&quote.entity, average.minutes)
-            && text.contains(&newest)
-            && text.contains(&new)
-    })
+    let time = format!(r#""quotetime":{},"#, ratio(quote.time, ONE, 9));
+    let is_window = |average: &Average| record.key_text() == window_key(&quote.entity, average.minutes);
+    quote.averages.iter().any(is_window) && record.text().contains(&time)
 }
 
 fn label(field: &str, text: Option<&str>) -> String {
@@ -343,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "alarms that nothing raised")]
+    #[should_panic(expected = "alarms of raw offset")]
     fn an_alarm_that_begins_an_episode_within_another_is_wrong() {
         let (quotes, mut alarms, watches) = example();
         alarms[1].value = Some(alarms[1].text().replace("alarmnumber\":2", "alarmnumber\":1").into());
@@ -351,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "alarms that nothing raised")]
+    #[should_panic(expected = "alarms of raw offset")]
     fn another_number_in_an_alarm_is_wrong() {
         let (quotes, mut alarms, watches) = example();
         alarms[0].value = Some(alarms[0].text().replace("1.5", "1.500000001").into());

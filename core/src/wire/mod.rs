@@ -77,7 +77,7 @@ pub use dead_letter::{DeadLetter, DeadLetterLimits, Envelope};
 pub use ledger::LedgerRecord;
 pub use output::{AverageRecord, DeduplicatedRecord};
 pub use partitioner::partition_for_key;
-pub use raw::{MAX_VALUE_BYTES, Quote, RawQuote, RawRecord, raw_key};
+pub use raw::{MAX_AHEAD, MAX_VALUE_BYTES, Quote, RawQuote, RawRecord, raw_key};
 pub use reason::DeadLetterReason;
 pub use rfc3339::push_rfc3339;
 pub use said::{encode_said, read_said, said_key};

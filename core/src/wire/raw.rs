@@ -25,8 +25,8 @@ const MILLISECONDS_FROM: i128 = 100_000_000_000 * NANO as i128;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A zero byte and the number of a schema, as serializers with a schema registry write them.
 const FRAME_BYTES: usize = 5;
-/// Event times may be this much ahead of the record's own timestamp.
-pub(crate) const MAX_AHEAD: i64 = 300 * NANO;
+/// Event times may be this much ahead of the record's own timestamp, in nanoseconds.
+pub const MAX_AHEAD: i64 = 300 * NANO;
 
 /// A record of the raw topic.
 #[derive(Debug, Clone, Copy)]

@@ -363,7 +363,7 @@ fn paused_says_so_and_keeps_the_rest() {
     let before = scene.write();
     let status = paused(&scene.stockwatch, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "Unknown Paused");
-    assert_eq!(status.conditions[1..4], before.conditions[1..]);
+    assert_eq!(status.conditions[1..5], before.conditions[1..]);
     assert_eq!(condition(&status, Condition::Stalled), "True Paused");
     assert_eq!(status.topics, before.topics);
     scene.stockwatch.status = Some(status.clone());
@@ -420,7 +420,7 @@ fn what_others_add_to_a_status_is_theirs() {
     assert_eq!(hold(scene.stockwatch.status.as_ref(), &scene.status()), Hold::Same);
     let types = paused(&scene.stockwatch, &at(5)).conditions.into_iter().map(|said| said.type_);
     assert!(
-        types.eq(["Ready", "TopicsReady", "WorkerAvailable", "ConfigApplied", "Stalled"]),
+        types.eq(["Ready", "TopicsReady", "WorkerAvailable", "ConfigApplied", "QuotesFlow", "Stalled"]),
         "nor is it taken over"
     );
 
@@ -435,7 +435,7 @@ fn a_deletion_that_is_refused_says_so_and_keeps_the_rest() {
     let refusal = Refusal { code: 403, words: "it stays".into(), retry: tokio::time::Instant::now() };
     let status = deletion_refused(&scene.stockwatch, refusal, &at(5));
     assert_eq!(condition(&status, Condition::Ready), "False ObjectRefused");
-    assert_eq!((&status.conditions[1..4], &status.topics), (&before.conditions[1..], &before.topics));
+    assert_eq!((&status.conditions[1..5], &status.topics), (&before.conditions[1..], &before.topics));
     assert_eq!(condition(&status, Condition::Reconciling), "True ObjectRefused");
 }
 

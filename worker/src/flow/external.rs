@@ -62,7 +62,7 @@ mod tests {
     fn dead_letters_count_since_the_last_accepted_quote() {
         let mut committed = Committed::default();
         let mut dead = DeadLetters::default();
-        dead[1] = 2;
+        dead[DeadLetterReason::NotJson as usize] = 2;
         committed.note(5, 0, &dead);
         committed.note(6, 1, &DeadLetters::default());
         assert_eq!(committed.report(0, None).dead_letters.len(), 0);

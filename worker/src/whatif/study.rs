@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stockwatch_core::Shape;
-use stockwatch_core::wire::RawRecord;
+use stockwatch_core::wire::{MAX_AHEAD, RawRecord};
 
 use super::pass::{Pass, Place, Seen};
 use super::tally::{Figures, Totals};
@@ -153,7 +153,7 @@ impl<'a> Study<'a> {
 
 /// Milliseconds of the log that usually fill the longest window.
 fn warm_up_millis(rules: &Shape) -> i64 {
-    i64::from(rules.longest()) * 60_000 + MARGIN
+    i64::from(rules.longest()) * 60_000 + MAX_AHEAD / 1_000_000 + MARGIN
 }
 
 /// The stretches before a partition's range.
@@ -181,7 +181,7 @@ impl LookBack {
                 ..=0 => self.low,
                 _ => log.first_since(self.partition, target)?.unwrap_or(to).clamp(self.low, to),
             };
-            warm_up.begin(from);
+            warm_up.begin(from, (from > self.low).then_some(target));
             if !log.read(self.partition, from, to, |record| warm_up.note(record))? {
                 return Ok(false);
             }

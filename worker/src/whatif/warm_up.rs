@@ -1,19 +1,19 @@
 //! How far back the log is read, so that each ticker's windows are full where the range begins.
 //!
-//! The log is looked at backwards, in stretches that double. A ticker is full once its quotes span the longest window
-//! before the newest of them.
+//! The log is looked at backwards, in stretches that double. A ticker is full once no record before them can have a quote
+//! of the longest window before its newest one: they are stamped earlier, and no quote is far ahead of its stamp. That its
+//! quotes span the window is not enough, since late ones may.
 
 use std::collections::HashMap;
 
 use stockwatch_core::Shape;
-use stockwatch_core::wire::{Quote, RawRecord};
+use stockwatch_core::wire::{MAX_AHEAD, Quote, RawRecord};
 
 use super::plan::nanoseconds;
 
 /// One ticker's quotes before the range.
 #[derive(Debug)]
 struct Span {
-    oldest: i64,
     newest: i64,
     /// The first offset of the stretch that made it full.
     full_from: Option<i64>,
@@ -28,13 +28,15 @@ pub(super) struct WarmUp<'a> {
     /// All of the log was looked at, and it is whole: no record of it was ever deleted.
     is_whole: bool,
     from: i64,
+    /// No record before that is stamped later, ms.
+    before: Option<i64>,
     tickers: HashMap<String, Span>,
 }
 
 impl<'a> WarmUp<'a> {
     /// Nothing was looked at yet; the range begins at `start`.
     pub(super) fn new(rules: &'a Shape, start: i64) -> Self {
-        Self { rules, is_whole: start == 0, from: start, tickers: HashMap::new() }
+        Self { rules, is_whole: start == 0, from: start, before: None, tickers: HashMap::new() }
     }
 
     /// The first offset that was looked at.
@@ -42,13 +44,15 @@ impl<'a> WarmUp<'a> {
         self.from
     }
 
-    /// A stretch before all that was looked at begins at this offset; its records are noted next.
-    pub(super) fn begin(&mut self, from: i64) {
-        (self.from, self.is_whole) = (from, from == 0);
+    /// A stretch before all that was looked at begins at this offset; its records are noted next. `before`: no earlier
+    /// record is stamped later, ms; `None`: what earlier ones there were is deleted.
+    pub(super) fn begin(&mut self, from: i64, before: Option<i64>) {
+        (self.from, self.is_whole, self.before) = (from, from == 0, before);
     }
 
     /// Notes a record of the stretch.
     pub(super) fn note(&mut self, record: &RawRecord<'_>) {
+        self.before.get_or_insert(record.timestamp);
         let Some(quote) = record.value.and_then(|value| Quote::read(value).ok()) else { return };
         let Ok((_, time)) = quote.price_and_time(record.timestamp) else { return };
         if !self.rules.computes(&quote.entity) {
@@ -58,11 +62,10 @@ impl<'a> WarmUp<'a> {
         match self.tickers.get_mut(&*quote.entity) {
             Some(span) => {
                 span.seen_from = from;
-                span.oldest = span.oldest.min(time);
                 span.newest = span.newest.max(time);
             }
             None => {
-                let span = Span { oldest: time, newest: time, full_from: None, seen_from: from };
+                let span = Span { newest: time, full_from: None, seen_from: from };
                 self.tickers.insert(quote.entity.into_owned(), span);
             }
         }
@@ -70,9 +73,11 @@ impl<'a> WarmUp<'a> {
 
     /// Ends the stretch.
     pub(super) fn end(&mut self) {
+        let Some(before) = self.before else { return };
+        let before = before.saturating_mul(1_000_000).saturating_add(MAX_AHEAD);
         let (longest, from) = (nanoseconds(self.rules.longest()), self.from);
         for span in self.tickers.values_mut() {
-            if span.full_from.is_none() && span.newest.saturating_sub(span.oldest) >= longest {
+            if span.full_from.is_none() && span.newest.saturating_sub(longest) >= before {
                 span.full_from = Some(from);
             }
         }
