@@ -283,6 +283,7 @@ impl Account {
         self.budget > 0
             && self.cash >= 0
             && self.position.is_none_or(|p| p.shares > 0 && p.price > 0 && p.cash_before >= self.cash)
+            && self.order.is_none_or(|o| (o.side == Side::Uninvest) == self.position.is_some())
     }
 
     /// Ends the account as it stands: its entity goes, or begins anew.

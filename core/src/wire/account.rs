@@ -174,6 +174,7 @@ mod tests {
         let position = account().position.unwrap();
         for impossible in [
             Account { cash: -1, ..account() },
+            Account { position: None, ..account() },
             Account { budget: 0, ..account() },
             Account { position: Some(Position { shares: 0, ..position }), ..account() },
             Account { position: Some(Position { cash_before: 0, ..position }), ..account() },
