@@ -14,6 +14,7 @@ mod backoff;
 mod decode;
 mod definition;
 mod duration;
+mod edit_report;
 pub mod flow;
 mod kafka;
 mod limits;
@@ -35,6 +36,7 @@ pub use definition::{UNSEEN, definition, definition_yaml};
 pub use duration::{
     DurationError, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, parse_interval, parse_quiet, parse_window,
 };
+pub use edit_report::{EditReport, PartitionEdit, merge_edit_reports};
 pub use kafka::{ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use pointer::Pointer;

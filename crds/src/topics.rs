@@ -58,8 +58,10 @@ pub struct Topic {
     pub partitions: Option<i32>,
     /// Replicas wanted; `None`: the broker's default.
     pub replication_factor: Option<i32>,
-    /// Settings to create it with: our defaults with the user's laid over.
+    /// Settings to keep: our defaults with the user's laid over.
     pub config: BTreeMap<String, String>,
+    /// Settings to create it with besides; a topic that exists keeps what it has.
+    pub at_creation_only: BTreeMap<String, String>,
 }
 
 /// A topic that a worker restores its state from.
@@ -72,17 +74,6 @@ pub enum StateTopic {
 }
 
 impl StateTopic {
-    /// Returns the settings to create it with; `config` are those to keep. Records of a raw topic are stamped by the
-    /// brokers unless `config` says otherwise: an event time is bounded by the stamp, so no fast clock of a writer can
-    /// put quotes ahead of all that follow. A topic that exists keeps what it has.
-    pub fn at_creation(self, config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut settings = config.clone();
-        if self == Self::RawInput {
-            settings.entry(TIMESTAMP_TYPE.to_owned()).or_insert_with(|| LOG_APPEND_TIME.to_owned());
-        }
-        settings
-    }
-
     /// Returns why `topic` cannot be used with this `cleanup.policy`, and the command that mends it. `None` where the
     /// policy keeps what a restart needs.
     pub fn loss(self, topic: &str, policy: &str) -> Option<String> {
@@ -139,7 +130,8 @@ impl Topics {
             )
         };
         let topics = Self {
-            raw_input: topic("rawInput", "raw-input", &spec.raw_input, &[]),
+            raw_input: topic("rawInput", "raw-input", &spec.raw_input, &[])
+                .stamped_by_brokers(&spec.raw_input),
             after_dedup_stream: topic(
                 "afterDedupStream",
                 "after-dedup-stream",
@@ -210,6 +202,25 @@ impl Topics {
 }
 
 impl Topic {
+    /// Returns the settings to create it with.
+    pub fn at_creation(&self) -> BTreeMap<String, String> {
+        self.config
+            .iter()
+            .chain(&self.at_creation_only)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// An event time is bounded by its record's stamp: with the brokers' clock, no fast clock of a writer can put quotes
+    /// ahead of all that follow.
+    fn stamped_by_brokers(mut self, spec: &Option<TopicSpec>) -> Self {
+        let is_bare = spec.as_ref().is_some_and(|spec| spec.defaults == Some(false));
+        if !is_bare && !self.config.contains_key(TIMESTAMP_TYPE) {
+            self.at_creation_only.insert(TIMESTAMP_TYPE.to_owned(), LOG_APPEND_TIME.to_owned());
+        }
+        self
+    }
+
     fn parse(
         spec: Option<&TopicSpec>,
         default_name: String,
@@ -225,7 +236,13 @@ impl Topic {
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         let Some(spec) = spec else {
-            return Self { name: default_name, partitions: None, replication_factor: None, config };
+            return Self {
+                name: default_name,
+                partitions: None,
+                replication_factor: None,
+                config,
+                at_creation_only: BTreeMap::new(),
+            };
         };
         if let Some(name) = &spec.name
             && !is_kafka_name(name)
@@ -267,6 +284,7 @@ impl Topic {
             partitions: spec.partitions,
             replication_factor: spec.replication_factor,
             config,
+            at_creation_only: BTreeMap::new(),
         }
     }
 }
@@ -313,12 +331,16 @@ mod tests {
 
     #[test]
     fn brokers_stamp_the_records_of_a_raw_topic_unless_the_user_says_otherwise() {
-        let none = BTreeMap::new();
-        let setting = BTreeMap::from([(TIMESTAMP_TYPE.to_owned(), "LogAppendTime".to_owned())]);
-        assert_eq!(StateTopic::RawInput.at_creation(&none), setting);
-        assert_eq!(StateTopic::StorageTable.at_creation(&none), none);
-        let own = BTreeMap::from([(TIMESTAMP_TYPE.to_owned(), "CreateTime".to_owned())]);
-        assert_eq!(StateTopic::RawInput.at_creation(&own), own);
+        let created = |raw: serde_json::Value| {
+            let spec: TopicsSpec = serde_json::from_value(serde_json::json!({"rawInput": raw})).unwrap();
+            let topics = Topics::parse(Some(&spec), false, "a", &mut Problems::default());
+            assert_eq!(topics.averages_output.at_creation(), BTreeMap::new());
+            topics.raw_input.at_creation().remove(TIMESTAMP_TYPE)
+        };
+        assert_eq!(created(serde_json::json!({})).as_deref(), Some(LOG_APPEND_TIME));
+        assert_eq!(created(serde_json::json!({"defaults": false})), None);
+        let own = serde_json::json!({"config": {"message.timestamp.type": "CreateTime"}});
+        assert_eq!(created(own).as_deref(), Some("CreateTime"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Events: one for each turn to the worse, none when all is well.
+//! Events: one for each turn to the worse, and one for each edit that is evaluated; none when all is well.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube::api::ObjectMeta;
+use stockwatch_crds::v1alpha1::LastEdit;
 use stockwatch_crds::{StockWatch, StockWatchStatus};
 
 use crate::status::{Condition, Holds, said};
@@ -28,6 +29,45 @@ pub fn of_transition(
     if !is_no(&ready.status) || known {
         return None;
     }
+    event(stockwatch, "Warning", &ready.reason, &ready.message, (instance, now))
+}
+
+/// The event of a status that first says what an edit would have changed.
+pub fn of_edit(
+    stockwatch: &StockWatch,
+    next: &StockWatchStatus,
+    instance: &str,
+    now: Timestamp,
+) -> Option<Event> {
+    let edit = next.last_edit.as_ref()?;
+    let before = stockwatch.status.as_ref().and_then(|status| status.last_edit.as_ref());
+    if before.is_some_and(|before| before.generation == edit.generation) {
+        return None;
+    }
+    let LastEdit {
+        generation,
+        hours,
+        alarms_before,
+        alarms_after,
+        episodes_before,
+        episodes_after,
+        complete,
+    } = edit;
+    let part = if *complete { "" } else { ", as far as that could be evaluated" };
+    let message = format!(
+        "generation {generation}: over the last {hours} h {alarms_before} \u{2192} {alarms_after} alarms in \
+         {episodes_before} \u{2192} {episodes_after} episodes{part}"
+    );
+    event(stockwatch, "Normal", "Retuned", &message, (instance, now))
+}
+
+fn event(
+    stockwatch: &StockWatch,
+    kind: &str,
+    reason: &str,
+    message: &str,
+    (instance, now): (&str, Timestamp),
+) -> Option<Event> {
     let metadata = &stockwatch.metadata;
     let name = metadata.name.clone()?;
     Some(Event {
@@ -40,9 +80,9 @@ pub fn of_transition(
         reporting_controller: Some(CONTROLLER.into()),
         reporting_instance: Some(instance.chars().take(128).collect()),
         action: Some("Reconcile".into()),
-        type_: Some("Warning".into()),
-        reason: Some(ready.reason.clone()),
-        note: Some(cut(&ready.message)),
+        type_: Some(kind.into()),
+        reason: Some(reason.into()),
+        note: Some(cut(message)),
         regarding: Some(ObjectReference {
             api_version: Some(StockWatch::api_version(&()).into_owned()),
             kind: Some(StockWatch::kind(&()).into_owned()),
@@ -82,14 +122,18 @@ mod tests {
         json!({"conditions": [condition]})
     }
 
-    fn event(before: Value, next: Value) -> Option<Event> {
-        let stockwatch: StockWatch = serde_json::from_value(json!({
+    fn stockwatch(status: Value) -> StockWatch {
+        serde_json::from_value(json!({
             "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch",
             "metadata": {"name": "tech", "namespace": "market", "uid": "u"},
             "spec": {"tickers": [], "kafka": {"bootstrapServers": "k:1"}},
-            "status": before,
+            "status": status,
         }))
-        .unwrap();
+        .unwrap()
+    }
+
+    fn event(before: Value, next: Value) -> Option<Event> {
+        let stockwatch = stockwatch(before);
         let next = serde_json::from_value(next).unwrap();
         of_transition(&stockwatch, &next, "operator-a", Timestamp::UNIX_EPOCH)
     }
@@ -113,6 +157,26 @@ mod tests {
         ] {
             assert_eq!(event(before, next), None);
         }
+    }
+
+    #[test]
+    fn an_edit_that_is_evaluated_is_an_event_once() {
+        let status = |generation: i64| {
+            json!({"lastEdit": {
+                "generation": generation, "hours": 24, "alarmsBefore": 4, "alarmsAfter": 38, "episodesBefore": 3,
+                "episodesAfter": 12, "complete": true,
+            }})
+        };
+        let event = |before: Value, next: Value| {
+            let stockwatch = stockwatch(before);
+            of_edit(&stockwatch, &serde_json::from_value(next).unwrap(), "operator-a", Timestamp::UNIX_EPOCH)
+        };
+        let said = event(status(7), status(8)).unwrap();
+        assert_eq!((said.type_.as_deref(), said.reason.as_deref()), (Some("Normal"), Some("Retuned")));
+        let note = "generation 8: over the last 24 h 4 → 38 alarms in 3 → 12 episodes";
+        assert_eq!(said.note.as_deref(), Some(note));
+        assert_eq!(event(status(8), status(8)), None);
+        assert_eq!(event(json!({}), json!({})), None);
     }
 
     #[test]

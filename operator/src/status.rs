@@ -6,6 +6,7 @@ mod applied;
 mod available;
 mod condition;
 mod hold;
+mod last_edit;
 mod progress;
 mod quotes;
 mod ready;
@@ -73,6 +74,7 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
         selector: Some(names::selector_text(name)),
         kafka_cluster_id,
         topics,
+        last_edit: last_edit::last_edit(seen, &before),
         failing_tickers: seen.quotes.failing.clone().unwrap_or(before.failing_tickers),
     }
 }

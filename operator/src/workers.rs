@@ -27,6 +27,8 @@ use crate::queue::Queue;
 const WAIT: Duration = Duration::from_secs(2);
 /// Between two attempts to reach a worker.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
+/// Between two questions to a worker that computes with the generation and evaluates what it changes.
+const EVALUATION: Duration = Duration::from_secs(2);
 /// So many failures in a row, and the worker counts as unreachable: one that has just come up may need a second.
 const UNREACHABLE_AFTER: u32 = 2;
 
@@ -176,9 +178,13 @@ async fn ask_until(shared: Arc<Shared>, key: Key, uid: String, generation: i64, 
         };
         match answer {
             Ok(answer) => {
-                let behind = answer.is_behind(generation);
-                if shared.note(&key, generation, &endpoint, Some(answer)).is_none() || !behind {
+                let (behind, evaluating) = (answer.is_behind(generation), answer.evaluating);
+                if shared.note(&key, generation, &endpoint, Some(answer)).is_none() || !(behind || evaluating)
+                {
                     return;
+                }
+                if !behind {
+                    sleep(EVALUATION).await;
                 }
             }
             Err(error) => {

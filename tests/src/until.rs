@@ -54,6 +54,14 @@ impl Until {
         Self::status("appliedGeneration", generation)
     }
 
+    /// What the edit of a generation would have changed is known.
+    pub fn evaluated(generation: u64) -> Self {
+        let expected = json!(generation);
+        Self::new(format!("with the edit {generation} evaluated"), move |object| {
+            object["status"]["lastEdit"]["generation"] == expected
+        })
+    }
+
     /// There is no such object.
     pub fn gone() -> Self {
         Self { what: "gone".into(), holds: Box::new(|object| object.is_none()) }

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use stockwatch_crds::EditReport;
 use tokio::sync::watch;
-
-use crate::whatif::LastEdit;
 
 /// Shared by the pipeline, which writes it, and the HTTP server, which reads it.
 #[derive(Debug)]
@@ -17,7 +16,8 @@ pub struct Health {
     beat_millis: AtomicU64,
     applied: watch::Sender<Option<u64>>,
     numbered: Mutex<Option<(u64, u64)>>,
-    last_edit: Mutex<Option<LastEdit>>,
+    last_edit: Mutex<Option<EditReport>>,
+    evaluated: AtomicU64,
 }
 
 impl Default for Health {
@@ -30,6 +30,7 @@ impl Default for Health {
             applied: watch::Sender::new(None),
             numbered: Mutex::new(None),
             last_edit: Mutex::new(None),
+            evaluated: AtomicU64::new(0),
         }
     }
 }
@@ -82,13 +83,23 @@ impl Health {
     }
 
     /// What the last edit changes; `None` until it is evaluated, or where that cannot be said.
-    pub fn set_last_edit(&self, evaluated: Option<LastEdit>) {
+    pub fn set_last_edit(&self, evaluated: Option<EditReport>) {
         *self.last_edit.lock().unwrap_or_else(PoisonError::into_inner) = evaluated;
     }
 
     /// What was said last of that.
-    pub fn last_edit(&self) -> Option<LastEdit> {
+    pub fn last_edit(&self) -> Option<EditReport> {
         self.last_edit.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the load `revision` changes is evaluated, or cannot be.
+    pub fn set_evaluated(&self, revision: u64) {
+        self.evaluated.fetch_max(revision, Ordering::Relaxed);
+    }
+
+    /// Whether what the load `revision` changes is still being evaluated.
+    pub fn is_evaluating(&self, revision: u64) -> bool {
+        self.evaluated.load(Ordering::Relaxed) < revision
     }
 
     /// Follows the applied generation.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use stockwatch_crds::{StateTopic, Topic, Topics};
+use stockwatch_crds::{Topic, Topics};
 
 use crate::kafka::{Connection, KafkaContext};
 
@@ -98,7 +98,7 @@ pub fn ensure_ledger(connection: &Connection, ledger: &Topic, raw: RawPartitions
         return Ok(());
     }
     let partitions = ledger.partitions.unwrap_or(raw.0);
-    let config = ledger.config.clone();
+    let config = ledger.at_creation();
     broker.create(&[Planned { field: FIELD, topic: ledger, partitions, config }])?;
     while broker.partitions_of(FIELD, &ledger.name)?.is_none() {
         broker.wait()?;
@@ -156,11 +156,7 @@ fn plan<'a>(topics: &'a Topics, found: &BTreeMap<String, i32>) -> Result<Vec<Pla
         .map(|(field, topic)| {
             let is_shared = matches!(field, "rawInput" | "afterDedupStorageTable");
             let asked = if is_shared { shared } else { topic.partitions.or(shared) };
-            let config = match field {
-                "rawInput" => StateTopic::RawInput.at_creation(&topic.config),
-                _ => topic.config.clone(),
-            };
-            Planned { field, topic, partitions: asked.unwrap_or(-1), config }
+            Planned { field, topic, partitions: asked.unwrap_or(-1), config: topic.at_creation() }
         })
         .collect())
 }

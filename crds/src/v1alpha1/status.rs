@@ -53,6 +53,29 @@ pub struct StockWatchStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_FAILING))]
     pub failing_tickers: Vec<FailingTicker>,
+    /// What the last edit of tolerances, or of alarms, would have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_edit: Option<LastEdit>,
+}
+
+/// What an edit would have changed, by the quotes that the raw topic holds.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LastEdit {
+    /// The edit's generation.
+    pub generation: i64,
+    /// Hours of quotes that were judged.
+    pub hours: i32,
+    /// Alarms by the rules before the edit.
+    pub alarms_before: i64,
+    /// Alarms by those after it.
+    pub alarms_after: i64,
+    /// Episodes by the rules before the edit.
+    pub episodes_before: i64,
+    /// Episodes by those after it.
+    pub episodes_after: i64,
+    /// Every partition was evaluated, over all of these hours.
+    pub complete: bool,
 }
 
 /// A ticker without a quote.

@@ -79,8 +79,10 @@ pub(super) async fn status(
         return Ok(None);
     }
     context.store.learn_stockwatch(written);
-    let event = events::of_transition(stockwatch, &next, &context.settings.instance, Timestamp::now());
-    if let Some(event) = event {
+    let (instance, now) = (&context.settings.instance, Timestamp::now());
+    let turn = events::of_transition(stockwatch, &next, instance, now);
+    let edit = events::of_edit(stockwatch, &next, instance, now + Duration::from_nanos(1));
+    for event in turn.into_iter().chain(edit) {
         let (writes, key) = (context.writes.clone(), key.clone());
         tokio::spawn(async move {
             if let Err(error) = writes.event(&key.namespace, &event).await {

@@ -135,7 +135,14 @@ pub(super) fn unasked(name: &str) -> Pod {
 }
 
 pub(super) fn answered(name: &str, applied: i64) -> Pod {
-    let answer = Answer { uid: "u".into(), applied: Some(applied), ignored: Vec::new(), refuses: false };
+    let answer = Answer {
+        uid: "u".into(),
+        applied: Some(applied),
+        ignored: Vec::new(),
+        refuses: false,
+        last_edit: None,
+        evaluating: false,
+    };
     Pod { answer: Some(answer), ..unasked(name) }
 }
 

@@ -99,14 +99,15 @@ fn asked(topic: &WantedTopic, partitions: i32) -> String {
     };
     let mut asked =
         vec![count(partitions, "partitions"), count(topic.replication_factor.unwrap_or(-1), "replicas")];
-    asked.extend(pairs(&topic.config));
+    asked.extend(pairs(&topic.at_creation()));
     cut(&asked.join(", "))
 }
 
 /// How to leave out settings that the user never wrote.
 fn left_out(topic: &WantedTopic) -> String {
     let is_default = |name: &&String| !topic.named.contains(*name) && *name != CLEANUP_POLICY;
-    let defaults: Vec<&str> = topic.config.keys().filter(is_default).map(String::as_str).collect();
+    let settings = topic.at_creation();
+    let defaults: Vec<&str> = settings.keys().filter(is_default).map(String::as_str).collect();
     if defaults.is_empty() {
         return String::new();
     }

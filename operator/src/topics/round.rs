@@ -169,12 +169,13 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
 fn validate(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
     let all = wishes(tasks, |plan| &plan.validate);
     for batch in all.chunks(BATCH) {
+        let settings: Vec<_> = batch.iter().map(|(place, _)| topic(tasks, *place).at_creation()).collect();
         let answers = {
-            let request = |(place, count): &(TopicIndex, i32)| {
-                let topic = topic(tasks, *place);
-                new_topic(&topic.name, *count, topic.replication_factor, &topic.config)
+            let request = |((place, count), settings)| {
+                let topic = topic(tasks, place);
+                new_topic(&topic.name, count, topic.replication_factor, settings)
             };
-            client.validate(&batch.iter().map(request).collect::<Vec<_>>())?
+            client.validate(&batch.iter().copied().zip(&settings).map(request).collect::<Vec<_>>())?
         };
         for (place, count) in batch {
             let topic = topic(tasks, *place);

@@ -107,6 +107,8 @@ pub struct WantedTopic {
     pub replication_factor: Option<i32>,
     /// Settings to create it with, and to keep while it is ours.
     pub config: BTreeMap<String, String>,
+    /// Settings to create it with besides.
+    pub at_creation_only: BTreeMap<String, String>,
     /// Those of them that the user wrote: they are kept on a topic that existed before, too.
     pub named: BTreeSet<String>,
     /// The spec asks for it; `false`: it is kept as long as it is there, and not created again.
@@ -130,6 +132,7 @@ impl Wanted {
             partitions: topic.partitions,
             replication_factor: topic.replication_factor,
             config: topic.config.clone(),
+            at_creation_only: topic.at_creation_only.clone(),
             named: written.and_then(|topics| named(topics, role)).unwrap_or_default(),
             asked: role != TopicRole::Ledger || spec.trade.is_some(),
             writes: role != TopicRole::RawInput || !spec.source.is_external(),
@@ -162,7 +165,8 @@ impl Wanted {
 impl WantedTopic {
     /// Returns the settings to create it with.
     pub(super) fn at_creation(&self) -> BTreeMap<String, String> {
-        self.role.state().map_or_else(|| self.config.clone(), |state| state.at_creation(&self.config))
+        let all = self.config.iter().chain(&self.at_creation_only);
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// The status says that the StockWatch created it, or is about to.

@@ -10,6 +10,7 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use stockwatch_crds::EditReport;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -29,6 +30,10 @@ pub struct Answer {
     pub ignored: Vec<String>,
     /// It refuses a newer spec than the one that it computes with.
     pub refuses: bool,
+    /// What the last edit of tolerances changes in its partitions.
+    pub last_edit: Option<EditReport>,
+    /// It is still finding that out.
+    pub evaluating: bool,
 }
 
 impl Answer {
@@ -65,6 +70,9 @@ struct Body {
     #[serde(default)]
     ignored: Vec<String>,
     error: Option<String>,
+    last_edit: Option<EditReport>,
+    #[serde(default)]
+    evaluating: bool,
 }
 
 /// The worker answers as soon as it computes with the generation, or else after `wait`.
@@ -76,6 +84,8 @@ pub(super) async fn ask(address: SocketAddr, generation: i64, wait: Duration) ->
         applied: body.applied_generation,
         ignored: body.ignored,
         refuses: body.error.is_some(),
+        last_edit: body.last_edit,
+        evaluating: body.evaluating,
     })
 }
 

@@ -123,6 +123,21 @@ async fn a_worker_that_has_answered_is_asked_again_only_about_something_newer() 
 }
 
 #[tokio::test]
+async fn a_worker_that_evaluates_an_edit_is_asked_until_it_has() {
+    let mut evaluating = computes_with(7);
+    evaluating["evaluating"] = json!(true);
+    let (scene, worker) = (Scene::new(), Worker::start(evaluating).await);
+    let edit =
+        |report: &Report| report.pods[0].answer.as_ref().is_some_and(|answer| answer.last_edit.is_some());
+    let report = scene.until(7, &[&worker], |report| applied(report) == [Some(7)]).await;
+    assert!(!edit(&report));
+    let mut evaluated = computes_with(7);
+    evaluated["lastEdit"] = json!({"generation": 7, "hours": 24, "partitions": {}, "complete": false});
+    worker.answer.send_replace(evaluated);
+    scene.until(7, &[&worker], edit).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_was_not_ready_in_between_is_asked_again() {
     let (scene, mut worker) = (Scene::new(), Worker::start(computes_with(7)).await);
     scene.until(7, &[&worker], |report| applied(report) == [Some(7)]).await;

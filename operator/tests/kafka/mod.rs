@@ -62,6 +62,7 @@ pub(crate) fn wanted(prefix: &str, partitions: i32) -> Wanted {
         partitions: (role == TopicRole::RawInput).then_some(partitions),
         replication_factor: None,
         config: compacted(role),
+        at_creation_only: Default::default(),
         named: Default::default(),
         asked: true,
         writes: true,

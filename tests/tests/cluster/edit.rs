@@ -40,6 +40,13 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     scene.assert_right();
     assert_eq!(home.pods("stockwatch.dev/name=tuned"), workers, "no pod was replaced or restarted");
 
+    home.wait(90, "stockwatch/tuned", &Until::evaluated(scene.generation()));
+    let edit = &home.get("stockwatch/tuned")["status"]["lastEdit"];
+    assert_eq!((&edit["hours"], &edit["complete"]), (&json!(24), &json!(true)), "{edit}");
+    assert!(edit["alarmsBefore"].as_u64() > edit["alarmsAfter"].as_u64(), "the tolerance is larger: {edit}");
+    let event = home.events("Retuned", "tuned").pop().unwrap();
+    assert!(event["message"].as_str().unwrap().contains("over the last 24 h"), "{event}");
+
     let refused = home.edit("stockwatch/tuned", "s/duration: 7m/duration: 300s/").unwrap_err();
     assert!(refused.contains("5m"), "it says what to write: {refused}");
     assert_eq!(home.get("stockwatch/tuned")["status"]["conditions"][0]["status"], json!("True"));

@@ -176,7 +176,7 @@ fn outputs_go_to_the_partition_of_their_raw_record_modulo_the_topics_partitions(
     for (partition, entity) in [(0, "a"), (1, "b"), (4, "c")] {
         for i in 0..3_u64 {
             scene.send_to(partition, &quote(entity, &format!("{}", 100 + i * 10), 1_700_000_000 + i));
-            scene.send_to(partition, &quote(entity, "\"1\"", 1_700_000_000 + i));
+            scene.send_to(partition, &quote(entity, "\"x\"", 1_700_000_000 + i));
         }
     }
     scene.settle();

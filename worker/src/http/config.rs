@@ -7,9 +7,9 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use stockwatch_crds::EditReport;
 
 use crate::shared::Shared;
-use crate::whatif::LastEdit;
 
 /// The longest wait; a longer one is cut to it.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -30,7 +30,9 @@ struct Answer {
     error: Option<String>,
     /// What the last edit changes of the last day's alarms, by partition; absent until that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_edit: Option<LastEdit>,
+    last_edit: Option<EditReport>,
+    /// That is still being found out.
+    evaluating: bool,
     /// Of the worker.
     version: &'static str,
 }
@@ -54,6 +56,7 @@ pub(super) async fn config(State(shared): State<Shared>, RawQuery(query): RawQue
         ignored: live.ignored.clone(),
         error: shared.live.error().borrow().clone(),
         last_edit: shared.health.last_edit(),
+        evaluating: shared.health.is_evaluating(live.revision),
         version: env!("CARGO_PKG_VERSION"),
     })
     .into_response()

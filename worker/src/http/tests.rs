@@ -127,13 +127,14 @@ async fn config_tells_what_was_taken_ignored_and_refused() {
     let server = Server::start(&(document(metadata, "META") + "colour: red\n"), Limits::default()).await;
     server.shared.live.offer("nonsense: [");
     server.shared.health.set_applied(Some(6));
+    server.shared.health.set_evaluated(1);
     let mut config = server.config("").await;
     let error = config["error"].take();
     assert!(error.as_str().unwrap().contains("not one YAML or JSON document"), "{error}");
     let ignored = config["ignored"].take();
     assert!(ignored.as_array().unwrap().contains(&json!("colour")), "{ignored}");
     let expected = json!({"uid": "a", "generation": 7, "appliedGeneration": 6, "ignored": null, "error": null,
-        "version": env!("CARGO_PKG_VERSION")});
+        "evaluating": false, "version": env!("CARGO_PKG_VERSION")});
     assert_eq!(config, expected);
     server.shared.live.offer(&document(metadata, "META"));
     assert_eq!(server.config("").await["error"], Value::Null);

@@ -6,7 +6,13 @@ use stockwatch_crds::{DeletionPolicy, Kafka};
 use super::*;
 
 fn topic(name: &str) -> Topic {
-    Topic { name: name.into(), partitions: None, replication_factor: None, config: BTreeMap::new() }
+    Topic {
+        name: name.into(),
+        partitions: None,
+        replication_factor: None,
+        config: BTreeMap::new(),
+        at_creation_only: BTreeMap::new(),
+    }
 }
 
 pub(crate) fn kafka(bootstrap: &str) -> Kafka {
@@ -60,8 +66,10 @@ fn outputs_and_table_follow_the_raw_topic() {
 }
 
 #[test]
-fn only_the_raw_topic_is_created_with_the_brokers_clock() {
-    let topics = topics();
+fn a_topic_is_created_with_what_is_for_its_creation_alone() {
+    let mut topics = topics();
+    let clock = ("message.timestamp.type".to_owned(), "LogAppendTime".to_owned());
+    topics.raw_input.at_creation_only.extend([clock]);
     for planned in plan(&topics, &found(&[])).unwrap() {
         let clock = planned.config.get("message.timestamp.type").map(String::as_str);
         assert_eq!(clock, (planned.field == "rawInput").then_some("LogAppendTime"), "{}", planned.field);

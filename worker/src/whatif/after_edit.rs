@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
 use stockwatch_core::Shape;
+use stockwatch_crds::{EditReport, PartitionEdit};
 use tokio::sync::watch;
 
 use super::budget::{Budget, Pace};
@@ -22,57 +22,24 @@ use crate::kafka::Connection;
 use crate::ownership::OwnedPartitions;
 
 /// Hours of quotes that are judged.
-const HOURS: u64 = 24;
+const HOURS: u32 = 24;
 /// An evaluation ends after this long, and says how far it came.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What an edit changes, of the partitions that this worker owns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LastEdit {
-    /// The edit's generation; absent for a plain file that the pipeline has not numbered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generation: Option<u64>,
-    /// Hours of quotes that are judged, by the stamps of raw records.
-    pub hours: u64,
-    /// By raw partition.
-    pub partitions: BTreeMap<i32, PartitionEdit>,
-    /// Every partition that was owned is evaluated in full.
-    pub complete: bool,
-}
-
-/// What an edit changes in one raw partition.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PartitionEdit {
-    /// Alarms by the rules before.
-    pub alarms_before: u64,
-    /// Alarms by those after.
-    pub alarms_after: u64,
-    /// Episodes by the rules before.
-    pub episodes_before: u64,
-    /// Episodes by those after.
-    pub episodes_after: u64,
-    /// All of the hours is judged: the log has them, and they were read in time.
-    pub complete: bool,
-}
-
-impl PartitionEdit {
-    /// The figures of a study of two candidates, before and after.
-    fn of(study: &Study<'_>, is_read: bool) -> Self {
-        let sum = |candidate: usize| {
-            let mut all = Figures::default();
-            study.windows().get(candidate).into_iter().flatten().for_each(|figures| all += *figures);
-            all
-        };
-        let (before, after) = (sum(0), sum(1));
-        Self {
-            alarms_before: before.alarms,
-            alarms_after: after.alarms,
-            episodes_before: before.episodes,
-            episodes_after: after.episodes,
-            complete: is_read && study.cut.is_empty(),
-        }
+/// The figures of a study of two candidates, before and after.
+fn partition_edit(study: &Study<'_>, is_read: bool) -> PartitionEdit {
+    let sum = |candidate: usize| {
+        let mut all = Figures::default();
+        study.windows().get(candidate).into_iter().flatten().for_each(|figures| all += *figures);
+        all
+    };
+    let (before, after) = (sum(0), sum(1));
+    PartitionEdit {
+        alarms_before: before.alarms,
+        alarms_after: after.alarms,
+        episodes_before: before.episodes,
+        episodes_after: after.episodes,
+        complete: is_read && study.cut.is_empty(),
     }
 }
 
@@ -87,28 +54,35 @@ pub(crate) struct Deps {
 /// Evaluates edits for as long as there may be some. A newer edit ends the evaluation of an older one.
 pub(crate) async fn run(mut deps: Deps) {
     let mut last = deps.spec.borrow_and_update().clone();
+    deps.health.set_evaluated(last.revision);
     let mut cancelled = Arc::new(AtomicBool::new(false));
     while deps.spec.changed().await.is_ok() {
         let live = deps.spec.borrow_and_update().clone();
         let before = std::mem::replace(&mut last, Arc::clone(&live));
         let compared = compared(&before, &live);
         if matches!(compared, Compared::Same) {
+            deps.health.set_evaluated(live.revision);
             continue;
         }
         cancelled.store(true, Ordering::Relaxed);
         cancelled = Arc::new(AtomicBool::new(false));
         deps.health.set_last_edit(None);
-        if let Compared::Differently(candidates) = compared {
-            let evaluation = Evaluation {
-                connection: deps.connection.clone(),
-                owned: deps.owned.borrow().clone(),
-                health: Arc::clone(&deps.health),
-                cancelled: Arc::clone(&cancelled),
-                live,
-                candidates,
-            };
-            drop(tokio::task::spawn_blocking(move || evaluation.run()));
-        }
+        let Compared::Differently(candidates) = compared else {
+            deps.health.set_evaluated(live.revision);
+            continue;
+        };
+        let evaluation = Evaluation {
+            connection: deps.connection.clone(),
+            owned: deps.owned.borrow().clone(),
+            health: Arc::clone(&deps.health),
+            cancelled: Arc::clone(&cancelled),
+            live,
+            candidates,
+        };
+        drop(tokio::task::spawn_blocking(move || {
+            evaluation.run();
+            evaluation.health.set_evaluated(evaluation.live.revision);
+        }));
     }
     cancelled.store(true, Ordering::Relaxed);
 }
@@ -158,7 +132,7 @@ impl Evaluation {
             Err(error) => return tracing::warn!(%error, "the edit is not evaluated"),
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = now.saturating_sub(Duration::from_secs(HOURS * 3600)).as_millis();
+        let since = now.saturating_sub(Duration::from_secs(u64::from(HOURS) * 3600)).as_millis();
         let since = i64::try_from(since).unwrap_or(i64::MAX);
         let mut partitions = BTreeMap::new();
         for partition in &self.owned.partitions {
@@ -172,11 +146,11 @@ impl Evaluation {
             if self.cancelled.load(Ordering::Relaxed) {
                 return;
             }
-            partitions.insert(*partition, PartitionEdit::of(&study, is_read));
+            partitions.insert(*partition, partition_edit(&study, is_read));
         }
         let complete = !partitions.is_empty() && partitions.values().all(|p: &PartitionEdit| p.complete);
         let generation = self.live.generation.or_else(|| self.health.generation(self.live.revision));
-        self.health.set_last_edit(Some(LastEdit { generation, hours: HOURS, partitions, complete }));
+        self.health.set_last_edit(Some(EditReport { generation, hours: HOURS, partitions, complete }));
     }
 }
 

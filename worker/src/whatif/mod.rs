@@ -25,7 +25,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rdkafka::error::KafkaError;
 use stockwatch_core::Shape;
 
-pub use after_edit::{LastEdit, PartitionEdit};
 pub use answer::{Answer, Judged, Part, Span};
 pub use candidate::{Candidate, CandidateError, Setting, Sweep, candidates};
 pub use pass::{Extent, Seen};

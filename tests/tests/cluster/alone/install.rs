@@ -48,8 +48,9 @@ fn install_and_apply_give_alarms_and_uninstall_leaves_resources_and_topics() {
     home.wait(120, "stockwatch/seed", &Until::ready());
     let table = home.kubectl(&["get", "sw"]);
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["NAME", "READY", "TICKERS", "APPLIED", "AGE"]);
-    assert_eq!(lines[1][..4], ["seed", "True", "6", "1"]);
+    assert_eq!(lines[0], ["NAME", "READY", "REASON", "QUOTES", "TICKERS", "APPLIED", "AGE"]);
+    assert_eq!(lines[1][..3], ["seed", "True", "Working"]);
+    assert_eq!(lines[1][4..6], ["6", "1"], "QUOTES has a word from the start: {table}");
 
     for symbol in SYMBOLS {
         wait_for(120, &format!("all quotes of {symbol} fetched"), || {

@@ -1,6 +1,6 @@
 //! Two releases of the chart in one cluster.
 
-use stockwatch_tests::{Alone, Audit, CHART, Namespace, Release, Until, soon, wait_for};
+use stockwatch_tests::{Alone, Audit, CHART, IMAGES, Namespace, Release, Until, soon, wait_for};
 
 #[test]
 fn of_two_releases_one_looks_after_the_cluster_and_the_other_stays_away_and_says_so() {
@@ -13,7 +13,8 @@ fn of_two_releases_one_looks_after_the_cluster_and_the_other_stays_away_and_says
     home.wait(120, "stockwatch/live", &Until::ready());
     let pods = home.pods("stockwatch.dev/name=live");
 
-    let install = ["-n", second.name(), "install", "another", CHART, "--set", "crds.enabled=false"];
+    let values = format!("--set=crds.enabled=false,{}", IMAGES.join(","));
+    let install = ["-n", second.name(), "install", "another", CHART, &values];
     let refused = cluster.command("helm").args(install).output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("stockwatch-claim"), "{said}");
