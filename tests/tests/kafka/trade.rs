@@ -156,7 +156,7 @@ fn a_plain_file_gets_a_ledger_with_its_accounts() {
     wait_for(60, "an order in the ledger", || {
         // Accounts begin once the worker has found it.
         let minute = scene.progress().unsigned_abs();
-        let price = if minute % 2 == 0 { "100" } else { "200" };
+        let price = if minute.is_multiple_of(2) { "100" } else { "200" };
         scene.send(&quote("a", price, T + 30 * minute));
         scene.settle();
         let entries = scene.read(Topic::Ledger).concat();
