@@ -33,11 +33,9 @@ end_cluster() {
 
 worker() {
   local failed=0
-  # Those of three brokers take turns: beside the others, which would wait with them.
-  phase 'worker and three brokers' tests --test kafka -- --test-threads=1 brokers:: >"$logs/brokers" 2>&1 &
-  phase 'worker and Kafka' tests --test kafka -- --test-threads=$((threads - 1)) --skip brokers:: || failed=1
-  wait $! || failed=1
-  cat "$logs/brokers"
+  # Those of three brokers take turns: many brokers at once are more than a small machine can keep in time.
+  phase 'worker and three brokers' tests --test kafka -- --test-threads=1 brokers:: || failed=1
+  phase 'worker and Kafka' tests --test kafka -- --test-threads="$threads" --skip brokers:: || failed=1
   return $failed
 }
 operator() {

@@ -55,6 +55,7 @@ impl OutputSender for Outputs {
             OutputTopic::Deduplicated => self.deduplicated += 1,
             OutputTopic::Averages => self.averages += 1,
             OutputTopic::Alarms => self.alarms += 1,
+            OutputTopic::Ledger => {}
         }
         assert!(key.starts_with(b"\"") && key.len() < 64 * 6 + 8, "a key of {} bytes", key.len());
         assert!(value.len() < MAX_VALUE_BYTES + 1024, "a value of {} bytes", value.len());
