@@ -208,11 +208,17 @@ fn is_alarm(
     record.key_text() == window_key(&quote.entity, average.minutes) && record.text() == value
 }
 
-/// Whether an alarm is the quote's: it names its time.
+/// Whether an alarm can only be the quote's: it names its times and one of its new averages. An entity that was removed
+/// and added again may have a quote of the same time once more.
 fn is_of(record: &Record, quote: &Accepted) -> bool {
-    let time = format!(r#""quotetime":{},"#, ratio(quote.time, ONE, 9));
-    let is_window = |average: &Average| record.key_text() == window_key(&quote.entity, average.minutes);
-    quote.averages.iter().any(is_window) && record.text().contains(&time)
+    let [time, newest] = [quote.time, quote.newest].map(|time| ratio(time, ONE, 9));
+    let text = record.text();
+    quote.averages.iter().any(|average| {
+        record.key_text() == window_key(&quote.entity, average.minutes)
+            && text.contains(&format!(r#""quotetime":{time},"#))
+            && text.contains(&format!(r#","lastupdatedate":{newest},"id""#))
+            && text.contains(&format!(r#","stockpriceavg":{},"#, mean(average.mean)))
+    })
 }
 
 fn label(field: &str, text: Option<&str>) -> String {
@@ -346,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "alarms of raw offset")]
+    #[should_panic(expected = "alarms that nothing raised")]
     fn another_number_in_an_alarm_is_wrong() {
         let (quotes, mut alarms, watches) = example();
         alarms[0].value = Some(alarms[0].text().replace("1.5", "1.500000001").into());
