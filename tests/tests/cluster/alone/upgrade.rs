@@ -30,6 +30,8 @@ fn an_upgrade_brings_the_new_definition_and_leaves_stockwatches_and_workers_as_t
     let release = Release::install_chart(older.path(), cluster, system.name(), "stockwatch", &[&only(&home)]);
     home.simulate("live", |_| {});
     home.wait(120, "stockwatch/live", &Until::ready());
+    // The last that is said of it, soon after Ready.
+    home.wait(60, "stockwatch/live", &Until::because("QuotesFlow", "Flowing"));
     let (pods, before) = (home.pods("stockwatch.dev/name=live"), home.get("stockwatch/live"));
     assert!(!home.kubectl(&["get", "sw", "-o", "wide"]).contains("BROKERS"));
     let suspend = json!({"spec": {"suspend": true}});
