@@ -204,7 +204,8 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
 }
 
 /// Rule 6: removed entities go, removed windows forget their last average, and where the longest window
-/// grew, the entity's quotes are those that the new windows would have had all along.
+/// grew, the entity has besides the quotes of its windows the older ones that the new windows would have had all along, but
+/// for those of another currency than it has come to have.
 fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, before: &[Record]) {
     entities.retain(|name, _| new.lists(name));
     for entity in entities.values_mut() {
@@ -214,8 +215,8 @@ fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, be
         return;
     }
     for (name, entity) in entities {
-        let since = entity.since;
-        entity.accepted.clear();
+        let (since, newest) = (entity.since, entity.newest());
+        entity.accepted.retain(|(time, _)| newest.is_none_or(|newest| *time > newest - old.longest()));
         for record in before.iter().filter(|record| record.offset >= since) {
             let Ok(quote) = judge(record, |entity| entity == name) else { continue };
             let own = entity.currency.as_ref().map(|(own, _)| own);
