@@ -21,6 +21,8 @@ pub const SKIP_KAFKA: &str = "stockwatch.dev/skip-kafka";
 pub const CREDENTIALS: &str = "stockwatch.dev/credentials";
 /// The value of [`CREDENTIALS`] on a Secret that Kafka's clients may use.
 pub const FOR_KAFKA: &str = "true";
+/// The value of [`CREDENTIALS`] on a Secret that a StockWatch may send to its source.
+pub const FOR_SOURCES: &str = "source";
 /// The value of [`CREDENTIALS`] on a Secret that the worker's pods may be given.
 pub const FOR_PODS: &str = "pod";
 /// On the worker's pods: the digest of their ServiceAccount's annotations, where the user has some.

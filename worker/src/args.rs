@@ -118,11 +118,19 @@ pub struct Tail {
     #[arg(long, value_name = "N")]
     pub max: Option<u64>,
 
-    /// Where the operator's copy of the StockWatch is mounted
+    /// What the pod has.
+    #[command(flatten)]
+    pub pod: PodDirectories,
+}
+
+/// What a worker's pod has for other commands that are run in it.
+#[derive(Debug, Args)]
+pub struct PodDirectories {
+    /// Where the operator's copy of the pod's StockWatch is mounted
     #[arg(long, value_name = "DIRECTORY", default_value = SPEC_DIRECTORY)]
     pub spec_directory: PathBuf,
 
-    /// Where the worker keeps its own copy
+    /// Where the pod's worker keeps its own copy
     #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIRECTORY)]
     pub state_directory: PathBuf,
 
@@ -244,21 +252,13 @@ pub struct WhatIf {
     #[arg(long, value_name = "N")]
     pub most_alarms: Option<u64>,
 
-    /// Where the operator's copy of the pod's StockWatch is mounted
-    #[arg(long, value_name = "DIRECTORY", default_value = SPEC_DIRECTORY)]
-    pub spec_directory: PathBuf,
-
-    /// Where the pod's worker keeps its own copy
-    #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIRECTORY)]
-    pub state_directory: PathBuf,
+    /// What the pod has.
+    #[command(flatten)]
+    pub pod: PodDirectories,
 
     /// With --watch: where the pod's service account (token, ca.crt) is mounted
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
     pub service_account: PathBuf,
-
-    /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
-    #[arg(long, value_name = "DIRECTORY", default_value = CREDENTIALS)]
-    pub credentials: PathBuf,
 
     /// How log lines look
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -404,7 +404,7 @@ mod tests {
         for (name, topic) in [("alarms", TailTopic::Alarms), ("dead-letter", TailTopic::DeadLetter)] {
             let Command::Tail(tail) = parsed(name).unwrap().command else { panic!("tail was asked for") };
             assert_eq!((tail.topic, tail.from_beginning, tail.max), (topic, false, None));
-            assert_eq!(tail.spec_directory, PathBuf::from(SPEC_DIRECTORY));
+            assert_eq!(tail.pod.spec_directory, PathBuf::from(SPEC_DIRECTORY));
         }
         assert!(parsed("raw-input").is_err());
     }

@@ -13,14 +13,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use stockwatch_crds::{Spec, Topics};
-use tracing_subscriber::EnvFilter;
 
-use crate::args::{Tail, TailTopic};
+use crate::args::{LogFormat, Tail, TailTopic};
 use crate::config::cluster::Copies;
 use crate::config::{self, Refusal};
 use crate::kafka::log_reader::CALL_TIMEOUT;
 use crate::kafka::{Connection, ConnectionError, KafkaContext};
-use crate::run::{BAD_INPUT, complain};
+use crate::run::{BAD_INPUT, complain, log_to_stderr};
 
 /// Between two looks for records; lines are written out before each.
 const POLL: Duration = Duration::from_millis(100);
@@ -43,8 +42,7 @@ enum TailError {
 /// Prints until `--max` records are printed or the reader of the lines is gone. 0: so ended, 1: failed, 2: the file or an
 /// argument is bad.
 pub fn run(arguments: &Tail) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    log_to_stderr(LogFormat::Text, "error");
     match tail(arguments, &mut io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         // As with `| head`: nobody is interested any more.
@@ -60,7 +58,7 @@ pub fn run(arguments: &Tail) -> ExitCode {
 
 fn tail(arguments: &Tail, out: &mut impl Write) -> Result<(), TailError> {
     let kafka = spec(arguments)?.kafka;
-    let connection = Connection::new(&kafka, &arguments.credentials)?;
+    let connection = Connection::new(&kafka, &arguments.pod.credentials)?;
     let topic = name(arguments.topic, &kafka.topics);
     let failed = |source| TailError::Topic { topic: topic.to_owned(), source };
     let consumer = open(&connection, &kafka.group_id).map_err(failed)?;
@@ -94,7 +92,7 @@ fn spec(arguments: &Tail) -> Result<Spec, TailError> {
     if let Some(file) = &arguments.watch_file {
         return Ok(config::first(&config::read(file)?)?.spec);
     }
-    let (mounted, own) = (&arguments.spec_directory, &arguments.state_directory);
+    let (mounted, own) = (&arguments.pod.spec_directory, &arguments.pod.state_directory);
     let copies = Copies::new(mounted, own).read();
     let loaded = copies.iter().find_map(|copy| copy.load().ok());
     let places = |path: &Path| path.display().to_string();
@@ -184,25 +182,9 @@ fn push_printable(line: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Milliseconds since 1970 as RFC 3339, in UTC.
+/// Milliseconds since 1970 as RFC 3339, in UTC; the number where no calendar has it.
 fn timestamp(millis: i64) -> String {
-    let (days, of_day) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
-    // Days are counted from 0000-03-01, so that a leap day is the last of its year (Howard Hinnant's civil_from_days).
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    let (seconds, millis) = (of_day / 1_000, of_day % 1_000);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
-        seconds / 3_600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |time| format!("{time:.3}"))
 }
 
 #[cfg(test)]

@@ -14,14 +14,11 @@ use stockwatch_crds::Source;
 use tokio::time::Instant;
 
 use super::problem::ReadError;
-use super::read::{SecretAccess, not_readable};
+use super::read::{SecretAccess, labelled, missing, not_readable};
 use super::{AGAIN, AGAIN_AFTER_PROBLEM};
 use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
-use crate::names::CREDENTIALS;
-
-/// What the label says of a Secret that a StockWatch may send to its source.
-const FOR_SOURCES: &str = "source";
+use crate::names::FOR_SOURCES;
 
 /// What a StockWatch's pods may mount.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,10 +118,9 @@ impl SourceSecrets {
                 Err(CallError::Api(Error::Api(status))) if status.code == 403 => {
                     Some(not_readable(&self.access, key, name).message)
                 }
-                Err(CallError::Api(Error::Api(status))) if status.code == 404 => Some(format!(
-                    "Secret {name}, which spec.source names, is not in namespace {}: its source asks nobody",
-                    key.namespace
-                )),
+                Err(CallError::Api(Error::Api(status))) if status.code == 404 => {
+                    Some(missing(key, name, "spec.source").message + ": its source asks nobody")
+                }
                 Err(source) => return Err(ReadError { name: (*name).to_owned(), source }),
             };
             named.insert((*name).to_owned(), problem);
@@ -139,19 +135,14 @@ impl SourceSecrets {
 
 /// Why a Secret may not be mounted.
 fn problem(key: &Key, name: &str, metadata: &ObjectMeta) -> Option<String> {
-    let label = metadata.labels.as_ref().and_then(|labels| labels.get(CREDENTIALS));
-    label.is_none_or(|label| label != FOR_SOURCES).then(|| {
-        format!(
-            "Secret {name} is not for sources: if it may be sent to the source, \
-             kubectl label secret {name} -n {} {CREDENTIALS}={FOR_SOURCES}",
-            key.namespace
-        )
-    })
+    let problem = labelled(key, name, metadata, FOR_SOURCES, "it may be sent to the source").err()?;
+    Some(problem.message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::CREDENTIALS;
 
     #[test]
     fn only_a_secret_that_is_labelled_for_sources_is_mounted() {

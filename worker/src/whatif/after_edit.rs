@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use stockwatch_core::Shape;
 use stockwatch_crds::{EditReport, PartitionEdit};
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::budget::{Budget, Pace};
 use super::kafka::Topics;
 use super::tally::Figures;
-use super::{Candidate, Study, Written};
+use super::{Candidate, Study, Written, ago};
 use crate::config::{LiveSpec, SpecReceiver};
 use crate::health::Health;
 use crate::kafka::Connection;
@@ -131,9 +131,7 @@ impl Evaluation {
             Ok(topics) => topics,
             Err(error) => return tracing::warn!(%error, "the edit is not evaluated"),
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since = now.saturating_sub(Duration::from_secs(u64::from(HOURS) * 3600)).as_millis();
-        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        let since = ago(Duration::from_secs(u64::from(HOURS) * 3600));
         let mut partitions = BTreeMap::new();
         for partition in &self.owned.partitions {
             let mut study = Study::new(&self.candidates, since, false);

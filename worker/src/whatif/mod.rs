@@ -20,7 +20,7 @@ mod written;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::error::KafkaError;
 use stockwatch_core::Shape;
@@ -108,6 +108,12 @@ fn print(arguments: &WhatIf) -> Result<ExitCode, WhatIfError> {
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The time so long ago, in milliseconds since 1970.
+fn ago(length: Duration) -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.saturating_sub(length).as_millis()).unwrap_or(i64::MAX)
+}
+
 /// The answer, and whether every partition is in it.
 fn answer(
     arguments: &WhatIf,
@@ -115,11 +121,10 @@ fn answer(
     candidates: &[Candidate],
 ) -> Result<(Answer, bool), WhatIfError> {
     let kafka = &live.spec.kafka;
-    let connection = Connection::new(kafka, &arguments.credentials)?;
+    let connection = Connection::new(kafka, &arguments.pod.credentials)?;
     let names = (kafka.topics.raw_input.name.as_str(), kafka.topics.deviation_alarm.name.as_str());
     let mut topics = Topics::open(&connection, &kafka.group_id, names, Budget::begin())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since = i64::try_from(now.saturating_sub(arguments.since).as_millis()).unwrap_or(i64::MAX);
+    let since = ago(arguments.since);
     let by_ticker = arguments.by == Some(By::Ticker);
     let mut study = Study::new(candidates, since, by_ticker);
     let (mut fidelity, mut incomplete) = (Some(Fidelity::default()), Vec::new());

@@ -50,11 +50,11 @@ pub(super) fn find(arguments: &WhatIf) -> Result<LiveSpec, SpecError> {
     if let Some(file) = &arguments.watch_file {
         return Ok(config::first(&config::read(file)?)?);
     }
-    let copies = Copies::new(&arguments.spec_directory, &arguments.state_directory).read();
+    let copies = Copies::new(&arguments.pod.spec_directory, &arguments.pod.state_directory).read();
     let Some(resource) = &arguments.watch else {
         let no_copy = || SpecError::NoCopy {
-            spec: arguments.spec_directory.display().to_string(),
-            state: arguments.state_directory.display().to_string(),
+            spec: arguments.pod.spec_directory.display().to_string(),
+            state: arguments.pod.state_directory.display().to_string(),
         };
         return load(copies.first().ok_or_else(no_copy)?);
     };
