@@ -51,14 +51,8 @@ pub(super) enum SessionError {
 
 /// Why a transaction did not commit.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The producers cannot go on: others must be made.
-    #[error("{0}")]
-    Fatal(KafkaError),
-    /// The transaction can be aborted.
-    #[error("{0}")]
-    Abortable(KafkaError),
-}
+#[error("{0}")]
+pub(super) struct Failure(pub(super) KafkaError);
 
 /// Why a turn of the loop did not end well.
 #[derive(Debug)]

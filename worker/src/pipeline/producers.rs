@@ -11,7 +11,7 @@ use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
 
 use stockwatch_crds::Topic;
 
@@ -225,22 +225,20 @@ impl Producers {
         Ok(())
     }
 
-    /// Aborts what is open. An error means that these producers cannot go on.
-    pub(super) fn abort(&mut self) -> Result<(), KafkaError> {
-        if self.began.take().is_none() {
-            return Ok(());
-        }
-        let deadline = Instant::now() + CALL_TIMEOUT;
+    /// Forgets the open transaction's records; with `hear`, once brokers have said what became of each of them, if they
+    /// do so within a call's time.
+    pub(super) fn forget_records(&self, hear: bool) {
         let producer = &self.producers[self.turn];
-        // The call waits for the reports of records that failed, which only a poll takes away.
-        std::thread::scope(|scope| {
-            let aborting = scope
-                .spawn(|| retry(|| Instant::now() < deadline, || producer.abort_transaction(CALL_TIMEOUT)));
-            while !aborting.is_finished() {
+        let poll_until = |deadline| {
+            while producer.in_flight_count() > 0 && Instant::now() < deadline {
                 producer.poll(kafka::producer_wait(5));
             }
-            aborting.join().unwrap_or_else(|_| Err(KafkaError::Canceled))
-        })
+        };
+        if hear {
+            poll_until(Instant::now() + CALL_STEP);
+        }
+        producer.purge(PurgeConfig::default().queue().inflight());
+        poll_until(Instant::now() + LONG_STEP);
     }
 
     /// What follows from an error of the producer that has the turn.
@@ -255,7 +253,7 @@ impl Producers {
                 | RDKafkaErrorCode::InvalidProducerEpoch
                 | RDKafkaErrorCode::ProducerFenced,
             ) => match self.began {
-                Some(began) if began.elapsed() >= TAKEN_FOR_DEAD => Failure::Fatal(error).into(),
+                Some(began) if began.elapsed() >= TAKEN_FOR_DEAD => Failure(error).into(),
                 _ => Step::Session(SessionError::Fenced { id: self.ids[self.turn].clone() }),
             },
             // Clients may wait for a broker that is gone for ever, so all are to be made anew.
@@ -265,11 +263,7 @@ impl Producers {
                 | RDKafkaErrorCode::MessageTimedOut
                 | RDKafkaErrorCode::OperationTimedOut,
             ) => Step::Session(SessionError::Unanswered(error)),
-            _ if fatal.is_some() => Failure::Fatal(error).into(),
-            _ => match &error {
-                KafkaError::Transaction(e) if e.is_fatal() => Failure::Fatal(error).into(),
-                _ => Failure::Abortable(error).into(),
-            },
+            _ => Failure(error).into(),
         }
     }
 }

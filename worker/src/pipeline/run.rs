@@ -196,7 +196,7 @@ impl Loop<'_> {
                 if self.transactions.is_open() {
                     // What other partitions computed in the same transaction is lost with it.
                     let why = KafkaError::Rebalance(RDKafkaErrorCode::AssignmentLost);
-                    return Err(Failure::Abortable(why).into());
+                    return Err(Failure(why).into());
                 }
                 Ok(())
             }
@@ -306,7 +306,7 @@ impl Loop<'_> {
         let after = failure.to_string();
         self.settings.health.set_causes(vec![format!("a transaction failed: {after}")]);
         self.membership.unpublish_all();
-        self.transactions.abort(failure, &mut self.membership.owned)?;
+        self.transactions.give_up(&failure, &mut self.membership.owned)?;
         self.membership.restore_all(&after)
     }
 }

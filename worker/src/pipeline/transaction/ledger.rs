@@ -34,7 +34,7 @@ impl Transactions<'_> {
     pub(in crate::pipeline) fn take_ledger(&mut self, topology: Topology) -> Result<(), SessionError> {
         self.topology = topology;
         if self.topology.batch_bytes() < self.producers.batch_bytes() {
-            self.open_producers()?;
+            self.exchange_producers()?;
         } else if let Some(ledger) = &self.topology.ledger {
             self.producers.learn(&ledger.name);
         }

@@ -136,18 +136,11 @@ impl<'a> Transactions<'a> {
         Open { age, quotes: self.quotes, bytes: self.bytes }
     }
 
-    /// Exchanges the producers where others suit the feed better; they fence those before, which have nothing open.
+    /// Exchanges the producers where others suit the feed better.
     fn suit_feed(&mut self) -> Result<(), Step> {
-        let feed = self.policy.feed();
-        if self.is_open() || feed == self.producers.feed() {
-            return Ok(());
+        if !self.is_open() && self.policy.feed() != self.producers.feed() {
+            self.exchange_producers()?;
         }
-        let (ledger, batch) = (self.ledger.wanted(), self.producers.batch_bytes());
-        let suited = Producers::open(&self.connector, ledger, feed, batch);
-        let before = mem::replace(&mut self.producers, suited.map_err(SessionError::Producers)?);
-        // Closing them waits up to 100 ms for their threads.
-        thread::spawn(move || drop(before));
-        tracing::debug!(?feed, "other producers");
         Ok(())
     }
 
@@ -204,7 +197,7 @@ impl<'a> Transactions<'a> {
             due.offset = true;
             self.commit(membership)?;
             let why = KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange);
-            return Err(Failure::Abortable(why).into());
+            return Err(Failure(why).into());
         }
         due.offset = true;
         self.quotes += 1;
@@ -312,7 +305,7 @@ impl<'a> Transactions<'a> {
         let offsets = self.offsets(&mut membership.owned)?;
         let with_offsets = offsets.count() > 0;
         let Some(group) = membership.group_metadata() else {
-            return Err(Failure::Abortable(KafkaError::Rebalance(RDKafkaErrorCode::UnknownMemberId)).into());
+            return Err(Failure(KafkaError::Rebalance(RDKafkaErrorCode::UnknownMemberId)).into());
         };
         self.producers.commit(offsets, group, || !membership.is_cut_off())?;
         let metrics = &self.connector.settings.metrics;
@@ -337,7 +330,7 @@ impl<'a> Transactions<'a> {
     /// Returns the offsets that are due, each with where a restore begins.
     fn offsets(&self, owned: &mut Assignment) -> Result<TopicPartitionList, Failure> {
         let unusable =
-            |_| Failure::Abortable(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
+            |_| Failure(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
         let mut offsets = TopicPartitionList::new();
         for (partition, due) in owned.all_active().filter(|(_, due)| due.offset) {
             let metadata = CommitMetadata {
@@ -373,29 +366,27 @@ impl<'a> Transactions<'a> {
         }
         let budget = LAST_CHECKPOINT_BYTES.min(self.size().bytes());
         self.write_checkpoints(&mut membership.owned, u64::MAX, 0, budget)?;
-        let ended = self.commit_offsets(membership);
-        if ended.is_err() {
-            let _ = self.producers.abort(); // the coordinator will do it otherwise
-        }
-        ended.map(drop)
+        self.commit_offsets(membership).map(drop)
     }
 
-    /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
-    pub(super) fn abort(&mut self, failure: Failure, owned: &mut Assignment) -> Result<(), SessionError> {
-        let (Failure::Abortable(why) | Failure::Fatal(why)) = &failure;
-        let is_forbidden = why.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+    /// Gives up what failed, with the producers that it was sent by. Partitions are then restored.
+    ///
+    /// `abort_transaction` is not enough. Records whose answer was lost, and which wait to be sent again, are forgotten
+    /// by it, and their sequence numbers are given to the next transaction's records
+    /// (`rd_kafka_toppar_purge_queues`): a broker that had taken them says of a batch of as many records that it has it
+    /// already, and drops it. Other producers begin a new epoch, which aborts what those before left open.
+    pub(super) fn give_up(&mut self, failure: &Failure, owned: &mut Assignment) -> Result<(), SessionError> {
+        let is_forbidden =
+            failure.0.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
         // The record that fails is known, and that it does so with the topics' settings as they are now.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
-        let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
-        self.policy.failed(self.open(self.age()), until);
-        let aborted = match failure {
-            Failure::Abortable(_) => self.producers.abort(),
-            Failure::Fatal(error) => Err(error),
-        };
+        self.producers.forget_records(is_known);
         let refused = self.connector.kafka.take_refused();
         if is_known {
             self.refusals.note(self.last_record, refused);
         }
+        self.policy.failed(self.open(self.age()), until);
         (self.quotes, self.bytes) = (0, 0);
         self.counts = Counts::default();
         if is_forbidden && self.topology.ledger.is_some() {
@@ -404,17 +395,17 @@ impl<'a> Transactions<'a> {
         }
         // A topic may have gone, or may take less than it did.
         self.topology = self.connector.discover(self.ledger.wanted())?;
-        if aborted.is_err() || self.topology.batch_bytes() < self.producers.batch_bytes() {
-            self.open_producers()?;
-        }
-        Ok(())
+        self.exchange_producers()
     }
 
-    /// Makes producers for the topics as they are.
-    fn open_producers(&mut self) -> Result<(), SessionError> {
-        let batch = self.topology.batch_bytes();
-        let open = Producers::open(&self.connector, self.ledger.wanted(), self.policy.feed(), batch);
-        self.producers = open.map_err(SessionError::Producers)?;
+    /// Makes producers for the topics and the feed as they are; they fence those before.
+    fn exchange_producers(&mut self) -> Result<(), SessionError> {
+        let (batch, feed) = (self.topology.batch_bytes(), self.policy.feed());
+        let others = Producers::open(&self.connector, self.ledger.wanted(), feed, batch);
+        let before = mem::replace(&mut self.producers, others.map_err(SessionError::Producers)?);
+        // Closing them waits up to 100 ms for their threads.
+        thread::spawn(move || drop(before));
+        tracing::debug!(?feed, batch, "other producers");
         Ok(())
     }
 }
