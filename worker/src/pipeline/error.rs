@@ -1,6 +1,6 @@
 //! Why a transaction, a session with the brokers, or the pipeline ended.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::topology::TopologyError;
 use crate::topics::{RawPartitions, TopicsError};
@@ -60,6 +60,29 @@ pub(super) enum Failure {
     Abortable(KafkaError),
 }
 
+impl Failure {
+    /// What the client says.
+    pub(super) fn error(&self) -> &KafkaError {
+        let (Self::Fatal(error) | Self::Abortable(error)) = self;
+        error
+    }
+
+    /// Whether the transaction's records may be the reason. What the group says is none: while it rebalances, a commit
+    /// may come with the generation before; and neither are sequence numbers that a client has lost count of.
+    pub(super) fn may_be_of_records(&self) -> bool {
+        !matches!(
+            self.error().rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::RebalanceInProgress
+                    | RDKafkaErrorCode::AssignmentLost
+                    | RDKafkaErrorCode::OutOfOrderSequenceNumber
+            )
+        )
+    }
+}
+
 /// Why a turn of the loop did not end well.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -78,5 +101,19 @@ impl From<Failure> for Step {
 impl From<SessionError> for Step {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_comes_of_a_rebalance_is_not_one_of_records() {
+        let may_be = |code| Failure::Abortable(KafkaError::MessageProduction(code)).may_be_of_records();
+        assert!(!may_be(RDKafkaErrorCode::IllegalGeneration));
+        assert!(!may_be(RDKafkaErrorCode::OutOfOrderSequenceNumber));
+        assert!(may_be(RDKafkaErrorCode::MessageSizeTooLarge));
+        assert!(may_be(RDKafkaErrorCode::InvalidRecord));
     }
 }

@@ -102,6 +102,8 @@ impl Loop<'_> {
         }
         if self.membership.position()? {
             self.transactions.begin(&mut self.membership.owned)?;
+            // Before any quote: a successor finds the owner of an open transaction by the last commit only.
+            self.commit()?;
             self.membership.publish(self.transactions.partition_count());
         }
         if self.last_tick.elapsed() >= TICK {
@@ -306,7 +308,8 @@ impl Loop<'_> {
         let after = failure.to_string();
         self.settings.health.set_causes(vec![format!("a transaction failed: {after}")]);
         self.membership.unpublish_all();
-        self.transactions.abort(failure, &mut self.membership.owned)?;
-        self.membership.restore_all(&after)
+        self.transactions.abort(&failure, &mut self.membership.owned)?;
+        self.membership.restore_all(&after)?;
+        self.transactions.open_producers()
     }
 }

@@ -142,12 +142,17 @@ impl<'a> Transactions<'a> {
         if self.is_open() || feed == self.producers.feed() {
             return Ok(());
         }
-        let (ledger, batch) = (self.ledger.wanted(), self.producers.batch_bytes());
-        let suited = Producers::open(&self.connector, ledger, feed, batch);
-        let before = mem::replace(&mut self.producers, suited.map_err(SessionError::Producers)?);
+        self.exchange_producers(self.producers.batch_bytes())?;
+        tracing::debug!(?feed, "other producers");
+        Ok(())
+    }
+
+    /// Makes other producers, with batches of so many bytes.
+    fn exchange_producers(&mut self, batch_bytes: usize) -> Result<(), SessionError> {
+        let other = Producers::open(&self.connector, self.ledger.wanted(), self.policy.feed(), batch_bytes);
+        let before = mem::replace(&mut self.producers, other.map_err(SessionError::Producers)?);
         // Closing them waits up to 100 ms for their threads.
         thread::spawn(move || drop(before));
-        tracing::debug!(?feed, "other producers");
         Ok(())
     }
 
@@ -380,18 +385,17 @@ impl<'a> Transactions<'a> {
         ended.map(drop)
     }
 
-    /// Aborts what failed, and makes producers that can go on. Partitions are then restored.
-    pub(super) fn abort(&mut self, failure: Failure, owned: &mut Assignment) -> Result<(), SessionError> {
-        let (Failure::Abortable(why) | Failure::Fatal(why)) = &failure;
-        let is_forbidden = why.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+    /// Aborts what failed. Partitions are then restored, and other producers made.
+    pub(super) fn abort(&mut self, failure: &Failure, owned: &mut Assignment) -> Result<(), SessionError> {
+        let is_forbidden =
+            failure.error().rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
         // The record that fails is known, and that it does so with the topics' settings as they are now.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
-        self.policy.failed(self.open(self.age()), until);
-        let aborted = match failure {
-            Failure::Abortable(_) => self.producers.abort(),
-            Failure::Fatal(error) => Err(error),
-        };
+        self.policy.failed(self.open(self.age()), failure.may_be_of_records().then_some(until));
+        if let Failure::Abortable(_) = failure {
+            let _ = self.producers.abort(); // the next producers do it otherwise
+        }
         let refused = self.connector.kafka.take_refused();
         if is_known {
             self.refusals.note(self.last_record, refused);
@@ -404,17 +408,12 @@ impl<'a> Transactions<'a> {
         }
         // A topic may have gone, or may take less than it did.
         self.topology = self.connector.discover(self.ledger.wanted())?;
-        if aborted.is_err() || self.topology.batch_bytes() < self.producers.batch_bytes() {
-            self.open_producers()?;
-        }
         Ok(())
     }
 
-    /// Makes producers for the topics as they are.
-    fn open_producers(&mut self) -> Result<(), SessionError> {
-        let batch = self.topology.batch_bytes();
-        let open = Producers::open(&self.connector, self.ledger.wanted(), self.policy.feed(), batch);
-        self.producers = open.map_err(SessionError::Producers)?;
-        Ok(())
+    /// Makes producers for the topics as they are. After a failure those before cannot go on: librdkafka drops requests
+    /// that are not sent yet, whose sequence numbers brokers then miss in the next transaction.
+    pub(super) fn open_producers(&mut self) -> Result<(), SessionError> {
+        self.exchange_producers(self.topology.batch_bytes())
     }
 }
