@@ -130,6 +130,13 @@ enum Measurement {
     Bare(bare::Arguments),
 }
 
+impl Measurement {
+    /// Whether Kafka Streams is measured as well.
+    fn has_peer(&self) -> bool {
+        matches!(self, Self::All | Self::CatchUp | Self::Latency | Self::Start | Self::Restore)
+    }
+}
+
 fn main() -> ExitCode {
     let CommandLine { measurement, place } = CommandLine::parse();
     let result = match measurement.unwrap_or(Measurement::All) {
@@ -154,7 +161,8 @@ fn main() -> ExitCode {
 fn measure(measurement: &Measurement, place: &Place) -> Result<bool> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let worker = if place.without_worker { PathBuf::new() } else { place.worker()? };
-    let classes = build_peer(&project.join("kafka-streams"))?;
+    let classes =
+        if measurement.has_peer() { build_peer(&project.join("kafka-streams"))? } else { String::new() };
     let script = place.kafka.clone().unwrap_or_else(|| project.join("../tests/kafka/kafka.sh"));
     let dir = tempfile::Builder::new().prefix("stockwatch-bench-").tempdir()?;
     let broker = Broker::start(&script, &dir.path().join("kafka"), place.port)?;

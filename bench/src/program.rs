@@ -48,6 +48,11 @@ impl Program {
         Err(format!("the program ended with {status}:\n{tail}").into())
     }
 
+    /// Where it logs to.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     /// What the kernel's books say of it.
     pub(crate) fn process(&self) -> Process {
         Process(self.child.id())

@@ -80,20 +80,26 @@ pub fn write_due<E>(
     budget: usize,
     put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
 ) -> Result<(usize, u64), E> {
-    let (mut bytes, mut records) = (0, 0);
-    let mut put = |key: &[u8], value: Option<&[u8]>| {
-        bytes += key.len() + value.map_or(0, <[u8]>::len);
-        records += 1;
-        put(key, value).map(|()| bytes)
-    };
-    let mut used = 0;
+    let mut written = (0, 0);
     let offset = partition.next_offset;
     let minutes: Vec<u32> = partition.shape().map(|s| s.minutes().collect()).unwrap_or_default();
-    while used < budget && partition.is_checkpoint_due(now, age) {
+    while written.0 < budget && partition.is_checkpoint_due(now, age) {
         let Some((name, entity)) = partition.begin_checkpoint() else { break };
-        used = write_entity(name, entity, offset, &minutes, &mut put)?;
+        write_entity(name, entity, offset, &minutes, &mut counting(put, &mut written))?;
     }
-    Ok((used, records))
+    Ok(written)
+}
+
+/// A `put` that counts the bytes and records.
+fn counting<E>(
+    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+    (bytes, records): &mut (usize, u64),
+) -> impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E> {
+    move |key, value| {
+        *bytes += key.len() + value.map_or(0, <[u8]>::len);
+        *records += 1;
+        put(key, value)
+    }
 }
 
 fn write_entity<E>(
@@ -101,8 +107,8 @@ fn write_entity<E>(
     entity: &mut Entity,
     offset: i64,
     minutes: &[u32],
-    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<usize, E>,
-) -> Result<usize, E> {
+    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+) -> Result<(), E> {
     let oldest = entity.newest().unwrap_or(i64::MIN).saturating_sub(entity.longest());
     while let Some((number, _)) = entity.saved.chunks.front().copied().filter(|(_, newest)| *newest <= oldest)
     {

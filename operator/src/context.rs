@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::controller::Revision;
-use crate::credentials::{Credentials, SecretAccess, SourceSecrets};
+use crate::credentials::{Credentials, SecretAccess};
 use crate::fence::Fence;
 use crate::flow::Flows;
 use crate::key::Key;
@@ -79,8 +79,6 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Secrets.
     pub credentials: Credentials,
-    /// Which Secrets of sources may be mounted.
-    pub source_secrets: SourceSecrets,
     /// Topics.
     pub kafka: KafkaClusters,
     /// What the workers compute with.
@@ -136,7 +134,6 @@ impl Context {
         let writes = Writes::new(client.clone(), fence, Arc::clone(&metrics));
         let context = Self {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
-            source_secrets: SourceSecrets::new(client.clone(), settings.secret_access.clone()),
             kafka: KafkaClusters::new(wake, kafka_metrics),
             workers: Workers::new(Arc::clone(&queue), Arc::clone(&metrics)),
             flows: Flows::default(),
@@ -168,7 +165,6 @@ impl Context {
         self.workers.forget(key);
         self.flows.forget(key);
         self.credentials.forget(key);
-        self.source_secrets.forget(key);
         self.applier.forget(key);
         self.writes.forget(key);
         self.queue.forget(key);

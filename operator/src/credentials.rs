@@ -3,10 +3,9 @@
 //! A Secret is read by name, never listed or watched, and used only if its label says that a StockWatch may: else
 //! whoever may create a StockWatch could send any Secret of the namespace to a broker of theirs.
 
-mod pods;
+mod looks;
 mod problem;
 mod read;
-mod sources;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,14 +13,14 @@ use std::time::Duration;
 
 use kube::Client;
 use sha2::{Digest, Sha256};
-use stockwatch_crds::Kafka;
+use stockwatch_crds::{Kafka, Source};
 use tokio::time::Instant;
 
-pub use pods::PodSecrets;
+pub use looks::{Mountable, PodSecrets};
 pub use problem::{ReadError, SecretProblem};
 pub use read::SecretAccess;
-pub use sources::{Mountable, SourceSecrets};
 
+use self::looks::{AT_SOURCES, IN_PODS, Looks};
 use crate::key::Key;
 use crate::status::Reason;
 use crate::topics::Connection;
@@ -58,7 +57,8 @@ pub struct Credentials {
     client: Client,
     access: SecretAccess,
     entries: Mutex<HashMap<Key, Entry>>,
-    pods: pods::Verdicts,
+    pods: Looks,
+    sources: Looks,
 }
 
 struct Entry {
@@ -70,7 +70,8 @@ struct Entry {
 impl Credentials {
     /// Reads through this client; `access` is for the sentence that says how to allow it.
     pub fn new(client: Client, access: SecretAccess) -> Self {
-        Self { client, access, entries: Mutex::default(), pods: pods::Verdicts::default() }
+        let (pods, sources) = (Looks::new(IN_PODS), Looks::new(AT_SOURCES));
+        Self { client, access, entries: Mutex::default(), pods, sources }
     }
 
     /// How the StockWatch reaches Kafka; reads its Secrets if they are due. `refused`: Kafka refused them.
@@ -116,9 +117,17 @@ impl Credentials {
         Ok(self.keep(key, kafka, known, now))
     }
 
-    /// Whether the pods may be given the Secrets that `spec.worker` names; looks at those at most every 45 s.
+    /// Whether the pods may be given the Secrets that `spec.worker` names; looks at those when that is due.
     pub async fn of_pods(&self, key: &Key, names: &BTreeSet<&str>) -> Result<PodSecrets, ReadError> {
-        self.pods.of(&self.client, &self.access, key, names).await
+        Ok(self.pods.of(&self.client, &self.access, key, names).await?.of_pods())
+    }
+
+    /// Which of the Secrets that a source names may be mounted; looks at those when that is due.
+    ///
+    /// # Errors
+    /// The API server did not answer, and nothing is known from before.
+    pub async fn of_source(&self, key: &Key, source: &Source) -> Result<Mountable, ReadError> {
+        Ok(self.sources.of(&self.client, &self.access, key, &source.secrets()).await?.of_source())
     }
 
     /// The access that worked out last, whatever became of the Secrets since.
@@ -130,6 +139,7 @@ impl Credentials {
     pub fn forget(&self, key: &Key) {
         self.lock().remove(key);
         self.pods.forget(key);
+        self.sources.forget(key);
     }
 
     fn last(&self, key: &Key, kafka: &Kafka) -> Option<(Known, Instant)> {

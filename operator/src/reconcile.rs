@@ -259,7 +259,7 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
         Ok(access) => (access, None),
         Err(error) => (nothing.clone(), Some(error)),
     };
-    let (sources, access, mut failed) = match context.source_secrets.of(key, &valid.source).await {
+    let (sources, access, mut failed) = match context.credentials.of_source(key, &valid.source).await {
         Ok(sources) => (sources, access, failed),
         // Without them it is not known how the Deployment should be.
         Err(error) => (Mountable::default(), nothing, Some(failed.unwrap_or(error))),

@@ -17,7 +17,7 @@ use stockwatch_crds::{Spec, Topics};
 use crate::args::{LogFormat, Tail, TailTopic};
 use crate::config::cluster::Copies;
 use crate::config::{self, Refusal};
-use crate::kafka::log_reader::CALL_TIMEOUT;
+use crate::kafka::log_reader::{self, CALL_TIMEOUT, Isolation};
 use crate::kafka::{Connection, ConnectionError, KafkaContext};
 use crate::run::{BAD_INPUT, complain, log_to_stderr};
 
@@ -61,7 +61,10 @@ fn tail(arguments: &Tail, out: &mut impl Write) -> Result<(), TailError> {
     let connection = Connection::new(&kafka, &arguments.pod.credentials)?;
     let topic = name(arguments.topic, &kafka.topics);
     let failed = |source| TailError::Topic { topic: topic.to_owned(), source };
-    let consumer = open(&connection, &kafka.group_id).map_err(failed)?;
+    // The group is never joined: it is what the user may read with.
+    let mut config = log_reader::config(&connection, &kafka.group_id, Isolation::Committed);
+    config.set("fetch.wait.max.ms", "100");
+    let consumer = config.create_with_context(KafkaContext::default()).map_err(failed)?;
     assign(&consumer, topic, arguments.from_beginning).map_err(failed)?;
     let mut left = arguments.max.unwrap_or(u64::MAX);
     let mut line = Vec::new();
@@ -79,7 +82,7 @@ fn tail(arguments: &Tail, out: &mut impl Write) -> Result<(), TailError> {
                 out.write_all(&line)?;
                 left -= 1;
             }
-            Some(Err(error)) if is_lasting(&error) => return Err(failed(error)),
+            Some(Err(error)) if log_reader::is_lasting(&error) => return Err(failed(error)),
             // librdkafka logs the others, and tries again by itself.
             Some(Err(_)) | None => {}
         }
@@ -110,18 +113,6 @@ fn name(topic: TailTopic, topics: &Topics) -> &str {
     }
 }
 
-fn open(connection: &Connection, group: &str) -> Result<BaseConsumer<KafkaContext>, KafkaError> {
-    let mut config = connection.client();
-    config
-        // Never joined: librdkafka wants one, and this is what the user may read with.
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "earliest")
-        .set("fetch.wait.max.ms", "100");
-    config.create_with_context(KafkaContext::default())
-}
-
 /// Assigns all partitions, from their first record or from the end of what is committed.
 fn assign(
     consumer: &BaseConsumer<KafkaContext>,
@@ -139,12 +130,6 @@ fn assign(
         list.add_partition_offset(topic, partition.id(), offset)?;
     }
     consumer.assign(&list)
-}
-
-/// Whether librdkafka does not mend this by itself.
-fn is_lasting(error: &KafkaError) -> bool {
-    use rdkafka::error::RDKafkaErrorCode::TopicAuthorizationFailed;
-    crate::kafka::is_missing_topic(error) || error.rdkafka_error_code() == Some(TopicAuthorizationFailed)
 }
 
 /// Key, time, the headers of a dead letter, and the value, with tabs between.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Corrupt, TableReader};
+use super::{Corrupt, TableReader, counting};
 use crate::partition::Partition;
 use crate::said::Said;
 use crate::wire::{encode_said, read_said, said_key};
@@ -16,23 +16,18 @@ pub fn write_said<E>(
     partition: &mut Partition,
     put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
 ) -> Result<(usize, u64), E> {
-    let (mut bytes, mut records) = (0, 0);
-    let mut put = |key: &[u8], value: Option<&[u8]>| {
-        bytes += key.len() + value.map_or(0, <[u8]>::len);
-        records += 1;
-        put(key, value)
-    };
+    let mut written = (0, 0);
     while let Some(name) = partition.next_stray() {
-        put(&said_key(&name), None)?;
+        counting(put, &mut written)(&said_key(&name), None)?;
     }
     while let Some((name, entity)) = partition.next_said() {
         let value = (!entity.said.is_empty()).then(|| encode_said(entity.born, &entity.said));
         if value.is_some() || entity.is_said_in_table {
-            put(&said_key(name), value.as_deref())?;
+            counting(put, &mut written)(&said_key(name), value.as_deref())?;
         }
         entity.is_said_in_table = value.is_some();
     }
-    Ok((bytes, records))
+    Ok(written)
 }
 
 impl TableReader {

@@ -1,6 +1,6 @@
 //! SIGKILL at random points while quotes flow: the outputs are the oracle's all the same.
 
-use stockwatch_tests::{Broker, Market, Scene, Ticker, Topic, Watch, soon, wait_for};
+use stockwatch_tests::{Broker, Market, Scene, Ticker, Topic, Watch, Worker, soon, wait_for};
 
 const ENTITIES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -61,6 +61,46 @@ fn two_workers_of_which_one_after_the_other_is_killed_lose_nothing() {
     }
     feeder.stop();
     scene.assert_right();
+}
+
+/// Freezes a worker in the first transaction of any partition with a backlog, and ends it there.
+fn kill_in_first_transaction(scene: &Scene, worker: Worker) {
+    let topic = scene.watch.topic(Topic::Deduplicated);
+    wait_for(60, "a worker in its first transaction", || {
+        worker.pause();
+        // A transaction that is being committed is over by the last look.
+        let open = (0..10).all(|_| scene.topics.has_open_transaction(&topic));
+        if !open {
+            worker.resume();
+        }
+        soon(open, "none open")
+    });
+    worker.kill();
+}
+
+#[test]
+fn a_transaction_that_a_successor_leaves_open_at_its_first_quotes_is_ended_by_the_next() {
+    let broker = Broker::start();
+    let scene = Scene::new(&broker, "heirs", |watch| {
+        watch.tickers = ENTITIES.map(Ticker::of).to_vec();
+        watch.windows = (1..=10).map(|i| (5 * i, "0".into())).collect();
+    });
+    let mut market = Market::new(22, &ENTITIES);
+    scene.send_market(&mut market, 50);
+    let first = scene.worker("first");
+    scene.settle();
+    first.kill();
+    scene.send_market(&mut market, 2_000);
+    // Its first quotes stay in flight for as long as it takes to find them there.
+    broker.set_quota(Some(50_000));
+    kill_in_first_transaction(&scene, scene.launch("second").start());
+    broker.set_quota(None);
+    let third = scene.worker("third");
+    scene.assert_right();
+    let log = third.log();
+    let owner = format!("{}.second", scene.watch.group());
+    let fenced = format!("aborting the transaction that a process left open owner={owner:?}");
+    assert!(log.contains(&fenced), "{log}");
 }
 
 /// Other tickers, perhaps all, and other windows.

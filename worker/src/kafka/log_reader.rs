@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{Connection, KafkaContext};
 
@@ -94,17 +94,9 @@ impl LogReader {
         group: &str,
         isolation: Isolation,
     ) -> KafkaResult<Self> {
-        let isolation = match isolation {
-            Isolation::Committed => "read_committed",
-            Isolation::Uncommitted => "read_uncommitted",
-        };
-        let mut config = connection.client();
+        let mut config = config(connection, group, isolation);
         config
-            .set("group.id", group)
-            .set("isolation.level", isolation)
-            .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
-            .set("auto.offset.reset", "earliest")
             // Other requests to the broker wait for the fetch at a partition's end.
             .set("fetch.wait.max.ms", "2")
             .set("fetch.error.backoff.ms", "20")
@@ -197,6 +189,21 @@ impl LogReader {
         self.consumer.unassign().map_err(failed)?;
         read
     }
+}
+
+/// The settings of a consumer that assigns partitions to itself; librdkafka wants a group all the same.
+pub(crate) fn config(connection: &Connection, group: &str, isolation: Isolation) -> ClientConfig {
+    let isolation = match isolation {
+        Isolation::Committed => "read_committed",
+        Isolation::Uncommitted => "read_uncommitted",
+    };
+    let mut config = connection.client();
+    config
+        .set("group.id", group)
+        .set("isolation.level", isolation)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest");
+    config
 }
 
 /// What reading needs of a client: the test's is a script.
@@ -342,7 +349,7 @@ fn read_to_end<S: Source + 'static, E: From<ReadError>>(
 }
 
 /// Whether librdkafka does not mend this by itself.
-fn is_lasting(error: &KafkaError) -> bool {
+pub(crate) fn is_lasting(error: &KafkaError) -> bool {
     super::is_missing_topic(error)
         || error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }

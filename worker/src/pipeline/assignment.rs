@@ -93,11 +93,6 @@ impl Slot {
 pub(super) struct Assignment(BTreeMap<i32, Slot>);
 
 impl Assignment {
-    /// Returns the numbers of all.
-    pub(super) fn numbers(&self) -> Vec<i32> {
-        self.0.keys().copied().collect()
-    }
-
     /// Whether none is owned.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -173,7 +168,7 @@ impl Assignment {
         restored.collect()
     }
 
-    /// A positioned partition computes; its offset is committed at once, to name its new owner.
+    /// A positioned partition computes, once a commit of its offset names its new owner.
     pub(super) fn activate(&mut self, number: i32) {
         if let Some(Slot { state, due, reads }) = self.0.remove(&number) {
             let state = match state {

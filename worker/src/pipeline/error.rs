@@ -1,6 +1,6 @@
 //! Why a transaction, a session with the brokers, or the pipeline ended.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::topology::TopologyError;
 use crate::topics::{RawPartitions, TopicsError};
@@ -54,6 +54,22 @@ pub(super) enum SessionError {
 #[error("{0}")]
 pub(super) struct Failure(pub(super) KafkaError);
 
+impl Failure {
+    /// Whether the transaction's records may be the reason. What the group says is none: while it rebalances, a commit
+    /// may come with the generation before.
+    pub(super) fn may_be_of_records(&self) -> bool {
+        !matches!(
+            self.0.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::IllegalGeneration
+                    | RDKafkaErrorCode::UnknownMemberId
+                    | RDKafkaErrorCode::RebalanceInProgress
+                    | RDKafkaErrorCode::AssignmentLost
+            )
+        )
+    }
+}
+
 /// Why a turn of the loop did not end well.
 #[derive(Debug)]
 pub(super) enum Step {
@@ -72,5 +88,19 @@ impl From<Failure> for Step {
 impl From<SessionError> for Step {
     fn from(error: SessionError) -> Self {
         Self::Session(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_comes_of_a_rebalance_is_not_one_of_records() {
+        let may_be = |code| Failure(KafkaError::MessageProduction(code)).may_be_of_records();
+        assert!(!may_be(RDKafkaErrorCode::IllegalGeneration));
+        assert!(!may_be(RDKafkaErrorCode::AssignmentLost));
+        assert!(may_be(RDKafkaErrorCode::MessageSizeTooLarge));
+        assert!(may_be(RDKafkaErrorCode::InvalidRecord));
     }
 }

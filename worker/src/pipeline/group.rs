@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -228,16 +229,18 @@ pub(super) fn begin_at(
 /// Has resumed partitions fetched at once.
 ///
 /// While all partitions of a broker are paused, librdkafka's thread for that broker sleeps for up to a second. Resuming
-/// does not wake it; a request does, whose answer is not waited for.
-pub(super) fn wake(
-    consumer: &BaseConsumer<GroupContext>,
-    topic: &str,
-    partitions: impl Iterator<Item = i32>,
-) {
-    const NOT_AWAITED: Duration = Duration::from_millis(1);
-    for partition in partitions {
-        let _ = consumer.fetch_watermarks(topic, partition, NOT_AWAITED);
-    }
+/// does not wake it; a request does. Its answer is awaited elsewhere, for it may come after that of a fetch, and
+/// librdkafka ends the connection for a request that times out.
+pub(super) fn wake(consumer: &Arc<BaseConsumer<GroupContext>>, topic: &str, partitions: Vec<i32>) {
+    /// A consumer that is to leave the group meanwhile does so after this at most.
+    const ANSWER: Duration = Duration::from_secs(1);
+    let (consumer, topic) = (Arc::downgrade(consumer), topic.to_owned());
+    thread::spawn(move || {
+        for partition in partitions {
+            let Some(consumer) = consumer.upgrade() else { return };
+            let _ = consumer.fetch_watermarks(&topic, partition, ANSWER);
+        }
+    });
 }
 
 /// Pauses partitions, and drops records of theirs that were fetched.

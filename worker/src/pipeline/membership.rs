@@ -83,9 +83,10 @@ impl Membership {
         group::unassign(&self.consumer, &self.raw, partitions).map_err(SessionError::Group)
     }
 
-    /// Drops the state of every partition, and has all restored from what was committed.
+    /// Drops the state of every partition, and has all restored from what was committed; those that are being restored
+    /// had no part in what failed.
     pub(super) fn restore_all(&mut self, after: &str) -> Result<(), SessionError> {
-        let partitions = self.owned.numbers();
+        let partitions: Vec<i32> = self.owned.all_present().map(|(partition, ..)| partition.number).collect();
         if partitions.is_empty() {
             return Ok(());
         }
@@ -166,18 +167,20 @@ impl Membership {
         Ok(())
     }
 
-    /// Starts the consumer where restored partitions stand; returns whether there were any.
+    /// Starts the consumer where restored partitions stand; returns whether it could for any.
     pub(super) fn position(&mut self) -> Result<bool, SessionError> {
-        let restored = self.owned.to_position();
-        for (number, offset) in &restored {
-            if group::begin_at(&self.consumer, &self.raw, *number, *offset).map_err(SessionError::Group)? {
-                self.owned.activate(*number);
+        let mut started = Vec::new();
+        for (number, offset) in self.owned.to_position() {
+            if group::begin_at(&self.consumer, &self.raw, number, offset).map_err(SessionError::Group)? {
+                self.owned.activate(number);
+                started.push(number);
             }
         }
-        if !restored.is_empty() {
-            group::wake(&self.consumer, &self.raw, restored.iter().map(|(number, _)| *number));
+        let any = !started.is_empty();
+        if any {
+            group::wake(&self.consumer, &self.raw, started);
         }
-        Ok(!restored.is_empty())
+        Ok(any)
     }
 
     /// Tells the extractor which of the raw topic's `partition_count` partitions compute.

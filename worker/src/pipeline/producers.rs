@@ -5,6 +5,7 @@
 //! producer, since a transaction begins only after the last commit was acknowledged.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::TopicPartitionList;
@@ -287,11 +288,19 @@ pub(super) fn transactional_ids(owner: &str) -> [String; 2] {
 }
 
 /// Aborts at once what a dead process left open: whoever initialises its ids fences it.
-pub(super) fn fence(connection: &Connection, context: &KafkaContext, owner: &str) -> Result<(), KafkaError> {
+pub(super) fn fence(
+    connection: &Connection,
+    context: &KafkaContext,
+    owner: &str,
+    topic: &str,
+    stop: &AtomicBool,
+) -> Result<(), KafkaError> {
     let initialise = |id: &str| {
         let mut config = connection.client();
         config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
         let producer: BaseProducer<KafkaContext> = config.create_with_context(context.clone())?;
+        // The look for the coordinator would wait half a second for a connection.
+        kafka::await_metadata(producer.client(), topic, FIRST_ANSWER, stop)?;
         producer.init_transactions(CALL_TIMEOUT)
     };
     let [first, second] = &transactional_ids(owner);

@@ -102,6 +102,8 @@ impl Loop<'_> {
         }
         if self.membership.position()? {
             self.transactions.begin(&mut self.membership.owned)?;
+            // Before any quote: a successor finds the owner of an open transaction by the last commit only.
+            self.commit()?;
             self.membership.publish(self.transactions.partition_count());
         }
         if self.last_tick.elapsed() >= TICK {

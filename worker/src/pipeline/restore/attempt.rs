@@ -112,8 +112,8 @@ impl Attempt<'_> {
     fn fence_owner(&self) -> Result<(), RestoreError> {
         let Some(owner) = self.dead_owner()? else { return Ok(()) };
         tracing::warn!(owner, "aborting the transaction that a process left open");
-        let Context { connection, kafka, .. } = self.context;
-        fence(connection, kafka, &owner).map_err(RestoreError::Connect)
+        let Context { connection, kafka, raw, stop, .. } = self.context;
+        fence(connection, kafka, &owner, raw, stop).map_err(RestoreError::Connect)
     }
 
     /// Who committed last on the partition, if it is not this process and did not give the partition away: the last

@@ -386,7 +386,7 @@ impl<'a> Transactions<'a> {
         if is_known {
             self.refusals.note(self.last_record, refused);
         }
-        self.policy.failed(self.open(self.age()), until);
+        self.policy.failed(self.open(self.age()), failure.may_be_of_records().then_some(until));
         (self.quotes, self.bytes) = (0, 0);
         self.counts = Counts::default();
         if is_forbidden && self.topology.ledger.is_some() {

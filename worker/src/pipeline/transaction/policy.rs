@@ -107,11 +107,12 @@ impl CommitPolicy {
         self.size = self.size.halved();
     }
 
-    /// `open` failed, which had come as far as `until`, by partition.
-    pub(super) fn failed(&mut self, open: Open, until: Vec<(i32, i64)>) {
+    /// `open` failed. Where its quotes may be the reason, `suspects` says how far it had come, by partition.
+    pub(super) fn failed(&mut self, open: Open, suspects: Option<Vec<(i32, i64)>>) {
         if open.age >= TOO_OLD {
             return self.timed_out();
         }
+        let Some(until) = suspects else { return };
         let failures = self.retry.take().map_or(0, |retry| retry.failures) + 1;
         self.retry = Some(Retry { until, failures });
     }
@@ -198,9 +199,10 @@ mod tests {
     fn after_two_failures_quotes_go_one_by_one_until_they_are_past() {
         let mut policy = policy();
         let goes_alone = |policy: &CommitPolicy| policy.wait(open(1), Poll::Backlog).is_zero();
-        policy.failed(open(1), vec![(0, 10), (1, 20)]);
-        assert!(!goes_alone(&policy), "once may be chance");
-        policy.failed(open(1), vec![(0, 10), (1, 20)]);
+        policy.failed(open(1), Some(vec![(0, 10), (1, 20)]));
+        policy.failed(open(1), None);
+        assert!(!goes_alone(&policy), "once may be chance, and a rebalance says nothing of quotes");
+        policy.failed(open(1), Some(vec![(0, 10), (1, 20)]));
         assert!(goes_alone(&policy));
         policy.committed(open(1), Duration::ZERO, [(0, 10), (1, 19)].into_iter());
         assert!(goes_alone(&policy), "partition 1 is not past");
@@ -213,7 +215,7 @@ mod tests {
         let mut policy = policy();
         let old = Open { age: TOO_OLD, ..open(1000) };
         for _ in 0..3 {
-            policy.failed(old, vec![(0, 10)]);
+            policy.failed(old, Some(vec![(0, 10)]));
         }
         assert!(!policy.wait(open(1), Poll::Backlog).is_zero());
         assert_eq!(policy.size().bytes(), Size::default().bytes() / 8);
