@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every test: the worker's against a broker beside the operator's in one cluster, since most of them wait. What each
-# prints is also in target/test-logs; the last lines are a table of phases, and how many tests passed and failed.
-# Programs and tests are built already (make build). THREADS (4) tests of each side run at once.
+# Every test: the worker's against a broker beside the operator's in one cluster, and those without either beside both,
+# since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many
+# tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source tests/phases.sh
@@ -13,6 +13,14 @@ trap 'exit 130' INT TERM
 
 tests() { # CARGO_ARGUMENTS... -- TEST_ARGUMENTS...
   cargo test --release --workspace "$@"
+}
+
+binary() { # NAME: a program of tests. Run without Cargo, it waits for nobody who builds meanwhile.
+  tests --test "$1" --no-run --message-format=json |
+    sed -n 's/.*"kind":\["test"\].*"name":"'"$1"'".*"executable":"\([^"]*\)".*/\1/p'
+}
+run() { # BINARY TEST_ARGUMENTS...
+  (cd tests && "$@")
 }
 
 hold_cluster() { # one cluster for all; it ends when its input does, however this script ends
@@ -31,18 +39,23 @@ end_cluster() {
   [ -z "${holder:-}" ] || wait "$holder"
 }
 
+units() {
+  phase 'unit and doc tests' tests --no-fail-fast
+}
 worker() {
   local failed=0
   # Those of three brokers take turns: many brokers at once are more than a small machine can keep in time.
-  phase 'worker and three brokers' tests --test kafka -- --test-threads=1 brokers:: || failed=1
-  phase 'worker and Kafka' tests --test kafka -- --test-threads="$threads" --skip brokers:: || failed=1
+  phase 'worker and three brokers' run "$kafka" --test-threads=1 brokers:: || failed=1
+  # By then one test after another has the cluster.
+  phase 'worker and Kafka' run "$kafka" --test-threads=$((threads + 2)) --skip brokers:: || failed=1
   return $failed
 }
 operator() {
   local failed=0
   phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null || return 1
-  phase 'operator and cluster' tests --test cluster -- --test-threads="$threads" --skip alone:: || failed=1
-  phase 'alone in the cluster' tests --test cluster -- --test-threads=1 alone:: || failed=1
+  phase 'operator and cluster' run "$cluster" --test-threads="$threads" --skip alone:: --skip apart:: || failed=1
+  phase 'alone in the cluster' run "$cluster" --test-threads=1 alone:: || failed=1
+  phase 'releases side by side' run "$cluster" --test-threads="$threads" apart:: || failed=1
   return $failed
 }
 
@@ -53,14 +66,15 @@ totals() { # of all runners, in one line
 }
 
 failed=0
-phase 'unit and doc tests' tests --no-fail-fast >"$logs/units" 2>&1 || failed=1
-cat "$logs/units"
 phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
+kafka=$(binary kafka) cluster=$(binary cluster)
+[ -x "$kafka" ] && [ -x "$cluster" ] || { echo "tests/run.sh: the tests are not built: make build" >&2; exit 1; }
+units >"$logs/units" 2>&1 &
+beside=($!)
 phase 'start of the cluster' hold_cluster || exit 1
 operator >"$logs/operator" 2>&1 8>&- &
-beside=$!
+beside+=($!)
 worker >"$logs/worker" 2>&1 8>&- || failed=1
-cat "$logs/worker"
-wait $beside || failed=1
-cat "$logs/operator"
+for job in "${beside[@]}"; do wait "$job" || failed=1; done
+cat "$logs"/{units,worker,operator}
 exit $failed

@@ -19,8 +19,9 @@ impl Feeder {
         let (stop, stopped) = channel();
         let thread = std::thread::spawn(move || {
             let start = Instant::now();
-            // In bursts: a transaction costs a broker as much for one quote as for fifty, and the suite waits for brokers.
-            let step = Duration::from_millis(u64::from(1_000 / rate).clamp(100, 250));
+            // In bursts: a transaction costs a broker as much for one quote as for a hundred, and the suite waits for
+            // brokers. They are too small to be taken for a backlog.
+            let step = Duration::from_millis(if rate > 1_000 { 100 } else { 250 });
             let mut sent = 0_u64;
             loop {
                 let due = u64::try_from(start.elapsed().as_millis()).unwrap() * u64::from(rate) / 1_000;

@@ -71,9 +71,7 @@ pub fn run(settings: Settings) -> Result<(), Error> {
                 return Err(Error::Fenced { id });
             }
             Err(error) => {
-                if !matches!(error, SessionError::Fenced { .. }) {
-                    past.note_trouble();
-                }
+                let is_trouble = !matches!(error, SessionError::Fenced { .. });
                 tracing::warn!(%error, "the session with the brokers ended, beginning another");
                 settings.health.set_causes(vec![error.to_string()]);
                 settings.owned.send_modify(|o| o.partitions.clear());
@@ -86,6 +84,10 @@ pub fn run(settings: Settings) -> Result<(), Error> {
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 session::await_brokers(&settings);
+                // Peers hear of it from the brokers: when those are back, however long that took.
+                if is_trouble {
+                    past.note_trouble();
+                }
             }
         }
     }
