@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::controller::Revision;
 use crate::credentials::{Credentials, SecretAccess};
+use crate::events;
 use crate::fence::Fence;
 use crate::flow::Flows;
 use crate::key::Key;
@@ -131,7 +132,8 @@ impl Context {
     pub fn new(parts: Parts) -> (Self, mpsc::UnboundedReceiver<ObjectKey>) {
         let Parts { settings, client, fence, store, synced, queue, metrics, kafka_metrics } = parts;
         let (wake, woken) = mpsc::unbounded_channel();
-        let writes = Writes::new(client.clone(), fence, Arc::clone(&metrics));
+        let reporter = events::reporter(&settings.instance);
+        let writes = Writes::new(client.clone(), fence, Arc::clone(&metrics), reporter);
         let context = Self {
             credentials: Credentials::new(client.clone(), settings.secret_access.clone()),
             kafka: KafkaClusters::new(wake, kafka_metrics),

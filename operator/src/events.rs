@@ -1,44 +1,41 @@
 //! Events: one for each turn to the worse, and one for each edit that is evaluated; none when all is well.
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
-use kube::api::ObjectMeta;
+use kube::runtime::events::{Event, EventType, Reporter};
 use stockwatch_crds::v1alpha1::LastEdit;
 use stockwatch_crds::{StockWatch, StockWatchStatus};
 
 use crate::status::{Condition, Holds, said};
 
-const CONTROLLER: &str = "stockwatch.dev/operator";
-/// The API server's limit.
+/// The API server's limits.
 const NOTE_BYTES: usize = 1024;
+const INSTANCE_CHARS: usize = 128;
+
+/// Who says it: this process.
+pub fn reporter(instance: &str) -> Reporter {
+    let instance = instance.chars().take(INSTANCE_CHARS).collect();
+    Reporter { controller: "stockwatch.dev/operator".into(), instance: Some(instance) }
+}
+
+/// What an event is about: a StockWatch at one version. The recorder counts repetitions about one reference instead of
+/// saying them, with the first one's words; so that it takes no event for an earlier one's, the version is part of it.
+pub fn about(stockwatch: &StockWatch) -> ObjectReference {
+    let resource_version = stockwatch.metadata.resource_version.clone();
+    ObjectReference { resource_version, ..stockwatch.object_ref(&()) }
+}
 
 /// The event of a status that takes the place of another, if it is worth one.
-pub fn of_transition(
-    stockwatch: &StockWatch,
-    next: &StockWatchStatus,
-    instance: &str,
-    now: Timestamp,
-) -> Option<Event> {
+pub fn of_transition(stockwatch: &StockWatch, next: &StockWatchStatus) -> Option<Event> {
     let ready = said(next, Condition::Ready)?;
     let before = stockwatch.status.as_ref().and_then(|status| said(status, Condition::Ready));
     let is_no = |status: &str| Holds::of(status) == Holds::False;
     let known = before.is_some_and(|before| is_no(&before.status) && before.reason == ready.reason);
-    if !is_no(&ready.status) || known {
-        return None;
-    }
-    event(stockwatch, "Warning", &ready.reason, &ready.message, (instance, now))
+    (is_no(&ready.status) && !known).then(|| event(EventType::Warning, &ready.reason, &ready.message))
 }
 
 /// The event of a status that first says what an edit would have changed.
-pub fn of_edit(
-    stockwatch: &StockWatch,
-    next: &StockWatchStatus,
-    instance: &str,
-    now: Timestamp,
-) -> Option<Event> {
+pub fn of_edit(stockwatch: &StockWatch, next: &StockWatchStatus) -> Option<Event> {
     let edit = next.last_edit.as_ref()?;
     let before = stockwatch.status.as_ref().and_then(|status| status.last_edit.as_ref());
     if before.is_some_and(|before| before.generation == edit.generation) {
@@ -58,42 +55,12 @@ pub fn of_edit(
         "generation {generation}: over the last {hours} h {alarms_before} \u{2192} {alarms_after} alarms in \
          {episodes_before} \u{2192} {episodes_after} episodes{part}"
     );
-    event(stockwatch, "Normal", "Retuned", &message, (instance, now))
+    Some(event(EventType::Normal, "Retuned", &message))
 }
 
-fn event(
-    stockwatch: &StockWatch,
-    kind: &str,
-    reason: &str,
-    message: &str,
-    (instance, now): (&str, Timestamp),
-) -> Option<Event> {
-    let metadata = &stockwatch.metadata;
-    let name = metadata.name.clone()?;
-    Some(Event {
-        metadata: ObjectMeta {
-            namespace: metadata.namespace.clone(),
-            name: Some(format!("{name}.{:016x}", now.as_nanosecond())),
-            ..ObjectMeta::default()
-        },
-        event_time: Some(MicroTime(now)),
-        reporting_controller: Some(CONTROLLER.into()),
-        reporting_instance: Some(instance.chars().take(128).collect()),
-        action: Some("Reconcile".into()),
-        type_: Some(kind.into()),
-        reason: Some(reason.into()),
-        note: Some(cut(message)),
-        regarding: Some(ObjectReference {
-            api_version: Some(StockWatch::api_version(&()).into_owned()),
-            kind: Some(StockWatch::kind(&()).into_owned()),
-            name: Some(name),
-            namespace: metadata.namespace.clone(),
-            uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
-            field_path: None,
-        }),
-        ..Event::default()
-    })
+fn event(type_: EventType, reason: &str, message: &str) -> Event {
+    let note = Some(cut(message));
+    Event { type_, reason: reason.into(), note, action: "Reconcile".into(), secondary: None }
 }
 
 fn cut(message: &str) -> String {
@@ -110,7 +77,15 @@ fn cut(message: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::convert::Infallible;
+    use std::sync::{Arc, Mutex};
+
+    use hyper::{Method, Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use kube::runtime::events::Recorder;
     use serde_json::{Value, json};
+    use tower::service_fn;
 
     use super::*;
 
@@ -135,16 +110,14 @@ mod tests {
     fn event(before: Value, next: Value) -> Option<Event> {
         let stockwatch = stockwatch(before);
         let next = serde_json::from_value(next).unwrap();
-        of_transition(&stockwatch, &next, "operator-a", Timestamp::UNIX_EPOCH)
+        of_transition(&stockwatch, &next)
     }
 
     #[test]
     fn a_turn_to_the_worse_is_an_event_that_says_what_the_condition_says() {
         let event = event(status("True", "Working"), status("False", "KafkaUnreachable")).unwrap();
-        assert_eq!(event.reason.as_deref(), Some("KafkaUnreachable"));
+        assert_eq!((event.type_, &*event.reason), (EventType::Warning, "KafkaUnreachable"));
         assert_eq!(event.note.as_deref(), Some("a sentence"));
-        assert_eq!(event.metadata.name.as_deref(), Some("tech.0000000000000000"));
-        assert_eq!(event.regarding.unwrap().name.as_deref(), Some("tech"));
         assert!(super::tests::event(json!({}), status("False", "InvalidSpec")).is_some());
     }
 
@@ -155,7 +128,7 @@ mod tests {
             (status("True", "Working"), status("Unknown", "Applying")),
             (status("False", "KafkaUnreachable"), status("False", "KafkaUnreachable")),
         ] {
-            assert_eq!(event(before, next), None);
+            assert!(event(before, next).is_none());
         }
     }
 
@@ -169,14 +142,33 @@ mod tests {
         };
         let event = |before: Value, next: Value| {
             let stockwatch = stockwatch(before);
-            of_edit(&stockwatch, &serde_json::from_value(next).unwrap(), "operator-a", Timestamp::UNIX_EPOCH)
+            of_edit(&stockwatch, &serde_json::from_value(next).unwrap())
         };
         let said = event(status(7), status(8)).unwrap();
-        assert_eq!((said.type_.as_deref(), said.reason.as_deref()), (Some("Normal"), Some("Retuned")));
+        assert_eq!((said.type_, &*said.reason), (EventType::Normal, "Retuned"));
         let note = "generation 8: over the last 24 h 4 → 38 alarms in 3 → 12 episodes";
         assert_eq!(said.note.as_deref(), Some(note));
-        assert_eq!(event(status(8), status(8)), None);
-        assert_eq!(event(json!({}), json!({})), None);
+        assert!(event(status(8), status(8)).is_none());
+        assert!(event(json!({}), json!({})).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_said_again_of_another_version_is_an_event_of_its_own() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&asked);
+        let service = service_fn(move |request: Request<Body>| {
+            seen.lock().unwrap().push(request.method().clone());
+            async { Ok::<_, Infallible>(Response::new(Body::from(b"{\"metadata\": {}}".to_vec()))) }
+        });
+        let recorder = Recorder::new(Client::new(service, "market"), reporter(&"operator".repeat(20)));
+        let mut stockwatch = stockwatch(json!({}));
+        for version in ["7", "8"] {
+            stockwatch.metadata.resource_version = Some(version.into());
+            let about = about(&stockwatch);
+            assert_eq!((about.name.as_deref(), about.uid.as_deref()), (Some("tech"), Some("u")));
+            recorder.publish(&super::event(EventType::Normal, "Retuned", version), &about).await.unwrap();
+        }
+        assert_eq!(*asked.lock().unwrap(), [Method::POST, Method::POST], "neither is a count of the other");
     }
 
     #[test]

@@ -201,7 +201,7 @@ async fn lead(
 /// None where the operator does not know which release it is of.
 fn claims(arguments: &Run, client: Client, synced: &Arc<Synced>, metrics: &Arc<Metrics>) -> Option<Claims> {
     let me = format!("{}/{}", arguments.pod_namespace.as_ref()?, arguments.lease);
-    Some(Claims::new(client, &arguments.namespaces(), me, Arc::clone(synced), Arc::clone(metrics)))
+    Some(Claims::new(client, arguments.namespaces(), me, Arc::clone(synced), Arc::clone(metrics)))
 }
 
 async fn follow(claims: Option<&Claims>, store: &Store, queue: &Queue) {

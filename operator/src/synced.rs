@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::claims::Others;
+
 /// Which watches have shown everything at least once.
 #[derive(Debug, Default)]
 pub struct Synced {
@@ -57,30 +59,34 @@ impl Synced {
 
     /// What this release does without, in a sentence each.
     pub fn notes(&self) -> Vec<String> {
-        let scopes = self.lock();
-        let note = |(scope, watches): (&Option<String>, &Scope)| {
-            let what = scope.as_ref().map_or("the cluster".to_owned(), |scope| format!("namespace {scope}"));
-            match &watches.claimed {
-                Some(release) => {
-                    Some(format!("{what} is looked after by release {release}: this one stays away"))
-                }
-                None if is_left_out(scope, watches) => {
-                    Some(format!("{what} is left out: it is gone, or the operator may not watch it"))
-                }
-                None => None,
-            }
-        };
-        scopes.iter().filter_map(note).collect()
+        self.lock().iter().filter_map(note).collect()
     }
 
-    /// Which other release looks after a namespace, or after all. `true`: that is news.
-    pub(crate) fn claimed(&self, scope: Option<&str>, by: Option<String>) -> bool {
+    /// How much of what it is to look after it does without. Told to look after all, it lacks nothing where a namespace
+    /// has a release of its own.
+    pub fn left_out(&self) -> i64 {
+        let scopes = self.lock();
+        let of_all = scopes.contains_key(&None);
+        let left_out = scopes.iter().filter(|(scope, _)| scope.is_none() == of_all).filter_map(note);
+        i64::try_from(left_out.count()).unwrap_or(i64::MAX)
+    }
+
+    /// Which other releases look after what this one is to look after. Gives the scopes of which that is news.
+    pub(crate) fn claimed(&self, others: &Others) -> Vec<Option<String>> {
         let mut scopes = self.lock();
-        let of = scopes.entry(scope.map(str::to_owned)).or_default();
-        let is_news = of.claimed != by;
-        of.claimed = by;
+        for scope in others.keys() {
+            scopes.entry(scope.clone()).or_default();
+        }
+        let mut turned = Vec::new();
+        for (scope, of) in scopes.iter_mut() {
+            let by = others.get(scope);
+            if of.claimed.as_ref() != by {
+                of.claimed = by.cloned();
+                turned.push(scope.clone());
+            }
+        }
         self.changed.notify_waiters();
-        is_news
+        turned
     }
 
     /// Whether a namespace is another release's.
@@ -94,8 +100,10 @@ impl Synced {
     /// Whether all of a namespace is known, and it is this release's.
     pub fn covers(&self, namespace: &str) -> bool {
         let scopes = self.lock();
-        let of = |scope: Option<String>| scopes.get(&scope).map(Scope::is_covered);
-        of(Some(namespace.to_owned())).or_else(|| of(None)).unwrap_or(scopes.is_empty())
+        // Where all are watched, one may be another release's.
+        let mut of =
+            [Some(namespace.to_owned()), None].into_iter().filter_map(|scope| scopes.get(&scope)).peekable();
+        (of.peek().is_some() || scopes.is_empty()) && of.all(Scope::is_covered)
     }
 
     /// A watch has not shown everything. `true`: that is news.
@@ -124,6 +132,17 @@ impl Synced {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<String>, Scope>> {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note((scope, watches): (&Option<String>, &Scope)) -> Option<String> {
+    let what = scope.as_ref().map_or("the cluster".to_owned(), |scope| format!("namespace {scope}"));
+    match &watches.claimed {
+        Some(release) => Some(format!("{what} is looked after by release {release}: this one stays away")),
+        None if is_left_out(scope, watches) => {
+            Some(format!("{what} is left out: it is gone, or the operator may not watch it"))
+        }
+        None => None,
     }
 }
 
@@ -165,7 +184,7 @@ mod tests {
         synced.wait().await;
         assert_eq!(synced.problem(), None);
         assert!(synced.notes()[0].starts_with("namespace b is left out"), "{:?}", synced.notes());
-        assert!(synced.covers("a") && !synced.covers("b"));
+        assert!(synced.covers("a") && !synced.covers("b") && synced.left_out() == 1);
         finish(&synced, Some("b"));
         assert!(synced.notes().is_empty() && synced.covers("b"), "it may be watched again");
         forbid(&synced, Some("b"));
@@ -177,12 +196,29 @@ mod tests {
         let synced = begun(&[None]);
         finish(&synced, None);
         assert!(synced.covers("a") && synced.notes().is_empty());
-        assert!(synced.claimed(None, Some("team/stockwatch".into())));
-        assert!(!synced.claimed(None, Some("team/stockwatch".into())), "said once");
+        let others = Others::from([(None, "team/stockwatch".to_owned())]);
+        assert_eq!(synced.claimed(&others), [None]);
+        assert!(synced.claimed(&others).is_empty(), "said once");
         assert!(!synced.covers("a") && synced.is_anothers("a"));
         assert_eq!(synced.problem(), None, "it stands by");
-        assert!(synced.notes()[0].contains("release team/stockwatch"));
-        assert!(synced.claimed(None, None) && synced.covers("a"));
+        assert!(synced.notes()[0].contains("release team/stockwatch") && synced.left_out() == 1);
+        assert_eq!(synced.claimed(&Others::new()), [None]);
+        assert!(synced.covers("a"));
+    }
+
+    #[test]
+    fn of_all_namespaces_one_may_be_another_releases() {
+        let synced = begun(&[None]);
+        let a = Some("a".to_owned());
+        assert_eq!(synced.claimed(&Others::from([(a.clone(), "team/stockwatch".to_owned())])), [a.clone()]);
+        assert!(synced.problem().is_some() && !synced.covers("b"), "nothing is listed");
+        finish(&synced, None);
+        assert!(synced.problem().is_none() && synced.covers("b"));
+        assert!(!synced.covers("a") && synced.is_anothers("a"));
+        assert!(synced.notes()[0].starts_with("namespace a is looked after by release team"));
+        assert_eq!(synced.left_out(), 0, "nobody has to act");
+        assert_eq!(synced.claimed(&Others::new()), [a]);
+        assert!(synced.covers("a") && synced.notes().is_empty());
     }
 
     #[test]

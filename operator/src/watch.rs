@@ -247,8 +247,7 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
         let before = covered();
         let noted = note(&self.synced);
         if before != covered() {
-            let left_out = self.synced.notes();
-            self.metrics.namespaces_left_out.set(i64::try_from(left_out.len()).unwrap_or(i64::MAX));
+            self.metrics.namespaces_left_out.set(self.synced.left_out());
             let keys = self.store.stockwatches.keys().into_iter();
             keys.filter(|key| self.scope.as_ref() == Some(&key.namespace))
                 .for_each(|key| self.queue.add(key));

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::events::v1::Event;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Client, Error};
 use serde_json::Value;
 use stockwatch_crds::StockWatch;
@@ -65,12 +66,14 @@ pub struct Writes {
     fence: Fence,
     metrics: Arc<Metrics>,
     refusals: Arc<Refusals>,
+    recorder: Recorder,
 }
 
 impl Writes {
-    /// Through this client, as long as the fence is open.
-    pub fn new(client: Client, fence: Fence, metrics: Arc<Metrics>) -> Self {
-        Self { client, fence, metrics, refusals: Arc::default() }
+    /// Through this client, as long as the fence is open; events in the name of `reporter`.
+    pub fn new(client: Client, fence: Fence, metrics: Arc<Metrics>, reporter: Reporter) -> Self {
+        let recorder = Recorder::new(client.clone(), reporter);
+        Self { client, fence, metrics, refusals: Arc::default(), recorder }
     }
 
     /// A StockWatch is gone.
@@ -151,9 +154,8 @@ impl Writes {
     }
 
     /// Creates an event.
-    pub async fn event(&self, namespace: &str, event: &Event) -> Result<(), WriteError> {
-        let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        self.fenced(Write::Event, api.create(&PostParams::default(), event)).await??;
+    pub async fn event(&self, event: &Event, about: &ObjectReference) -> Result<(), WriteError> {
+        self.fenced(Write::Event, self.recorder.publish(event, about)).await??;
         Ok(())
     }
 

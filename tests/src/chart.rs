@@ -66,22 +66,40 @@ pub fn rendered(release: &str, namespace: &str, values: &str) -> Vec<Object> {
     rendered_chart(Path::new(CHART), release, namespace, values)
 }
 
+/// The same with more values, which count before those of the file.
+pub fn rendered_with(release: &str, namespace: &str, values: &str, more: &Value) -> Vec<Object> {
+    objects(
+        &render(Path::new(CHART), release, namespace, values, more)
+            .unwrap_or_else(|says| panic!("{more}: {says}")),
+    )
+}
+
 /// What helm says where it renders nothing.
 pub fn refused(values: &str) -> String {
-    render(Path::new(CHART), "sw", "watching", values).unwrap_err()
+    render(Path::new(CHART), "sw", "watching", values, &Value::Null).unwrap_err()
 }
 
 /// The same of another chart.
 pub(crate) fn rendered_chart(chart: &Path, release: &str, namespace: &str, values: &str) -> Vec<Object> {
-    let text = render(chart, release, namespace, values).unwrap();
+    objects(&render(chart, release, namespace, values, &Value::Null).unwrap())
+}
+
+fn objects(text: &str) -> Vec<Object> {
     let documents =
-        serde_yaml::Deserializer::from_str(&text).map(|document| Value::deserialize(document).unwrap());
+        serde_yaml::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap());
     documents.filter(|document| !document.is_null()).map(Object).collect()
 }
 
-fn render(chart: &Path, release: &str, namespace: &str, values: &str) -> Result<String, String> {
+fn render(
+    chart: &Path,
+    release: &str,
+    namespace: &str,
+    values: &str,
+    more: &Value,
+) -> Result<String, String> {
     let values = format!("{}/chart/{values}.yaml", env!("CARGO_MANIFEST_DIR"));
     let mut helm = Command::new(tools().join("helm"));
-    helm.args(["template", release]).arg(chart).args(["--namespace", namespace, "--values", &values]);
-    output(&mut helm, "")
+    helm.args(["template", release]).arg(chart);
+    helm.args(["--namespace", namespace, "--values", &values, "--values", "-"]);
+    output(&mut helm, &more.to_string())
 }

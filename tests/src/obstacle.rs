@@ -1,18 +1,10 @@
 //! What refuses objects in a namespace: a quota, an admission policy, a webhook that says no, and one that does not work.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
-
-use openssl::base64::encode_block;
-use openssl::ssl::SslAcceptor;
 use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
 use crate::namespace::Namespace;
-use crate::tls::identity;
 use crate::wait::{soon, wait_for};
+use crate::webhook;
 
 /// The ConfigMap that every obstacle refuses to everyone: so it is known to stand.
 const PROBE: &str = "probe";
@@ -54,7 +46,7 @@ impl<'a> Obstacle<'a> {
             "metadata": {"name": name},
             "spec": {
                 "failurePolicy": "Fail",
-                "matchConstraints": {"namespaceSelector": only(home), "resourceRules": rules},
+                "matchConstraints": {"namespaceSelector": webhook::only(home), "resourceRules": rules},
                 "matchConditions": matches,
                 "validations": [{"expression": "false", "message": words, "reason": reason}],
             },
@@ -72,22 +64,19 @@ impl<'a> Obstacle<'a> {
     /// A webhook for what a user writes of a resource.
     pub fn webhook(home: &'a Namespace, user: &str, resource: &str, answer: Webhook) -> Self {
         let name = format!("{}-{}", home.name(), resource.replace('/', "-"));
-        let (port, certificate) = serve(answer);
+        let client = webhook::serve(move |review| say(&answer, review));
         let (rules, matches) = matching(user, resource);
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": name},
             "webhooks": [{
                 "name": "no.example.com",
-                "clientConfig": {
-                    "url": format!("https://{}:{port}/", Cluster::HOST),
-                    "caBundle": encode_block(&certificate),
-                },
+                "clientConfig": client,
                 "admissionReviewVersions": ["v1"],
                 "sideEffects": "None",
                 "failurePolicy": "Fail",
                 "timeoutSeconds": 3,
-                "namespaceSelector": only(home),
+                "namespaceSelector": webhook::only(home),
                 "rules": rules,
                 "matchConditions": matches,
             }],
@@ -118,10 +107,6 @@ impl Drop for Obstacle<'_> {
     }
 }
 
-fn only(home: &Namespace) -> Value {
-    json!({"matchLabels": {"kubernetes.io/metadata.name": home.name()}})
-}
-
 /// The rules of an obstacle, and its conditions.
 fn matching(user: &str, resource: &str) -> (Value, Value) {
     let rules = json!([{
@@ -136,50 +121,12 @@ fn matching(user: &str, resource: &str) -> (Value, Value) {
     (rules, json!([{"name": "whose", "expression": expression}]))
 }
 
-/// Serves the answer until the process ends: the port, and the certificate as PEM.
-fn serve(answer: Webhook) -> (u16, Vec<u8>) {
-    let (acceptor, certificate) = identity(Cluster::HOST.parse().unwrap());
-    let listener = TcpListener::bind((Cluster::HOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let acceptor = Arc::new(acceptor);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let (acceptor, answer) = (Arc::clone(&acceptor), answer.clone());
-            thread::spawn(move || reply(&acceptor, stream, &answer));
-        }
-    });
-    (port, certificate)
-}
-
-/// Answers one request; whoever hangs up early gets none.
-fn reply(acceptor: &SslAcceptor, stream: TcpStream, answer: &Webhook) -> Option<()> {
-    let mut reader = BufReader::new(acceptor.accept(stream).ok()?);
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let (name, value) = line.split_once(':').unwrap_or_default();
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().ok()?;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
+fn say(answer: &Webhook, review: &Value) -> Option<Value> {
+    match answer {
+        Webhook::Garbage => None,
+        Webhook::No(code, words) => Some(webhook::answer(
+            review,
+            json!({"allowed": false, "status": {"code": code, "message": words}}),
+        )),
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    let review: Value = serde_json::from_slice(&body).ok()?;
-    let (status, text) = match answer {
-        Webhook::Garbage => ("500 Internal Server Error", "what?".to_owned()),
-        Webhook::No(code, words) => {
-            let uid = &review["request"]["uid"];
-            let response = json!({"uid": uid, "allowed": false, "status": {"code": code, "message": words}});
-            let review =
-                json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
-            ("200 OK", review.to_string())
-        }
-    };
-    let head =
-        format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}", text.len());
-    write!(reader.get_mut(), "{head}\r\nConnection: close\r\n\r\n{text}").ok()
 }

@@ -53,13 +53,14 @@ impl Launch {
 
 /// The program, built beside the tests.
 pub fn program() -> PathBuf {
+    built("stockwatch-worker")
+}
+
+/// A program of the workspace, built beside the tests.
+pub fn built(program: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let built = test.ancestors().nth(2).unwrap().join("stockwatch-worker");
-    assert!(
-        built.exists(),
-        "{}: build it first: cargo build --release -p stockwatch-worker",
-        built.display()
-    );
+    let built = test.ancestors().nth(2).unwrap().join(program);
+    assert!(built.exists(), "{}: build it first: cargo build --release -p {program}", built.display());
     built
 }
 

@@ -19,6 +19,10 @@ use crate::report::Report;
 const LIMIT: Duration = Duration::from_secs(300);
 /// How many StockWatches others write to.
 const FOREIGN: usize = 50;
+/// How many StockWatches a webhook changes the Deployments of.
+const CHANGED: usize = 20;
+/// For the last write about a Deployment that a webhook changes.
+const FIRST_MINUTE: Duration = Duration::from_secs(60);
 /// Breaks a rule that the API server does not know.
 const INVALID: &str = "invalid";
 /// Asks for a topic setting that no broker takes.
@@ -38,6 +42,9 @@ pub(super) enum Window {
     /// Others have a condition in the statuses of some, and labels and annotations on their objects, and the operators
     /// are restarted: not one write is legitimate.
     Foreign,
+    /// A webhook adds a sidecar to the Deployments of some and changes the registry of their images, and a minute later
+    /// the operators are restarted: not one write is legitimate after that minute.
+    Changed,
     /// The broker is stopped.
     KafkaDown,
 }
@@ -49,6 +56,7 @@ impl Window {
             Self::Refused => "with refused StockWatches",
             Self::Restarted => "after a restart",
             Self::Foreign => "with others' conditions, labels and annotations, and a restart",
+            Self::Changed => "with a webhook that changes Deployments, and a restart",
             Self::KafkaDown => "with Kafka down",
         }
     }
@@ -62,11 +70,16 @@ pub(super) async fn run(
     report: &mut Report,
 ) -> Result<()> {
     let mut writes = Writes::begin(stage);
+    let injector = (window == Window::Changed).then(|| stage.inject());
     begin(stage, follower, window).await?;
     let title = window.title();
     if !matches!(window, Window::Restarted | Window::Foreign) {
-        let transition = writes.settle(LIMIT).await?;
+        let limit = if injector.is_some() { FIRST_MINUTE } else { LIMIT };
+        let transition = writes.settle(limit).await?;
         report.note(format!("{title}: written before: {transition}"));
+    }
+    if window == Window::Changed {
+        stage.restart();
     }
     let leader = stage.leader().await?;
     let cpu = leader.cpu_seconds()?;
@@ -83,6 +96,7 @@ pub(super) async fn run(
     if window == Window::Restarted {
         report.plain("the operator's peak memory after a restart, MB", leader.peak_memory()?);
     }
+    drop(injector);
     end(stage, follower, window).await
 }
 
@@ -103,6 +117,17 @@ async fn begin(stage: &Stage, follower: &Follower, window: Window) -> Result<()>
         Window::Foreign => {
             add_foreign(stage).await?;
             stage.restart();
+        }
+        Window::Changed => {
+            let all = changed().iter().map(|name| crowd::stockwatch(home, name, brokers)).collect();
+            crowd::apply(&api, all).await?;
+            let is_ready = |states: &States| {
+                changed().iter().all(|name| states.get(name).is_some_and(|state| state.ready.0 == "True"))
+            };
+            follower.until("those whose Deployments are changed are Ready", LIMIT, is_ready).await?;
+            if let Some(name) = changed().iter().find(|name| !stage.is_injected(name)) {
+                return Err(format!("the Deployment of {name} is as the operator applied it").into());
+            }
         }
         Window::KafkaDown => {
             stage.broker.stop();
@@ -143,6 +168,11 @@ async fn add_foreign(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// The StockWatches whose Deployments a webhook changes.
+fn changed() -> Vec<String> {
+    (0..CHANGED).map(|number| format!("changed-{number:02}")).collect()
+}
+
 fn is_refused(states: &States, name: &str) -> bool {
     states.get(name).is_some_and(|state| state.ready.0 == "False")
 }
@@ -150,6 +180,7 @@ fn is_refused(states: &States, name: &str) -> bool {
 async fn end(stage: &Stage, follower: &Follower, window: Window) -> Result<()> {
     match window {
         Window::Calm | Window::Restarted | Window::Foreign => {}
+        Window::Changed => stage.delete(&changed()).await?,
         Window::Refused => {
             stage.delete(&[INVALID, REFUSED].map(String::from)).await?;
             follower.until("all are Ready", LIMIT, |states| is_ready(states, 1)).await?;

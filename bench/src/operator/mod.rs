@@ -36,6 +36,10 @@ pub(crate) struct Arguments {
     /// The same with what others write to 50 StockWatches and their objects, and a restart of the operator.
     #[arg(long, default_value_t = 10.0)]
     foreign_minutes: f64,
+    /// The same with a webhook that changes the Deployments of 20 StockWatches, and a restart of the operator; 0: not at
+    /// all.
+    #[arg(long, default_value_t = 10.0)]
+    webhook_minutes: f64,
     /// How long the workers of all are asked whether quotes flow, and the same time without, in minutes.
     #[arg(long, default_value_t = 5.0)]
     quotes_minutes: f64,
@@ -80,6 +84,9 @@ async fn measure(arguments: &Arguments, stage: &Stage, report: &mut Report) -> R
     idle::run(stage, &follower, Window::Refused, trouble, report).await?;
     idle::run(stage, &follower, Window::Restarted, trouble, report).await?;
     idle::run(stage, &follower, Window::Foreign, minutes(arguments.foreign_minutes), report).await?;
+    if arguments.webhook_minutes > 0.0 {
+        idle::run(stage, &follower, Window::Changed, minutes(arguments.webhook_minutes), report).await?;
+    }
     let dead = edits::dead(stage, &follower, arguments.dead).await?;
     edits::run(stage, &follower, &format!("{} on dead brokers", dead.len()), arguments.edits, report).await?;
     stage.delete(&dead).await?;

@@ -8,7 +8,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use stockwatch_crds::StockWatch;
-use stockwatch_tests::{Broker, Cluster, Namespace, Release};
+use stockwatch_tests::{Broker, Cluster, Injector, Namespace, Release};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
@@ -112,6 +112,16 @@ impl Stage {
         } else {
             self.release.await_operators();
         }
+    }
+
+    /// Has Deployments of the StockWatches changed on their way in.
+    pub(super) fn inject(&self) -> Injector<'_> {
+        Injector::of(&self.home)
+    }
+
+    /// Whether the Deployment of a StockWatch was.
+    pub(super) fn is_injected(&self, name: &str) -> bool {
+        Injector::has_changed(&self.home.get(&format!("deployment/{name}-stockwatch")))
     }
 
     /// Deletes what the plain clients applied.

@@ -79,13 +79,11 @@ pub(super) async fn status(
         return Ok(None);
     }
     context.store.learn_stockwatch(written);
-    let (instance, now) = (&context.settings.instance, Timestamp::now());
-    let turn = events::of_transition(stockwatch, &next, instance, now);
-    let edit = events::of_edit(stockwatch, &next, instance, now + Duration::from_nanos(1));
-    for event in turn.into_iter().chain(edit) {
-        let (writes, key) = (context.writes.clone(), key.clone());
+    let said = [events::of_transition(stockwatch, &next), events::of_edit(stockwatch, &next)];
+    for event in said.into_iter().flatten() {
+        let (writes, key, about) = (context.writes.clone(), key.clone(), events::about(stockwatch));
         tokio::spawn(async move {
-            if let Err(error) = writes.event(&key.namespace, &event).await {
+            if let Err(error) = writes.event(&event, &about).await {
                 tracing::warn!(stockwatch = %key, %error, "an event is not created");
             }
         });

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use k8s_openapi::jiff::Timestamp;
 use stockwatch_crds::v1alpha1::TopicState;
 
 use super::fixtures::*;
@@ -451,8 +450,8 @@ fn a_deletion_that_waits_says_for_what_and_how_to_end_that_in_an_event_as_well()
     let command = "kubectl annotate sw tech -n market stockwatch.dev/skip-kafka=";
     assert!(ready.message.contains("no broker answers") && ready.message.ends_with(command), "{ready:?}");
     assert_eq!(hold(Some(&before), &status), Hold::Now);
-    let event = crate::events::of_transition(&scene.stockwatch, &status, "a", Timestamp::UNIX_EPOCH).unwrap();
-    assert_eq!(event.reason.as_deref(), Some("DeletionWaits"));
+    let event = crate::events::of_transition(&scene.stockwatch, &status).unwrap();
+    assert_eq!(event.reason, "DeletionWaits");
     assert!(event.note.unwrap().ends_with(command));
 }
 

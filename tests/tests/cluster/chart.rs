@@ -175,6 +175,14 @@ fn a_release_claims_what_it_looks_after_in_its_own_name() {
     };
     assert_eq!(claims("default"), [of("kube-system")]);
     assert_eq!(claims("namespaced"), [of("desk-a"), of("desk-b")]);
+    let objects = rendered("sw", "watching", "default");
+    let readable = named(&objects, "Role", "watching:sw-stockwatch:claim");
+    let get = ("coordination.k8s.io".into(), "leases/stockwatch-claim".into(), "get".into());
+    assert_eq!(
+        (readable.namespace(), readable.allows()),
+        ("kube-system", vec![get]),
+        "by releases of namespaces"
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod chart;
 mod delete;
 mod dev_kafka;
 mod edit;
+mod ends;
 mod faults;
 mod images;
 mod ledger;

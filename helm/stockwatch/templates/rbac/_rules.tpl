@@ -35,7 +35,7 @@
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   resourceNames: [stockwatch-claim]
-  verbs: [get]
+  verbs: [get, list]
 # Says what it did and what is wrong.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -36,3 +36,51 @@ fn of_two_releases_one_looks_after_the_cluster_and_the_other_stays_away_and_says
     assert!(here.is_empty(), "{here:#?}");
     assert_eq!(home.pods("stockwatch.dev/name=live"), pods, "no worker was rolled");
 }
+
+#[test]
+fn a_release_of_the_cluster_and_those_of_a_namespace_leave_each_other_what_they_found() {
+    let alone = Alone::new();
+    let cluster = alone.without_release();
+    let [before, wide, after] =
+        ["before", "wide", "after"].map(|purpose| Namespace::create(cluster, purpose));
+    let [early, late] = ["early", "late"].map(|purpose| Namespace::create(cluster, purpose));
+    let listed = |home: &Namespace| format!("namespaces={{{}}}", home.name());
+    let install = |at: &Namespace, name, values: &[&str]| Release::install(cluster, at.name(), name, values);
+    let says = |release: &Release, home: &Namespace, of: &Namespace, name: &str| {
+        let said = format!("namespace {} is looked after by release {}/{name}", home.name(), of.name());
+        wait_for(60, "it says who looks after the namespace", || {
+            let told = release.log(1000);
+            soon(told.contains(&said), told)
+        });
+    };
+    // Whoever looks after it takes an edit, and the other one writes nothing there.
+    let leaves = |stranger: &Release, home: &Namespace| {
+        let mut audit = Audit::begin(cluster);
+        let applied = home.retune("live", "0.2%");
+        home.wait(60, "stockwatch/live", &applied);
+        home.wait(60, "stockwatch/live", &Until::ready());
+        let written = audit.of(&stranger.user());
+        let here: Vec<_> = written.iter().filter(|request| request.namespace == home.name()).collect();
+        assert!(here.is_empty(), "{here:#?}");
+    };
+
+    let first = install(&before, "stockwatch-before", &[&listed(&early)]);
+    early.simulate("live", |_| {});
+    early.wait(120, "stockwatch/live", &Until::ready());
+    let of_cluster = install(&wide, "stockwatch-wide", &[]);
+    late.simulate("live", |_| {});
+    late.wait(120, "stockwatch/live", &Until::ready());
+    says(&of_cluster, &early, &before, "stockwatch-before");
+    leaves(&of_cluster, &early);
+
+    let last = install(&after, "stockwatch-after", &[&listed(&late)]);
+    says(&last, &late, &wide, "stockwatch-wide");
+    leaves(&last, &late);
+
+    of_cluster.uninstall();
+    let taken_over = late.retune("live", "0.3%");
+    late.wait(60, "stockwatch/live", &taken_over);
+    late.wait(60, "stockwatch/live", &Until::ready());
+    leaves(&last, &early);
+    drop(first);
+}
