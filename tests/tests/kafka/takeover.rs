@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use stockwatch_tests::{Broker, Launch, Market, Scene, Ticker};
+use stockwatch_tests::{Broker, Launch, Market, Scene, Ticker, Topic};
 
 const ENTITIES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -45,4 +45,7 @@ fn an_older_worker_takes_over_and_back_and_nothing_is_lost_or_twice() {
     scene.await_progress(300);
     feeder.stop();
     scene.assert_right();
+    let of_older = |alarm| scene.watch.is_of_older(alarm);
+    let alarms: Vec<bool> = scene.read(Topic::Alarms).iter().flatten().map(of_older).collect();
+    assert!(alarms.contains(&true) && alarms.contains(&false), "both have judged");
 }
