@@ -13,7 +13,7 @@ DENY_VERSION := 0.20.2
 DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockwatch/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 ADVISORIES = $(DENY) --offline check --hide-inclusion-graph advisories
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-alarms bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,7 @@ test: build need-java need-go need-root ## Every test, those against a real Kafk
 	tests/run.sh
 
 test-faults: build need-java need-go need-root ## Faults in a real cluster at length (half an hour), and how long recovery from them takes
+	STOCKWATCH_BEFORE=$$(bench/before.sh)/stockwatch-worker $(CARGO) test $(BUILD) --test kafka -- --ignored takeover::
 	tests/cluster/cluster.sh packages
 	STOCKWATCH_FAULTS=long $(CARGO) test $(BUILD) --test cluster -- --test-threads=1 --nocapture --include-ignored faults:: \
 	  brokers::operator_and_workers alone::api_server alone::operators alone::times
@@ -70,6 +71,11 @@ build: need-rust packages ## The programs and the tests
 
 bench: build need-java ## The worker against Kafka Streams and librdkafka alone, on one broker; WHAT=latency measures that alone
 	target/release/stockwatch-bench $${WHAT:-all}
+
+bench-alarms: PACKAGES += valgrind
+bench-alarms: build need-java ## What verdicts and episodes cost: instructions of the core and CPU of the worker, against the release before them
+	before=$$(bench/before.sh) && target/release/stockwatch-bench instructions --before $$before && \
+	target/release/stockwatch-bench alarms --before $$before
 
 bench-outage: build need-java ## What workers cost while their broker is killed, stopped or frozen, and what stays open of it
 	target/release/stockwatch-bench outage

@@ -32,8 +32,8 @@ use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::measure::{
-    catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore, restore_large,
-    slow_feed, start, tolerance, whatif, windows,
+    alarms, catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore,
+    restore_large, slow_feed, start, tolerance, whatif, windows,
 };
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
@@ -115,8 +115,12 @@ enum Measurement {
     SlowFeed,
     /// A backlog on a broker with a quota.
     Quota,
-    /// A day of quotes judged anew by one candidate and by forty, against a plain consumer.
+    /// A day of quotes judged anew by one candidate and by forty, against a plain consumer; and after an edit.
     Whatif,
+    /// Instructions of the core against the release before episodes; not part of "all".
+    Instructions(alarms::Arguments),
+    /// CPU of the worker against the release before episodes; not part of "all".
+    Alarms(alarms::Arguments),
     /// Workers whose broker goes away and comes back; not part of "all".
     Outage,
     /// Edits of a StockWatch in a cluster; not part of "all".
@@ -141,6 +145,7 @@ fn main() -> ExitCode {
     let CommandLine { measurement, place } = CommandLine::parse();
     let result = match measurement.unwrap_or(Measurement::All) {
         Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
+        Measurement::Instructions(arguments) => alarms::instructions(&arguments),
         Measurement::Outage => place.worker().and_then(outage::run),
         Measurement::Edits(arguments) => edits::run(&arguments),
         Measurement::Operator(arguments) => operator::run(&arguments),
@@ -211,7 +216,9 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::SlowFeed => slow_feed::run(bench, report),
         Measurement::Quota => quota::run(bench, report),
         Measurement::Whatif => whatif::run(bench, report),
+        Measurement::Alarms(arguments) => alarms::run(bench, report, arguments),
         Measurement::Outage
+        | Measurement::Instructions(_)
         | Measurement::Edits(_)
         | Measurement::Operator(_)
         | Measurement::Soak(_)

@@ -86,7 +86,12 @@ fn shift(mantissa: i128, places: i64, sticky: bool) -> i128 {
     if mantissa == 0 {
         return 0;
     }
-    let power = u32::try_from(places.unsigned_abs()).ok().and_then(|p| 10_i128.checked_pow(p));
+    let power = match u32::try_from(places.unsigned_abs()) {
+        // Nearly always, and cheaper.
+        Ok(p @ 0..=18) => Some(i128::from(10_i64.pow(p))),
+        Ok(p) => 10_i128.checked_pow(p),
+        Err(_) => None,
+    };
     if places >= 0 {
         return power.and_then(|p| mantissa.checked_mul(p)).map_or(HUGE, |v| v.min(HUGE));
     }

@@ -102,10 +102,10 @@ pub fn assert_alarms(quotes: &[Accepted], alarms: &[Record], watches: &BTreeMap<
                 if !is_alarm(record, quote, average, (tolerance, *generation), watch, &alarm) {
                     return None;
                 }
-                now.push(alarm);
+                now.push((!watch.is_of_older(record)).then_some(alarm));
             }
             // Alarms that follow may not be this quote's as well, under a tolerance that it does not exceed.
-            let more = left.get(expected.len()).is_some_and(|record| is_of(record, quote));
+            let more = left.get(expected.len()).is_some_and(|record| is_of(record, quote, watch));
             (!more).then_some((*generation, now))
         });
         let Some((generation, now)) = fits else {
@@ -119,7 +119,7 @@ pub fn assert_alarms(quotes: &[Accepted], alarms: &[Record], watches: &BTreeMap<
         };
         since = generation;
         left = &left[now.len()..];
-        raised.extend(now);
+        raised.extend(now.into_iter().flatten());
     }
     assert!(
         left.is_empty(),
@@ -173,23 +173,11 @@ fn is_alarm(
         0 => "null".into(),
         sum => ratio(difference.abs(), new.count * sum.abs(), 15),
     };
-    let value = format!(
+    let more = format!(
         concat!(
-            r#"{{"entityname":{},"windowtime":{},"deviation":{},"absolutedeviation":{},"direction":"{}","#,
-            r#""stockpriceavg":{},"previousstockpriceavg":{},"tolerance":"{}","generation":{},"#,
             r#""currentstockprice":{},"quotetime":{},{}{}"stockwatch":"{}/{}","previouslastupdatedate":{},"#,
-            r#""gap":{},"episode":"{}","episodestart":{},"alarmnumber":{},"episodeend":{},"#,
-            r#""lastupdatedate":{},"id":"{}"}}"#
+            r#""gap":{},"episode":"{}","episodestart":{},"alarmnumber":{},"episodeend":{},"#
         ),
-        name(&quote.entity),
-        average.minutes,
-        deviation,
-        ratio(difference.abs(), new.count * old.count * ONE, 9),
-        if difference > 0 { "up" } else { "down" },
-        mean(new),
-        mean(old),
-        tolerance,
-        generation,
         ratio(quote.price, ONE, 9),
         ratio(quote.time, ONE, 9),
         label("symbol", quote.symbol.as_deref()),
@@ -202,6 +190,23 @@ fn is_alarm(
         ratio(raised.first.1, ONE, 9),
         raised.number,
         ratio(raised.end, ONE, 9),
+    );
+    let value = format!(
+        concat!(
+            r#"{{"entityname":{},"windowtime":{},"deviation":{},"absolutedeviation":{},"direction":"{}","#,
+            r#""stockpriceavg":{},"previousstockpriceavg":{},"tolerance":"{}","generation":{},"#,
+            r#"{}"lastupdatedate":{},"id":"{}"}}"#
+        ),
+        name(&quote.entity),
+        average.minutes,
+        deviation,
+        ratio(difference.abs(), new.count * old.count * ONE, 9),
+        if difference > 0 { "up" } else { "down" },
+        mean(new),
+        mean(old),
+        tolerance,
+        generation,
+        if watch.is_of_older(record) { "" } else { &more },
         ratio(quote.newest, ONE, 9),
         id(record),
     );
@@ -210,12 +215,12 @@ fn is_alarm(
 
 /// Whether an alarm can only be the quote's: it names its times and one of its new averages. An entity that was removed
 /// and added again may have a quote of the same time once more.
-fn is_of(record: &Record, quote: &Accepted) -> bool {
+fn is_of(record: &Record, quote: &Accepted, watch: &Watch) -> bool {
     let [time, newest] = [quote.time, quote.newest].map(|time| ratio(time, ONE, 9));
     let text = record.text();
     quote.averages.iter().any(|average| {
         record.key_text() == window_key(&quote.entity, average.minutes)
-            && text.contains(&format!(r#""quotetime":{time},"#))
+            && (watch.is_of_older(record) || text.contains(&format!(r#""quotetime":{time},"#)))
             && text.contains(&format!(r#","lastupdatedate":{newest},"id""#))
             && text.contains(&format!(r#","stockpriceavg":{},"#, mean(average.mean)))
     })

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::decimal::{ONE, parse};
 use crate::oracle::{Accepted, Average, Mean, Shape};
+use crate::topics::Record;
 
 /// One of a StockWatch's topics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +109,9 @@ pub struct Watch {
     pub kafka: Map<String, Value>,
     /// `spec.kafka.topics`.
     pub topics: BTreeMap<&'static str, Value>,
+    /// Workers of the release before episodes compute it, too. They know the episodes that others began as little as
+    /// others know theirs.
+    pub has_older: bool,
 }
 
 /// How many StockWatches this process has made up.
@@ -130,6 +134,7 @@ impl Watch {
             bootstrap: bootstrap.into(),
             kafka: Map::new(),
             topics: BTreeMap::new(),
+            has_older: false,
         }
     }
 
@@ -177,6 +182,7 @@ impl Watch {
             bootstrap: text(&kafka.remove("bootstrapServers").unwrap_or_default()),
             kafka,
             topics,
+            has_older: false,
         }
     }
 
@@ -265,6 +271,11 @@ impl Watch {
     pub fn quiet(&self, window: u32) -> i128 {
         let minutes = self.alarms["quiet"].as_str().map(|text| text.trim_end_matches('m').parse().unwrap());
         i128::from(minutes.unwrap_or(2 * window)) * 60 * ONE
+    }
+
+    /// Whether a worker of the release before episodes has written an alarm.
+    pub fn is_of_older(&self, alarm: &Record) -> bool {
+        self.has_older && alarm.json()["episode"].is_null()
     }
 
     /// Whether two averages have no quote in common: the one before is older than the window.

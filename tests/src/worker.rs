@@ -13,6 +13,8 @@ use crate::wait::{soon, wait_for};
 /// How a worker is started.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// Another release's program; `None`: the one that is built beside the tests.
+    pub program: Option<PathBuf>,
     /// Its StockWatch file.
     pub file: PathBuf,
     /// `--id`.
@@ -31,7 +33,7 @@ impl Launch {
         let logs = tempfile::Builder::new().prefix("stockwatch-worker-").tempdir().unwrap();
         let log = File::create(logs.path().join("log")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(program());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(program));
         command.args(["run", "--watch-file"]).arg(&self.file);
         command.args(["--http", &format!("127.0.0.1:{port}"), "--id", &self.id]);
         if let Some(credentials) = &self.credentials {

@@ -1,5 +1,6 @@
 //! The measurements, one a file. Each adds its figures and its bars to the report.
 
+pub(crate) mod alarms;
 pub(crate) mod catch_up;
 pub(crate) mod edits;
 pub(crate) mod failover;

@@ -1,5 +1,5 @@
-//! What-if over a day of 1,000 tickers, with one candidate and with forty, in turn with a plain consumer of the same
-//! records.
+//! What-if over a day of 1,000 tickers: the program with one candidate and with forty, in turn with a plain consumer of the
+//! same records; then an edit that a worker evaluates beside its loop, while alarms of other tickers are awaited.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
@@ -11,22 +11,29 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::Cluster;
 use crate::error::Result;
+use crate::http;
 use crate::job::Job;
+use crate::meter::Meter;
 use crate::process::Process;
 use crate::quotes::{Bulk, now};
-use crate::report::{Report, median};
+use crate::report::{Report, median, percentile};
 use crate::systems::{Bench, TOLERANCE};
 
 const TICKERS: u64 = 1000;
 /// Minutes that are judged, and those before them that fill the windows.
-const MINUTES: u64 = 1400;
-const BEFORE: u64 = 20;
+const MINUTES: u64 = 24 * 60;
+const BEFORE: u64 = 40;
 const ROUNDS: usize = 5;
 /// A fresh broker answers fetches in small pieces.
 const WARMING: usize = 2;
 const LIMIT: Duration = Duration::from_secs(120);
 /// How often a process is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+/// Quotes a second while an edit is evaluated.
+const RATE: u64 = 1000;
+/// Measured before the edit, after as much that is not.
+const CALM: Duration = Duration::from_secs(20);
+const HTTP: u16 = 29_624;
 
 /// Measures the worker's program.
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -61,6 +68,45 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     report.at_most("what-if, one candidate, against a plain consumer", one / plain, 2.0);
     report.at_most("what-if, forty tolerances, against a plain consumer", forty / plain, 3.0);
     report.at_most("what-if, peak MB with 1,000 tickers", peak, 100.0);
+    after_edit(bench, report, &job)
+}
+
+/// From an edit of a tolerance to the evaluation of the day, and the latency of alarms before and meanwhile.
+fn after_edit(bench: &Bench, report: &mut Report, job: &Job) -> Result<()> {
+    let cluster = &bench.cluster;
+    let mut program = bench.start_worker(job, "a", HTTP)?;
+    cluster.catch_up(&mut program, &job.name, &job.raw, LIMIT)?;
+    http::ready(&mut program, HTTP, LIMIT)?;
+    let meter = Meter::start(cluster, job, RATE)?;
+    sleep(2 * CALM);
+    let edited = Instant::now();
+    bench.write_spec(job, "0.9%")?;
+    let (evaluated, edit) = loop {
+        program.check()?;
+        let config = http::get(("127.0.0.1", HTTP), "/config").unwrap_or_default();
+        let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
+        if config["lastEdit"].is_object() {
+            break (Instant::now(), config["lastEdit"].clone());
+        }
+        if edited.elapsed() > LIMIT {
+            return Err(format!("the edit is not evaluated within {LIMIT:?}").into());
+        }
+        sleep(10 * LOOK);
+    };
+    let latencies = meter.stop()?;
+    let peak = program.process().peak_memory()?;
+    program.check()?;
+    let seconds = (evaluated - edited).as_secs_f64();
+    let before = percentile(&mut latencies.between(edited - CALM, edited), 99);
+    let meanwhile = percentile(&mut latencies.between(edited, evaluated), 99);
+    report.note(format!(
+        "an edit: evaluated after {seconds:.1} s, the worker's peak {peak:.0} MB; p99 of alarms {before:.1} ms before, \
+         {meanwhile:.1} ms until then"
+    ));
+    report.at_most("edit to the evaluation of its day, s", seconds, 60.0);
+    let partial = f64::from(edit["complete"] != true);
+    report.at_most("evaluations that are not complete", partial, 0.0);
+    report.at_most("p99 of alarms while an edit is evaluated, against before", meanwhile / before, 1.5);
     Ok(())
 }
 

@@ -3,9 +3,12 @@
 /// Appends bytes in lowercase hexadecimal.
 pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
+    for part in bytes.chunks(32) {
+        let mut text = [0; 64];
+        for (digits, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(part) {
+            *digits = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+        }
+        out.push_str(std::str::from_utf8(&text[..2 * part.len()]).unwrap_or_default());
     }
 }
 

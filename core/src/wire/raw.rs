@@ -119,7 +119,7 @@ impl<'a> Quote<'a> {
             None => any_object(text)?,
         };
         let entity: Cow<'a, str> = match fields.entity.and_then(|e| e.strip_prefix('"')?.strip_suffix('"')) {
-            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
+            Some(plain) if !plain.as_bytes().contains(&b'\\') => Cow::Borrowed(plain),
             Some(_) => {
                 let quoted = fields.entity.unwrap_or_default();
                 Cow::Owned(serde_json::from_str(quoted).map_err(|_| DeadLetterReason::NotJson)?)

@@ -49,6 +49,19 @@ pub(crate) fn flat(text: &str) -> Option<Flat<'_>> {
     (at.at == text.len()).then_some(found)
 }
 
+/// Bytes that stand for themselves in a string. Strings are most of a quote, and one look is less than three comparisons.
+const PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        plain[control] = false;
+        control += 1;
+    }
+    plain[b'"' as usize] = false;
+    plain[b'\\' as usize] = false;
+    plain
+};
+
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
@@ -71,6 +84,10 @@ impl<'a> Cursor<'a> {
     }
 
     fn space(&mut self) {
+        // Mostly there is none.
+        if self.peek().is_none_or(|b| b > b' ') {
+            return;
+        }
         self.skip(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
     }
 
@@ -82,7 +99,7 @@ impl<'a> Cursor<'a> {
     fn string(&mut self) -> Option<&'a str> {
         let from = self.at;
         self.byte(b'"')?;
-        self.skip(|b| b >= 0x20 && b != b'"' && b != b'\\');
+        self.skip(|b| PLAIN[usize::from(b)]);
         self.byte(b'"')?;
         self.since(from)
     }

@@ -45,7 +45,7 @@ pub(super) fn label(raw: Option<&str>, most: usize) -> Option<Cow<'_, str>> {
 /// A JSON string's text; `None` if `raw` is something else.
 pub(super) fn string(raw: &str) -> Option<Cow<'_, str>> {
     match raw.strip_prefix('"')?.strip_suffix('"')? {
-        plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
+        plain if !plain.as_bytes().contains(&b'\\') => Some(Cow::Borrowed(plain)),
         _ => serde_json::from_str(raw).ok().map(Cow::Owned),
     }
 }

@@ -82,6 +82,18 @@ impl Kept {
         kept
     }
 
+    /// A partition that another release has kept, restored at the committed offset and the one where replay begins.
+    pub fn recorded(
+        log: Vec<(Vec<u8>, i64)>,
+        table: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+        committed: (i64, i64),
+        shape: Arc<Shape>,
+    ) -> Self {
+        let mut kept = Self { log, table, committed, ..Self::new(shape.clone()) };
+        kept.crash(shape);
+        kept
+    }
+
     fn record(&self, offset: i64) -> RawRecord<'_> {
         let (value, timestamp) = &self.log[usize::try_from(offset).unwrap()];
         RawRecord { key: None, value: Some(value), timestamp: *timestamp, offset }
