@@ -17,6 +17,7 @@ mod security;
 mod semantics;
 mod sources;
 mod standalone;
+mod tokens;
 mod trade;
 mod transactions;
 mod whatif;
