@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 CARGO := cargo
 # Debian packages that the build and the tests need besides the toolchains.
-PACKAGES := gcc g++ make pkg-config libssl-dev zlib1g-dev openssl
+PACKAGES := gcc g++ make cmake pkg-config libssl-dev zlib1g-dev openssl
 # One profile and one set of features everywhere: everything is built once.
 BUILD := --release --workspace
 # Tests that run only where they are named.

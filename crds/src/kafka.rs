@@ -1,19 +1,24 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
+mod oauth;
+
+pub use self::oauth::OAuth;
 use crate::limits::{MAX_BOOTSTRAP_SERVERS, MAX_USERNAME};
 use crate::names::{KAFKA_NAME_RULE, is_kafka_name, is_subdomain};
 use crate::problem::{Problems, shown};
 use crate::topics::Topics;
 use crate::v1alpha1::{
-    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SAY_NO_KERBEROS,
-    SAY_NO_MSK_IAM, SAY_NO_OAUTH, SaslSpec, SecretKeyRef, TlsSpec,
+    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SAY_NEEDS_OAUTH,
+    SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_READABLE, SaslSpec, SecretKeyRef, TlsSpec,
 };
 
 const DEFAULT_CA_KEY: &str = "ca.crt";
 /// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi does.
 const DEFAULT_PAIRS: [(&str, &str); 2] = [("tls.crt", "tls.key"), ("user.crt", "user.key")];
-const DEFAULT_USERNAME_KEY: &str = "username";
-const DEFAULT_PASSWORD_KEY: &str = "password";
+/// Of a user's name and password.
+const PASSWORD_KEYS: (&str, &str) = ("username", "password");
+/// Of an OAuth client's id and secret.
+const CLIENT_KEYS: (&str, &str) = ("client-id", "client-secret");
 
 /// How to reach Kafka, and the names of a StockWatch there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +27,7 @@ pub struct Kafka {
     pub bootstrap_servers: String,
     /// Encrypts; `None`: plain text.
     pub tls: Option<Tls>,
-    /// Authenticates by password; `None`: not.
+    /// Authenticates by password or by tokens; `None`: not.
     pub sasl: Option<Sasl>,
     /// The consumer group, and the prefix of the transactional ids.
     pub group_id: String,
@@ -68,15 +73,17 @@ pub struct SecretKey {
     pub key: String,
 }
 
-/// A user name and a password.
+/// A user name and a password, or an OAuth client's id and secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sasl {
     /// How they are proved.
     pub mechanism: Mechanism,
-    /// The user.
+    /// The user, or the client.
     pub username: Username,
-    /// Where the password is.
+    /// Where the password, or the client's secret, is.
     pub password: SecretKey,
+    /// Where tokens come from: with OAUTHBEARER, and only with it.
+    pub oauth: Option<OAuth>,
 }
 
 /// Who logs in.
@@ -107,11 +114,8 @@ impl Kafka {
             problems
                 .add("spec.kafka.groupId", format!("{} is not a group id: {KAFKA_NAME_RULE}", shown(group)));
         }
-        if kafka.tls.is_none() && kafka.sasl.as_ref().is_some_and(|sasl| sasl.mechanism == Mechanism::Plain) {
-            problems.add(
-                "spec.kafka.sasl.mechanism",
-                "PLAIN sends the password as it is: set tls as well, or use SCRAM-SHA-256 or SCRAM-SHA-512",
-            );
+        if kafka.tls.is_none() && kafka.sasl.as_ref().is_some_and(|sasl| sasl.mechanism.is_readable()) {
+            problems.add("spec.kafka.sasl.mechanism", SAY_READABLE);
         }
         Self {
             bootstrap_servers: kafka.bootstrap_servers.clone(),
@@ -160,6 +164,8 @@ impl Sasl {
         let PasswordSecretRef { name, username_key, password_key } = &sasl.secret;
         let path = "spec.kafka.sasl.secret";
         check_secret_name(name, &format!("{path}.name"), problems);
+        let is_oauth = sasl.mechanism == Mechanism::OauthBearer;
+        let (default_user, default_password) = if is_oauth { CLIENT_KEYS } else { PASSWORD_KEYS };
         let username_key_path = format!("{path}.usernameKey");
         let username = match &sasl.username {
             Some(user) => {
@@ -181,19 +187,22 @@ impl Sasl {
                 }
                 Username::Given(user.clone())
             }
-            None => Username::Key(key_or(username_key, DEFAULT_USERNAME_KEY, &username_key_path, problems)),
+            None => Username::Key(key_or(username_key, default_user, &username_key_path, problems)),
         };
-        let key = key_or(password_key, DEFAULT_PASSWORD_KEY, &format!("{path}.passwordKey"), problems);
+        let key = key_or(password_key, default_password, &format!("{path}.passwordKey"), problems);
         let refused = match sasl.mechanism {
             Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
             Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),
-            Mechanism::OauthBearer => Some(SAY_NO_OAUTH),
             _ => None,
         };
         if let Some(sentence) = refused {
             problems.add("spec.kafka.sasl.mechanism", sentence);
         }
-        Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key } }
+        if sasl.oauth.is_some() != is_oauth {
+            problems.add("spec.kafka.sasl.oauth", SAY_NEEDS_OAUTH);
+        }
+        let oauth = sasl.oauth.as_ref().map(|oauth| OAuth::parse(oauth, problems));
+        Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key }, oauth }
     }
 }
 

@@ -28,6 +28,7 @@ mod spec;
 mod tolerance;
 mod topics;
 mod trade;
+mod url;
 pub mod v1alpha1;
 
 pub use alarms::Alarms;
@@ -37,7 +38,7 @@ pub use duration::{
     DurationError, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, parse_interval, parse_quiet, parse_window,
 };
 pub use edit_report::{EditReport, PartitionEdit, merge_edit_reports};
-pub use kafka::{ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Tls, Username};
+pub use kafka::{ClientSecret, Kafka, KeyPair, OAuth, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use pointer::Pointer;
 pub use problem::{Invalid, InvalidReason, Problem};

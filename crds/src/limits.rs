@@ -37,6 +37,10 @@ pub(crate) const MAX_CURRENCY: usize = 16;
 pub(crate) const MAX_BOOTSTRAP_SERVERS: usize = 1024;
 /// Characters of a SASL user's name.
 pub(crate) const MAX_USERNAME: usize = 256;
+/// Characters of an OAuth scope.
+pub(crate) const MAX_SCOPE: usize = 512;
+/// Characters of the SASL extensions that go with a token.
+pub(crate) const MAX_EXTENSIONS: usize = 1024;
 /// Kafka's own limit of a topic's name; group names share it.
 pub(crate) const MAX_KAFKA_NAME: usize = 249;
 pub(crate) const MAX_PARTITIONS: i32 = 10_000;

@@ -88,3 +88,11 @@ fn the_paper_example_has_an_account() {
     assert_eq!((trade.minutes, trade.stop_loss), (1, Some(5_000_000_000)));
     assert_eq!(spec.kafka.topics.ledger.name, "default.paper.ledger");
 }
+
+#[test]
+fn the_example_with_tokens_says_where_they_come_from() {
+    let spec = example(include_str!("../../examples/oauth.yaml")).spec;
+    let sasl = spec.kafka.sasl.unwrap();
+    assert_eq!((sasl.password.name.as_str(), sasl.password.key.as_str()), ("kafka-client", "client-secret"));
+    assert!(sasl.oauth.unwrap().token_url.ends_with("/openid-connect/token"));
+}

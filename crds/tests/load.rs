@@ -291,6 +291,13 @@ fn keys_of_secrets_are_as_named_else_as_usual_tools_write_them() {
     assert_eq!((usual.username, &*usual.password.key), (Username::Key("username".into()), "password"));
     let named = sasl("username: ann, secret: {name: user, passwordKey: pw}");
     assert_eq!((named.username, &*named.password.key), (Username::Given("ann".into()), "pw"));
+    let oauth = "sasl: {mechanism: OAUTHBEARER, secret: {name: client}, oauth: {tokenUrl: 'https://a/t', caSecret: {name: c}}}";
+    let client = kafka(&format!("tls: {{}}, {oauth}")).sasl.unwrap();
+    assert_eq!(
+        (client.username, &*client.password.key),
+        (Username::Key("client-id".into()), "client-secret")
+    );
+    assert_eq!(client.oauth.unwrap().ca.unwrap().key, "ca.crt");
 }
 
 #[test]
@@ -451,7 +458,14 @@ fn largest() -> Value {
             "kafka": {
                 "bootstrapServers": format!("{}:9092", "b".repeat(1019)),
                 "tls": {"caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)}, "clientSecret": {"name": "c".repeat(253)}},
-                "sasl": {"mechanism": "SCRAM-SHA-512", "secret": {"name": "s".repeat(253)}},
+                "sasl": {
+                    "mechanism": "OAUTHBEARER", "secret": {"name": "s".repeat(253)},
+                    "oauth": {
+                        "tokenUrl": format!("https://{}", "o".repeat(1016)), "scope": "s".repeat(512),
+                        "extensions": format!("e={}", "v".repeat(1022)),
+                        "caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)},
+                    },
+                },
                 "groupId": "g".repeat(249), "topics": topics, "deletionPolicy": "Retain",
             },
         },

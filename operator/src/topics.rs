@@ -40,7 +40,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use self::breaker::ClientPermits;
-pub use self::connection::{Connection, ConnectionError, Identity, Sasl, Tls};
+pub use self::connection::{Connection, ConnectionError, Identity, Sasl, Tls, TokenSource};
 pub use self::deletion::DeletionRequest;
 pub use self::metrics::{Call, Metrics};
 pub use self::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};

@@ -6,7 +6,7 @@ mod kafka;
 use std::net::TcpListener;
 
 use stockwatch_operator::topics::{Call, Connection, DeletionRequest, DeletionState, KafkaReason, Observed};
-use stockwatch_tests::Broker;
+use stockwatch_tests::{Broker, TokenEndpoint};
 
 use kafka::{BROKER, Operator, plain, problem, request, settings, taken, topics, wanted};
 use stockwatch_crds::v1alpha1::TopicState::{Created, Creating, Found};
@@ -283,6 +283,19 @@ async fn a_wrong_password_is_told_from_brokers_that_are_away() {
     assert_eq!(refused.reason, KafkaReason::AuthenticationFailed);
     let observed = operator.answer(&kafka::secure(&BROKER.login().password), &tech).await;
     assert_eq!(kafka::states(&observed), [Creating; 6], "the rotated one is another connection");
+}
+
+#[tokio::test]
+async fn topics_are_created_with_tokens_and_a_refused_client_is_told_from_brokers_that_are_away() {
+    let endpoint = TokenEndpoint::start(BROKER.login().token_key, "right", 60);
+    let mut operator = Operator::new();
+    let mut tech = wanted("tokens", 1);
+    let observed = operator.answer(&kafka::by_token(&endpoint, "wrong"), &tech).await;
+    let Observed::Unreachable(refused) = observed else { panic!("{observed:?}") };
+    assert_eq!(refused.reason, KafkaReason::AuthenticationFailed);
+    assert!(refused.message.starts_with("spec.kafka.sasl.oauth: tokenUrl gives no token"), "{refused:?}");
+    operator.create_at(&kafka::by_token(&endpoint, "right"), &mut tech).await;
+    assert_eq!(topics("tokens.").len(), 6);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 # KAFKA_PORT is the first port (19092): broker I takes KAFKA_PORT+3(I-1) and the two after it, for clients,
 # for the controllers and for clients by TLS. The last only with KAFKA_TLS=1: SASL_SSL, SCRAM-SHA-512, user
 # and password KAFKA_USER (stockwatch) and KAFKA_PASSWORD (secret), certificates in KAFKA_DIR/tls; ACLs hold there.
+# With keys in KAFKA_DIR/jwks.json also OAUTHBEARER, for tokens of the audience kafka.
 # KAFKA_JVM are the brokers' JVM options (little memory and little compilation, since brokers of tests live for minutes).
 # With KAFKA_DISK, say 300m, each has a disk of that size (root only).
 set -euo pipefail
@@ -54,7 +55,7 @@ alive() { # a zombie is not
   read -r _ _ state _ 2>/dev/null <"/proc/$1/stat" && [ "$state" != Z ]
 }
 start() {
-  java_ $jvm kafka.Kafka "$dir/$1.properties" >>"$dir/$1.log" 2>&1 </dev/null &
+  java_ $jvm "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=file://$dir/jwks.json" kafka.Kafka "$dir/$1.properties" >>"$dir/$1.log" 2>&1 </dev/null &
   local pid=$!
   echo $pid >"$dir/$1.pid"
   for _ in $(seq 720); do
@@ -91,7 +92,8 @@ certificates() { # a CA, the brokers' certificate and a client's, as PEM files
   cat "$dir/tls/broker.key" "$dir/tls/broker.crt" >"$dir/tls/broker.pem"
 }
 properties() { # ID BROKERS VOTERS
-  local servers=PLAINTEXT://$address:$(port "$1")
+  local servers=PLAINTEXT://$address:$(port "$1") mechanisms=SCRAM-SHA-512 oauth=
+  [ ! -e "$dir/jwks.json" ] || mechanisms=$mechanisms,OAUTHBEARER oauth=listener.name.sasl_ssl.oauthbearer
   [ -z "$tls" ] || servers=$servers,SASL_SSL://$address:$(($(port "$1") + 2))
   cat <<P
 process.roles=broker,controller
@@ -114,7 +116,7 @@ transaction.state.log.min.isr=$((($2 + 1) / 2))
 min.insync.replicas=$((($2 + 1) / 2))
 P
   [ -z "$tls" ] || cat <<P
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=$mechanisms
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PEM
 ssl.keystore.location=$dir/tls/broker.pem
@@ -124,6 +126,14 @@ ssl.client.auth=requested
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:ANONYMOUS
 allow.everyone.if.no.acl.found=true
+P
+  [ -z "$tls" ] || [ -z "$oauth" ] || cat <<P
+$oauth.sasl.jaas.config=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
+$oauth.sasl.server.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler
+$oauth.sasl.oauthbearer.jwks.endpoint.url=file://$dir/jwks.json
+$oauth.sasl.oauthbearer.expected.audience=kafka
+$oauth.sasl.oauthbearer.clock.skew.seconds=0
+$oauth.connections.max.reauth.ms=3600000
 P
 }
 up() {
@@ -181,5 +191,5 @@ case ${1:-} in
   clear) rm -f "$dir/data-$2/ballast" ;;
   await-end) await_end "$2" ;;
   tool) jars; archive; archived=$classes; java_ "${@:2}" ;;
-  *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
+use crate::tokens::TokenKey;
 
 /// How a client logs in at the TLS listener; the files are PEM.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Login {
     pub client_certificate: PathBuf,
     /// The key of the client's certificate.
     pub client_key: PathBuf,
+    /// What signs tokens that the listener takes.
+    pub token_key: TokenKey,
 }
 
 /// Room for the replicas of ten thousand partitions.
@@ -53,6 +56,7 @@ pub struct Broker {
     set: Set,
     port: u16,
     bootstrap: String,
+    token_key: TokenKey,
     holder: Child,
 }
 
@@ -92,6 +96,10 @@ impl Broker {
 
     fn launch(set: Set) -> Self {
         let dir = tempfile::Builder::new().prefix("stockwatch-kafka-").tempdir().unwrap();
+        let token_key = TokenKey::generate();
+        if set.tls {
+            std::fs::write(dir.path().join("jwks.json"), token_key.public()).unwrap();
+        }
         // Another set may take the ports between the look and the start: then the next ports are tried.
         for _ in 0..5 {
             let port = free_ports(set.host, 3 * set.brokers);
@@ -105,7 +113,7 @@ impl Broker {
             let mut bootstrap = String::new();
             BufReader::new(holder.stdout.take().unwrap()).read_line(&mut bootstrap).unwrap();
             if !bootstrap.trim().is_empty() {
-                return Self { dir, set, port, bootstrap: bootstrap.trim().into(), holder };
+                return Self { dir, set, port, bootstrap: bootstrap.trim().into(), token_key, holder };
             }
             holder.wait().unwrap();
         }
@@ -128,6 +136,7 @@ impl Broker {
             ca: tls.join("ca.crt"),
             client_certificate: tls.join("client.crt"),
             client_key: tls.join("client.key"),
+            token_key: self.token_key.clone(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A server that answers as a provider of quotes does, over TLS.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -19,6 +19,8 @@ pub struct Asked {
     pub target: String,
     /// Headers by their names in small letters.
     pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
 }
 
 type Answers = dyn Fn(&Asked) -> Answer + Send + Sync;
@@ -90,7 +92,11 @@ impl Provider {
             let (name, value) = line.split_once(':')?;
             Some((name.to_lowercase(), value.trim().to_owned()))
         };
-        let asked = Asked { target, headers: lines.iter().skip(1).filter_map(header).collect() };
+        let headers: BTreeMap<_, _> = lines.iter().skip(1).filter_map(header).collect();
+        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        let asked = Asked { target, headers, body: String::from_utf8(body).ok()? };
         self.asked.lock().unwrap().push(asked.clone());
         let mut connection = reader.into_inner();
         (self.answers)(&asked).write(&mut connection).ok()?;

@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use stockwatch_crds::{ClientSecret, Kafka, KeyPair, Mechanism, SecretKey, Username};
+use stockwatch_crds::{ClientSecret, Kafka, KeyPair, SecretKey, Username};
 
 pub use self::context::KafkaContext;
 use self::secret_file::SecretFile;
@@ -51,11 +51,11 @@ pub enum ConnectionError {
         /// The name as written.
         name: String,
     },
-    /// A password would travel readable.
+    /// A password or a token would travel readable.
     #[error(
-        "spec.kafka.sasl: PLAIN sends the password readable: add spec.kafka.tls or use a SCRAM mechanism"
+        "spec.kafka.sasl: {0} sends what it proves readable: add spec.kafka.tls or use a SCRAM mechanism"
     )]
-    PlainWithoutTls,
+    ReadableWithoutTls(&'static str),
 }
 
 /// The base settings of every client; they hold no connection themselves.
@@ -69,7 +69,8 @@ impl Connection {
     /// The settings for `spec.kafka`.
     ///
     /// Secrets are files `<credentials>/<secret name>/<key>`, as Kubernetes mounts them. Certificates and keys are
-    /// given to librdkafka by path, so a new client reads rotated ones; user name and password are read here.
+    /// given to librdkafka by path, so a new client reads rotated ones; user name and password are read here. Tokens are
+    /// librdkafka's business: each client fetches and renews its own on a thread of its own.
     pub fn new(kafka: &Kafka, credentials: &Path) -> Result<Self, ConnectionError> {
         let mut connection = Self::plaintext(&kafka.bootstrap_servers);
         let config = &mut connection.config;
@@ -94,8 +95,8 @@ impl Connection {
             }
         }
         if let Some(sasl) = &kafka.sasl {
-            if sasl.mechanism == Mechanism::Plain && kafka.tls.is_none() {
-                return Err(ConnectionError::PlainWithoutTls);
+            if sasl.mechanism.is_readable() && kafka.tls.is_none() {
+                return Err(ConnectionError::ReadableWithoutTls(sasl.mechanism.as_str()));
             }
             config.set("sasl.mechanism", sasl.mechanism.as_str());
             let SecretKey { name, key: password } = &sasl.password;
@@ -104,8 +105,19 @@ impl Connection {
                 Username::Given(user) => user.clone(),
                 Username::Key(key) => text(key)?,
             };
-            config.set("sasl.username", username);
-            config.set("sasl.password", text(password)?);
+            let password = text(password)?;
+            if let Some(oauth) = &sasl.oauth {
+                for (setting, value) in oauth.settings(&username, &password) {
+                    config.set(setting, value);
+                }
+                if let Some(SecretKey { name, key }) = &oauth.ca {
+                    let file = SecretFile { field: "spec.kafka.sasl.oauth.caSecret", name, key };
+                    config.set("https.ca.location", file.path(credentials)?);
+                }
+            } else {
+                config.set("sasl.username", username);
+                config.set("sasl.password", password);
+            }
         }
         let protocol = match (kafka.tls.is_some(), kafka.sasl.is_some()) {
             (false, false) => "plaintext",
@@ -211,7 +223,7 @@ mod tests {
     use std::fs;
 
     use rdkafka::producer::BaseProducer;
-    use stockwatch_crds::{Sasl, Tls};
+    use stockwatch_crds::{Mechanism, OAuth, Sasl, Tls};
 
     use super::*;
     use crate::topics::tests::kafka;
@@ -224,9 +236,22 @@ mod tests {
                 mechanism,
                 username: Username::Key("username".into()),
                 password: SecretKey { name: "login".into(), key: "password".into() },
+                oauth: None,
             }),
             ..kafka("127.0.0.1:1")
         }
+    }
+
+    fn tokens(tls: bool) -> Kafka {
+        let mut kafka = secured(Mechanism::OauthBearer, tls);
+        kafka.sasl.as_mut().unwrap().oauth = Some(OAuth {
+            // Nobody listens there.
+            token_url: "https://127.0.0.1:1/token".into(),
+            scope: Some("kafka".into()),
+            extensions: Some("logicalCluster=lkc-1".into()),
+            ca: Some(SecretKey { name: "login-ca".into(), key: "ca.crt".into() }),
+        });
+        kafka
     }
 
     fn mounted(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -253,6 +278,24 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_fetched_by_this_librdkafka() {
+        let files = [("login/username", "me\n"), ("login/password", "hunter2\n"), ("kafka-ca/ca.crt", CA)];
+        let dir = mounted(&[&files[..], &[("login-ca/ca.crt", CA)]].concat());
+        let connection = Connection::new(&tokens(true), dir.path()).unwrap();
+        let config = connection.client();
+        assert_eq!(config.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        assert_eq!(config.get("sasl.oauthbearer.client.id"), Some("me"));
+        assert_eq!(config.get("sasl.oauthbearer.client.secret"), Some("hunter2"));
+        assert_eq!((config.get("sasl.username"), config.get("sasl.password")), (None, None));
+        assert!(config.get("https.ca.location").unwrap().ends_with("/login-ca/ca.crt"));
+        assert!(!format!("{connection:?}").contains("hunter2"));
+        config.create_with_context::<_, BaseProducer<KafkaContext>>(KafkaContext::default()).unwrap();
+        fs::remove_file(dir.path().join("login-ca/ca.crt")).unwrap();
+        let error = Connection::new(&tokens(true), dir.path()).unwrap_err().to_string();
+        assert!(error.starts_with("spec.kafka.sasl.oauth.caSecret: cannot read "), "{error}");
+    }
+
+    #[test]
     fn keys_are_those_that_are_there_and_a_given_user_needs_none() {
         let dir = mounted(&[("user/user.crt", CA), ("user/user.key", CA), ("user/pw", "p")]);
         let pair =
@@ -265,6 +308,7 @@ mod tests {
                 mechanism: Mechanism::ScramSha512,
                 username: Username::Given("ann".into()),
                 password: SecretKey { name: "user".into(), key: "pw".into() },
+                oauth: None,
             }),
             ..kafka("127.0.0.1:1")
         };
@@ -313,9 +357,11 @@ mod tests {
     }
 
     #[test]
-    fn plain_without_tls_is_refused() {
-        let error = Connection::new(&secured(Mechanism::Plain, false), Path::new("/")).unwrap_err();
-        assert!(matches!(error, ConnectionError::PlainWithoutTls));
+    fn what_others_could_log_in_with_is_not_sent_without_tls() {
+        for kafka in [secured(Mechanism::Plain, false), tokens(false)] {
+            let error = Connection::new(&kafka, Path::new("/")).unwrap_err();
+            assert!(matches!(error, ConnectionError::ReadableWithoutTls(_)), "{error}");
+        }
     }
 
     /// A self-signed certificate of no one.

@@ -7,6 +7,7 @@ use crate::kafka::check_secret_name;
 use crate::limits::{MAX_BATCH, MAX_CURRENCY, MAX_PER_MINUTE, MAX_SEPARATOR, MAX_URL};
 use crate::pointer::{Pointer, SYMBOL};
 use crate::problem::{Problems, shown};
+use crate::url::after_host;
 use crate::v1alpha1::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
 
 const SYMBOLS: &str = "{symbols}";
@@ -207,32 +208,9 @@ fn split(url: &str) -> Option<(&str, &str, bool)> {
         (None, Some((before, after))) => (before, after, false),
         _ => return None,
     };
-    let rest = before.strip_prefix("https://").or_else(|| before.strip_prefix("http://"))?;
-    let (authority, path) = rest.split_once('/')?;
-    let (host, port) = match authority.rfind(']').map_or(0, |end| end + 1) {
-        0 => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
-        end => (&authority[..end], authority[end..].strip_prefix(':')),
-    };
-    let is_encrypted = before.starts_with("https://");
-    let is_here = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
-    let is_port = |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
-    let has_port = authority.len() > host.len();
-    let is_url = url.len() <= MAX_URL
-        && is_host(host)
-        && (is_encrypted || is_here)
-        && (!has_port || port.is_some_and(is_port))
-        && path.bytes().chain(after.bytes()).all(is_url_byte);
+    let path = after_host(before)?.strip_prefix('/')?;
+    let is_url = url.len() <= MAX_URL && path.bytes().chain(after.bytes()).all(is_url_byte);
     is_url.then_some((before, after, is_batch))
-}
-
-/// A name, an IPv4 address or an IPv6 address in brackets.
-fn is_host(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => {
-            !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b":.".contains(&b))
-        }
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
-    }
 }
 
 /// `[!"$-z|~]`: visible, no fragment, no brace.

@@ -7,6 +7,7 @@ use kube::core::Rule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::oauth::{OAuthSpec, SAY_NEEDS_OAUTH};
 use crate::limits::{
     MAX_BOOTSTRAP_SERVERS, MAX_KAFKA_NAME, MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY,
     MAX_SETTING_VALUE, MAX_SETTINGS, MAX_USERNAME,
@@ -21,7 +22,8 @@ const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-'
 const IS_BOOTSTRAP_SERVERS: &str = "self.matches('^([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5}\
     (,([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\]):[0-9]{1,5})*$')";
 pub(crate) const SAY_NO_KERBEROS: &str = "Kerberos (GSSAPI) is not supported: use SCRAM-SHA-512";
-pub(crate) const SAY_NO_OAUTH: &str = "OAUTHBEARER is not supported: use SCRAM-SHA-512, or PLAIN with tls";
+pub(crate) const SAY_READABLE: &str = "PLAIN sends the password as it is, OAUTHBEARER the token: set tls as well, \
+    or use SCRAM-SHA-256 or SCRAM-SHA-512";
 pub(crate) const SAY_NO_MSK_IAM: &str =
     "AWS_MSK_IAM is not supported: switch SCRAM-SHA-512 or mutual TLS (tls.clientSecret) on in MSK";
 const IS_SECRET_KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
@@ -54,8 +56,10 @@ pub(super) fn immutable(path: &str, unless: &str) -> Rule {
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.sasl) || self.sasl.mechanism != 'PLAIN' || has(self.tls)")
-        .message("PLAIN sends the password as it is: set tls as well, or use SCRAM-SHA-256 or SCRAM-SHA-512"),
+    validation = Rule::new(
+        "!has(self.sasl) || (self.sasl.mechanism != 'PLAIN' && self.sasl.mechanism != 'OAUTHBEARER') || has(self.tls)"
+    )
+    .message(SAY_READABLE),
     validation = Rule::new(
         "!has(self.topics) || !has(self.topics.rawInput) || !has(self.topics.rawInput.partitions) || \
          !has(self.topics.afterDedupStorageTable) || !has(self.topics.afterDedupStorageTable.partitions) || \
@@ -98,7 +102,7 @@ pub struct KafkaSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSpec>,
 
-    /// Authenticates by user name and password.
+    /// Authenticates by user name and password, or by tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<SaslSpec>,
 
@@ -175,7 +179,7 @@ pub struct ClientSecretRef {
     pub key_key: Option<String>,
 }
 
-/// A Secret with a password, labelled stockwatch.dev/credentials: "true".
+/// A Secret with a password or a client's secret, labelled stockwatch.dev/credentials: "true".
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordSecretRef {
@@ -183,12 +187,13 @@ pub struct PasswordSecretRef {
     #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
     #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
     pub name: String,
-    /// The key of the user name, where spec.kafka.sasl.username does not say it. Absent: username.
+    /// The key of the user name, where spec.kafka.sasl.username does not say it. Absent: username, for OAUTHBEARER
+    /// client-id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
     #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
     pub username_key: Option<String>,
-    /// The key of the password. Absent: password.
+    /// The key of the password. Absent: password, for OAUTHBEARER client-secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
     #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
@@ -201,23 +206,26 @@ pub struct PasswordSecretRef {
 #[x_kube(
     validation = Rule::new("!has(self.username) || !has(self.secret.usernameKey)")
         .message("username is the user's name itself, usernameKey the Secret's key of it: write one of them"),
+    validation = Rule::new("has(self.oauth) == (self.mechanism == 'OAUTHBEARER')").message(SAY_NEEDS_OAUTH),
 )]
 pub struct SaslSpec {
-    /// How they are proved; PLAIN only with tls.
+    /// How they are proved; PLAIN and OAUTHBEARER only with tls.
     #[x_kube(
-        validation = Rule::new("self != 'OAUTHBEARER'").message(SAY_NO_OAUTH),
         validation = Rule::new("self != 'GSSAPI'").message(SAY_NO_KERBEROS),
         validation = Rule::new("self != 'AWS_MSK_IAM'").message(SAY_NO_MSK_IAM)
     )]
     pub mechanism: Mechanism,
-    /// The user's name, where the Secret has the password alone. Absent: as the Secret says.
+    /// The user's name or the client's id, where the Secret has the password alone. Absent: as the Secret says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_USERNAME))]
     #[x_kube(validation = Rule::new("!self.matches('[\\\\p{Cc}]')")
         .message("a user's name has no control characters"))]
     pub username: Option<String>,
-    /// The Secret with the password.
+    /// The Secret with the password, or with the client's secret.
     pub secret: PasswordSecretRef,
+    /// Where the tokens of OAUTHBEARER come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<OAuthSpec>,
 }
 
 /// A SASL mechanism.
@@ -232,7 +240,7 @@ pub enum Mechanism {
     /// A challenge, with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
-    /// A token of an identity provider: here only to be refused with a sentence.
+    /// A token of an identity provider.
     #[serde(rename = "OAUTHBEARER")]
     OauthBearer,
     /// Kerberos: here only to be refused with a sentence.
@@ -244,6 +252,11 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
+    /// Whether who reads the connection could log in with what is sent.
+    pub fn is_readable(self) -> bool {
+        matches!(self, Self::Plain | Self::OauthBearer)
+    }
+
     /// Kafka's name of it.
     pub fn as_str(self) -> &'static str {
         match self {

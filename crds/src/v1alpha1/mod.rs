@@ -10,6 +10,7 @@
 mod alarms;
 mod http;
 mod kafka;
+mod oauth;
 mod pod;
 mod source;
 mod status;
@@ -23,7 +24,9 @@ pub use kafka::{
     ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
     TlsSpec, TopicSpec, TopicsSpec,
 };
-pub(crate) use kafka::{SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_NO_OAUTH};
+pub(crate) use kafka::{SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_READABLE};
+pub use oauth::OAuthSpec;
+pub(crate) use oauth::{SAY_EXTENSIONS, SAY_NEEDS_OAUTH, SAY_SCOPE, SAY_TOKEN_URL};
 pub use pod::{MountSpec, VolumeSpec};
 pub use source::{
     ExternalSpec, ProxySpec, SimulatedSpec, SourceSecretKeyRef, SourceSecretRef, SourceSpec, YahooMode,

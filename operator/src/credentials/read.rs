@@ -14,7 +14,7 @@ use crate::key::Key;
 use crate::names::{CREDENTIALS, FOR_KAFKA};
 use crate::resources::{Need, secrets};
 use crate::status::Reason;
-use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls};
+use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls, TokenSource};
 
 /// How an administrator lets the operator read Secrets of a namespace.
 #[derive(Debug, Clone)]
@@ -69,6 +69,10 @@ impl Material {
                 Username::Key(key) => value(&sasl.password.name, key),
             },
             password: value(&sasl.password.name, &sasl.password.key),
+            tokens: sasl.oauth.as_ref().map(|oauth| TokenSource {
+                oauth: oauth.clone(),
+                ca: oauth.ca.as_ref().map(|ca| value(&ca.name, &ca.key)),
+            }),
         });
         Connection::new(&kafka.bootstrap_servers, tls.as_ref(), sasl.as_ref())
     }

@@ -236,6 +236,23 @@ fn keys_that_are_named_are_the_only_ones_that_a_pod_sees() {
 }
 
 #[test]
+fn a_client_of_a_token_endpoint_is_given_its_secret_and_the_endpoints_authority() {
+    let kafka = json!({
+        "bootstrapServers": "kafka:9093", "tls": {},
+        "sasl": {
+            "mechanism": "OAUTHBEARER", "secret": {"name": "client"},
+            "oauth": {"tokenUrl": "https://login/t", "caSecret": {"name": "login-ca"}},
+        },
+    });
+    let body = deployment(&stockwatch(kafka, json!({}))).body;
+    let volumes = &body["spec"]["template"]["spec"]["volumes"];
+    let item = |key: &str| json!({"key": key, "path": key});
+    let client = json!({"secretName": "client", "items": [item("client-id"), item("client-secret")]});
+    assert_eq!(volumes[3]["secret"], client);
+    assert_eq!(volumes[4]["secret"], json!({"secretName": "login-ca", "items": [item("ca.crt")]}));
+}
+
+#[test]
 fn a_pod_sees_the_whole_of_its_sources_secrets_and_lives_without_them() {
     let body = deployment_with(&plain(), &["keys", "proxy"]).body;
     let pod = &body["spec"]["template"]["spec"];

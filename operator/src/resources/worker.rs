@@ -56,6 +56,9 @@ pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
             need(&*sasl.password.name, vec![vec![&**key]]);
         }
         need(&*sasl.password.name, vec![vec![&*sasl.password.key]]);
+        if let Some(ca) = sasl.oauth.as_ref().and_then(|oauth| oauth.ca.as_ref()) {
+            need(&*ca.name, vec![vec![&*ca.key]]);
+        }
     }
     secrets
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::Mechanism;
+use stockwatch_crds::{Mechanism, OAuth};
 
 /// Secrets that no client can be made of; each names the field and the key of its Secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +21,9 @@ pub enum ConnectionError {
         /// What is wrong with the value.
         problem: &'static str,
     },
-    /// A password would travel readable.
-    #[error("spec.kafka.sasl.mechanism: PLAIN sends the password as it is: set tls as well, or use SCRAM")]
-    PlainWithoutTls,
+    /// A password or a token would travel readable.
+    #[error("spec.kafka.sasl.mechanism: {0} sends what it proves as it is: set tls as well, or use SCRAM")]
+    ReadableWithoutTls(&'static str),
 }
 
 /// The TLS material of `spec.kafka.tls`, as the Secrets hold it. Host names are always verified.
@@ -49,10 +49,21 @@ pub struct Identity {
 pub struct Sasl {
     /// How they are proved.
     pub mechanism: Mechanism,
-    /// The user.
+    /// The user, or the client's id.
     pub username: Vec<u8>,
-    /// The password.
+    /// The password, or the client's secret.
     pub password: Vec<u8>,
+    /// Where tokens come from; `None`: user and password are shown to the brokers themselves.
+    pub tokens: Option<TokenSource>,
+}
+
+/// Where the tokens of OAUTHBEARER come from.
+#[derive(Clone)]
+pub struct TokenSource {
+    /// As `spec.kafka.sasl.oauth` says.
+    pub oauth: OAuth,
+    /// PEM certificates of the endpoint's authority; `None`: the system's.
+    pub ca: Option<Vec<u8>>,
 }
 
 /// How to reach one Kafka cluster. Two are equal if addresses and secrets are; a clone costs nothing, and
@@ -85,13 +96,24 @@ impl Connection {
                 settings.push(("ssl.key.pem", pem(field, "with the private key", key)?));
             }
         }
-        if let Some(Sasl { mechanism, username, password }) = sasl {
-            if *mechanism == Mechanism::Plain && tls.is_none() {
-                return Err(ConnectionError::PlainWithoutTls);
+        let fetch;
+        if let Some(Sasl { mechanism, username, password, tokens }) = sasl {
+            if mechanism.is_readable() && tls.is_none() {
+                return Err(ConnectionError::ReadableWithoutTls(mechanism.as_str()));
             }
             settings.push(("sasl.mechanism", mechanism.as_str()));
-            settings.push(("sasl.username", word("with the user name", username)?));
-            settings.push(("sasl.password", word("with the password", password)?));
+            if let Some(TokenSource { oauth, ca }) = tokens {
+                let (id, secret) = ("with the client's id", "with the client's secret");
+                fetch = oauth.settings(word(id, username)?, word(secret, password)?);
+                settings.extend(fetch.iter().map(|(setting, value)| (*setting, value.as_str())));
+                if let Some(ca) = ca {
+                    let field = "spec.kafka.sasl.oauth.caSecret";
+                    settings.push(("https.ca.pem", pem(field, "with the certificates", ca)?));
+                }
+            } else {
+                settings.push(("sasl.username", word("with the user name", username)?));
+                settings.push(("sasl.password", word("with the password", password)?));
+            }
         }
         let protocol = match (tls.is_some(), sasl.is_some()) {
             (false, false) => "plaintext",
@@ -202,7 +224,14 @@ mod tests {
 
     fn scram(password: &str) -> Sasl {
         let (username, password) = (b"u\n".to_vec(), password.as_bytes().to_vec());
-        Sasl { mechanism: Mechanism::ScramSha512, username, password }
+        Sasl { mechanism: Mechanism::ScramSha512, username, password, tokens: None }
+    }
+
+    fn tokens(secret: &str, ca: &[u8]) -> Sasl {
+        let (token_url, scope) = ("https://login.example.com/token".into(), Some("kafka".into()));
+        let oauth = OAuth { token_url, scope, extensions: None, ca: None };
+        let tokens = Some(TokenSource { oauth, ca: Some(ca.to_vec()) });
+        Sasl { mechanism: Mechanism::OauthBearer, tokens, ..scram(secret) }
     }
 
     #[test]
@@ -215,10 +244,36 @@ mod tests {
 
     #[test]
     fn no_secret_is_printed() {
-        let connection = Connection::new("kafka:9092", None, Some(&scram("hunter2"))).unwrap();
-        let text = format!("{connection:?}");
-        assert!(text.contains("kafka:9092") && text.contains("sasl_plaintext"), "{text}");
-        assert!(!text.contains("hunter2"), "{text}");
+        let connection = |tls, sasl| Connection::new("kafka:9092", tls, Some(&sasl)).unwrap();
+        for connection in [
+            connection(None, scram("hunter2")),
+            connection(Some(&Tls::default()), tokens("hunter2", b"-----BEGIN CERTIFICATE-----")),
+        ] {
+            let text = format!("{connection:?}");
+            assert!(text.contains("kafka:9092") && text.contains("sasl_"), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_fetched_with_the_clients_secret_from_an_endpoint_that_is_verified() {
+        let ca = b"-----BEGIN CERTIFICATE-----";
+        let connection =
+            |secret| Connection::new("kafka:9092", Some(&Tls::default()), Some(&tokens(secret, ca))).unwrap();
+        let told = connection("s\n");
+        for (setting, value) in [
+            ("sasl.mechanism", Some("OAUTHBEARER")),
+            ("sasl.oauthbearer.method", Some("oidc")),
+            ("sasl.oauthbearer.token.endpoint.url", Some("https://login.example.com/token")),
+            ("sasl.oauthbearer.client.id", Some("u")),
+            ("sasl.oauthbearer.client.secret", Some("s")),
+            ("sasl.oauthbearer.scope", Some("kafka")),
+            ("https.ca.pem", Some("-----BEGIN CERTIFICATE-----")),
+            ("sasl.password", None),
+        ] {
+            assert_eq!(told.client().get(setting), value, "{setting}");
+        }
+        assert_ne!(told, connection("another"), "a rotated secret is another connection");
     }
 
     #[test]
@@ -239,5 +294,13 @@ mod tests {
         assert!(refused(None, Some(&scram(""))).contains("password of the Secret is empty"));
         let plain = Sasl { mechanism: Mechanism::Plain, ..scram("p") };
         assert!(refused(None, Some(&plain)).contains("PLAIN"));
+        assert!(refused(None, Some(&tokens("p", b"-----BEGIN "))).contains("OAUTHBEARER"));
+        let by_the_system = Tls::default();
+        let secured = Some(&by_the_system);
+        assert!(
+            refused(secured, Some(&tokens("", b"-----BEGIN ")))
+                .contains("client's secret of the Secret is empty")
+        );
+        assert!(refused(secured, Some(&tokens("p", b"DER"))).starts_with("spec.kafka.sasl.oauth.caSecret: "));
     }
 }

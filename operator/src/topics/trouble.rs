@@ -14,6 +14,9 @@ use super::observed::{KafkaProblem, KafkaReason};
 /// be reached under the next.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How librdkafka begins to say why an endpoint gives no token.
+const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
+
 /// Why a cluster cannot be asked now.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -25,9 +28,15 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(reason: KafkaReason, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
         let sentence = match reason {
+            // What the endpoint says differs from time to time: a condition with it would be written again and again.
+            KafkaReason::AuthenticationFailed if detail.contains(NO_TOKEN) => {
+                "spec.kafka.sasl.oauth: tokenUrl gives no token: check the address, caSecret, the scope, and the client's id \
+                 and secret; the operator's log has its answer"
+            }
             KafkaReason::AuthenticationFailed => {
-                "spec.kafka.sasl: the brokers refuse the user name or the password of the Secret"
+                "spec.kafka.sasl: the brokers refuse the user name or the password of the Secret, or the token"
             }
             KafkaReason::TlsFailed => {
                 "spec.kafka.tls: no encrypted connection comes about: the brokers' certificate must be issued by \
@@ -44,7 +53,7 @@ impl Failure {
             KafkaReason::AuthenticationFailed | KafkaReason::TlsFailed | KafkaReason::NotAuthorized => reason,
             _ => KafkaReason::KafkaUnreachable,
         };
-        Self { problem: KafkaProblem::new(reason, sentence), detail: detail.into() }
+        Self { problem: KafkaProblem::new(reason, sentence), detail }
     }
 }
 

@@ -8,13 +8,13 @@ use prometheus_client::registry::Registry;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use stockwatch_crds::Mechanism;
 use stockwatch_crds::v1alpha1::TopicState;
+use stockwatch_crds::{Mechanism, OAuth};
 use stockwatch_operator::topics::{
     Call, Connection, DeletionRequest, DeletionState, KafkaClusters, KafkaReason, Metrics, ObjectKey,
-    Observed, Sasl, Tls, TopicRole, Wanted, WantedTopic,
+    Observed, Sasl, Tls, TokenSource, TopicRole, Wanted, WantedTopic,
 };
-use stockwatch_tests::Broker;
+use stockwatch_tests::{Broker, TokenEndpoint};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -35,6 +35,22 @@ pub(crate) fn secure(password: &str) -> Connection {
     Connection::new(&BROKER.login().bootstrap, Some(&tls), Some(&sasl(password))).unwrap()
 }
 
+/// The secured listener, with tokens of this endpoint.
+pub(crate) fn by_token(endpoint: &TokenEndpoint, client_secret: &str) -> Connection {
+    let login = BROKER.login();
+    let tls = Tls { ca: Some(std::fs::read(login.ca).unwrap()), client: None };
+    let scope = Some("kafka.read kafka.write".into());
+    let oauth = OAuth { token_url: endpoint.url(), scope, extensions: None, ca: None };
+    let ca = std::fs::read(endpoint.provider().authority()).unwrap();
+    let sasl = Sasl {
+        mechanism: Mechanism::OauthBearer,
+        username: TokenEndpoint::CLIENT.into(),
+        password: client_secret.into(),
+        tokens: Some(TokenSource { oauth, ca: Some(ca) }),
+    };
+    Connection::new(&login.bootstrap, Some(&tls), Some(&sasl)).unwrap()
+}
+
 /// The secured listener, whose authority the system does not know.
 pub(crate) fn secure_by_the_system() -> Connection {
     let login = BROKER.login();
@@ -43,7 +59,7 @@ pub(crate) fn secure_by_the_system() -> Connection {
 
 fn sasl(password: &str) -> Sasl {
     let username = BROKER.login().user.into_bytes();
-    Sasl { mechanism: Mechanism::ScramSha512, username, password: password.into() }
+    Sasl { mechanism: Mechanism::ScramSha512, username, password: password.into(), tokens: None }
 }
 
 /// Six topics `<prefix>.<n>`, the raw one with so many partitions.

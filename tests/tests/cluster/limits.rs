@@ -69,8 +69,14 @@ fn the_largest_stockwatch_is_applied_and_edited_by_client_and_by_server() {
                 "clientSecret": {"name": "c".repeat(253), "certKey": "k".repeat(253), "keyKey": "k".repeat(253)},
             },
             "sasl": {
-                "mechanism": "SCRAM-SHA-512",
+                "mechanism": "OAUTHBEARER",
                 "secret": {"name": "s".repeat(253), "usernameKey": "u".repeat(253), "passwordKey": "p".repeat(253)},
+                "oauth": {
+                    "tokenUrl": format!("https://{}", "o".repeat(1016)),
+                    "scope": "s".repeat(512),
+                    "extensions": format!("e={}", "v".repeat(1022)),
+                    "caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)},
+                },
             },
         },
         "worker": {"env": env(), "priorityClassName": "p".repeat(253)},

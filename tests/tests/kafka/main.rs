@@ -18,6 +18,7 @@ mod semantics;
 mod sources;
 mod standalone;
 mod takeover;
+mod tokens;
 mod trade;
 mod transactions;
 mod whatif;

@@ -11,7 +11,7 @@ pub(crate) fn secured(watch: &mut Watch) {
     watch.kafka.insert("sasl".into(), json!({"mechanism": "SCRAM-SHA-512", "secret": {"name": "login"}}));
 }
 
-fn secret(scene: &Scene, name: &str, key: &str, value: impl AsRef<[u8]>) {
+pub(crate) fn secret(scene: &Scene, name: &str, key: &str, value: impl AsRef<[u8]>) {
     let directory = scene.path("credentials").join(name);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join(key), value).unwrap();

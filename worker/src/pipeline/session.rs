@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::AdminClient;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use stockwatch_crds::{Topic, Topics};
 
 use super::connector::Connector;
@@ -23,7 +22,7 @@ use super::run::Loop;
 use super::settings::{Past, Settings};
 use super::topology::{self, Topology, TopologyError, USUAL_BATCH};
 use super::transaction::Transactions;
-use crate::kafka::KafkaContext;
+use crate::kafka::{self, KafkaContext};
 use crate::topics;
 
 /// Between two questions to brokers that did not answer.
@@ -52,23 +51,25 @@ pub(super) fn session(settings: &Settings, past: &Past) -> Result<(), SessionErr
 pub(super) fn await_brokers(settings: &Settings) {
     let topic = settings.spec.borrow().spec.kafka.topics.raw_input.name.clone();
     while !settings.stop.load(Ordering::Relaxed) {
-        let kafka = KafkaContext::default();
+        let context = KafkaContext::default();
         let mut config = settings.connection.client();
         config.set("reconnect.backoff.ms", STEP.as_millis().to_string());
         // What is wrong with the settings is the session's to say.
-        let Ok(client) = config.create_with_context::<_, AdminClient<_>>(kafka.clone()) else { return };
+        let Ok(client) = config.create_with_context::<_, BaseConsumer<_>>(context.clone()) else { return };
         let over = (0..MOST_STEPS).any(|_| {
             settings.health.beat();
             let asked = Instant::now();
-            let Err(source) = client.inner().fetch_metadata(Some(&topic), STEP) else { return true };
+            let Err(source) = client.fetch_metadata(Some(&topic), STEP) else { return true };
+            // librdkafka's reasons wait in the client's queue; an AdminClient's is polled by nobody.
+            while kafka::poll(&client, Duration::from_millis(1)).is_some() {}
             let bootstrap = settings.connection.bootstrap_servers().to_owned();
-            let error = because(TopologyError::Unreachable { bootstrap, source }.into(), &kafka);
+            let error = because(TopologyError::Unreachable { bootstrap, source }.into(), &context);
             settings.health.set_causes(vec![error.to_string()]);
             let stopped = settings.stop.load(Ordering::Relaxed);
             thread::sleep(if stopped { Duration::ZERO } else { STEP.saturating_sub(asked.elapsed()) });
             stopped
         });
-        // Closing it waits up to 100 ms for its thread.
+        // Closing it waits for a request to a token endpoint, which may take 20 s.
         thread::spawn(move || drop(client));
         if over {
             return;
