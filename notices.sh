@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The notices that go with a program: each crate that is linked into it, with its licence and the texts in its package,
-# which has those of the C library that it brings, too (librdkafka, zstd, jemalloc).
+# which has those of the C library that it brings, too (librdkafka, libcurl, zstd, jemalloc).
 #   notices.sh stockwatch-operator|stockwatch-worker
 set -euo pipefail
 export LC_ALL=C

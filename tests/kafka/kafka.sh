@@ -170,7 +170,7 @@ down() {
   for f in "$dir"/*.pid; do [ -e "$f" ] && finish "$(basename "$f" .pid)" KILL; done
   # Lazily: the kernel may still be ending threads of a killed broker.
   for f in "$dir"/data-*; do ! mountpoint -q "$f" || umount -l "$f"; done
-  rm -rf "$dir"/data-* "$dir"/*.pid "$dir"/*.log "$dir"/*.properties "$dir"/tls
+  rm -rf "$dir"/data-* "$dir"/*.pid "$dir"/*.log "$dir"/*.properties "$dir"/tls "$dir"/jwks.json
   rmdir "$dir" 2>/dev/null || true
 }
 
