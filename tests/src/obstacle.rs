@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::namespace::Namespace;
-use crate::tls::identity;
+use crate::tls::Identity;
 use crate::wait::{soon, wait_for};
 
 /// The ConfigMap that every obstacle refuses to everyone: so it is known to stand.
@@ -138,17 +138,17 @@ fn matching(user: &str, resource: &str) -> (Value, Value) {
 
 /// Serves the answer until the process ends: the port, and the certificate as PEM.
 fn serve(answer: Webhook) -> (u16, Vec<u8>) {
-    let (acceptor, certificate) = identity(Cluster::HOST.parse().unwrap());
+    let identity = Identity::of(Cluster::HOST.parse().unwrap());
     let listener = TcpListener::bind((Cluster::HOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let acceptor = Arc::new(acceptor);
+    let acceptor = Arc::new(identity.acceptor());
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (acceptor, answer) = (Arc::clone(&acceptor), answer.clone());
             thread::spawn(move || reply(&acceptor, stream, &answer));
         }
     });
-    (port, certificate)
+    (port, identity.pem())
 }
 
 /// Answers one request; whoever hangs up early gets none.

@@ -19,6 +19,7 @@ mod sources;
 mod standalone;
 mod trade;
 mod transactions;
+mod ways;
 mod whatif;
 mod wire;
 mod yahoo;
