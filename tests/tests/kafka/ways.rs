@@ -1,5 +1,6 @@
 //! The ways to a source: HTTP/2, proxies, Yahoo's three modes, and a stream that neither ends nor says anything.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -13,7 +14,11 @@ const RECORD: &str = r#"{"entityname":"META","currentstockprice":512.30,"lastupd
 
 /// A scene of these symbols and settings of `source.yahoo`.
 fn scene(name: &str, settings: &Value, symbols: &[&str]) -> Scene<'static> {
-    Scene::new(Broker::shared(), name, |watch| {
+    scene_on(Broker::shared(), name, settings, symbols)
+}
+
+fn scene_on<'b>(broker: &'b Broker, name: &str, settings: &Value, symbols: &[&str]) -> Scene<'b> {
+    Scene::new(broker, name, |watch| {
         watch.tickers = symbols.iter().map(|symbol| Ticker::of(symbol)).collect();
         watch.source = json!({ "yahoo": settings });
     })
@@ -136,6 +141,33 @@ fn sparks_charts_and_the_stream_give_the_same_quote() {
         (fields, price)
     };
     assert_eq!(float(&by_stream[3]), float(&by_sparks[3]), "but for the precision");
+}
+
+#[test]
+fn a_stream_waits_for_a_frozen_broker_and_nothing_of_it_is_lost() {
+    let (yahoo, broker) = (FakeYahoo::start(), Broker::start());
+    yahoo.script("META", [chart("META", "USD", "1", T)]);
+    let settings = json!({"mode": "stream", "interval": "60m", "baseUrl": yahoo.url()});
+    let scene = scene_on(&broker, "frozen", &settings, &["META"]);
+    let worker = scene.worker("w");
+    await_raw(&scene, "META", 1);
+    broker.pause();
+    // More than what waits in the worker may be.
+    let ticks = 1..=40_000_u16;
+    ticks.clone().for_each(|i| yahoo.stream().tick("META", f32::from(i), (T + u64::from(i)) * 1000));
+    worker.await_metric("fetches", "outcome=\"ok\"", 5000.0);
+    broker.resume();
+    let least = 1 + ticks.clone().count();
+    let records = await_raw(&scene, "META", least);
+    assert_eq!(worker.metric_where("fetches", "outcome=\"produce_failed\""), 0.0);
+    let times: BTreeSet<u64> = records.iter().map(|record| record_time(record) - T).collect();
+    assert_eq!(times, (0..=40_000).collect());
+    worker.terminate();
+}
+
+fn record_time(record: &str) -> u64 {
+    let record: Value = serde_json::from_str(record).unwrap();
+    record["lastupdatedate"].as_u64().unwrap()
 }
 
 #[test]
