@@ -34,9 +34,12 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// Between two lines about how far it is.
 const WORD: Duration = Duration::from_secs(30);
 const RAW: &str = "stream.raw";
+const PRODUCED: &str = "stockwatch_quotes_produced_total";
 /// Bars of the product, for the whole process.
 const CORES: f64 = 0.5;
 const MEGABYTES: f64 = 60.0;
+/// A worker that does not keep up spends less than it should: its figures say nothing.
+const BEHIND: f64 = 2.0;
 
 /// How long.
 #[derive(Debug, Args)]
@@ -63,7 +66,7 @@ pub(crate) fn run(worker: PathBuf, arguments: &Arguments) -> Result<bool> {
     http::ready(&mut program, HTTP, LIMIT)?;
     // By then sparks have told every currency.
     let told = |told: f64| told >= TICKERS as f64;
-    http::metric_until(&mut program, HTTP, "stockwatch_quotes_produced_total", LIMIT, told)?;
+    http::metric_until(&mut program, HTTP, PRODUCED, LIMIT, told)?;
 
     let threads = Threads::of(program.process())?;
     let (began, cpu) = (Instant::now(), program.process().cpu_seconds()?);
@@ -81,7 +84,10 @@ pub(crate) fn run(worker: PathBuf, arguments: &Arguments) -> Result<bool> {
         threads.shares(&Threads::of(program.process())?, began.elapsed())
     ));
     let ticks = feed.stop()?;
-    bench.cluster.catch_up(&mut program, "bench.stream", RAW, LIMIT)?;
+    let wanted = (TICKERS + ticks.regular()) as f64;
+    let behind = (wanted - http::metric(HTTP, PRODUCED).unwrap_or_default()) / RATE as f64;
+    // What has not come by then is missing.
+    let _ = http::metric_until(&mut program, HTTP, PRODUCED, LIMIT, |written| written >= wanted);
     let memory = program.process().peak_memory()?;
     drop(program);
 
@@ -96,9 +102,11 @@ pub(crate) fn run(worker: PathBuf, arguments: &Arguments) -> Result<bool> {
     ));
     report.at_most("stream: share of a core", cores, CORES);
     report.at_most("stream: peak memory, MB", memory, MEGABYTES);
+    report.at_most("stream: seconds behind at the end", behind, BEHIND);
     report.at_most("stream: connections", yahoo.stream().joined() as f64, 1.0);
     report.at_most("stream: regular-hours frames that are not in raw-input", found.missing as f64, 0.0);
     report.at_most("stream: records of raw-input that no such frame had", found.strange as f64, 0.0);
+    report.at_most("stream: records without a currency", found.bare as f64, 0.0);
     Ok(report.print())
 }
 
@@ -227,25 +235,27 @@ struct Found {
     again: u64,
     missing: u64,
     strange: u64,
+    /// Without a currency.
+    bare: u64,
 }
 
 impl Found {
     fn read(cluster: &Cluster, ticks: &Ticks) -> Result<Self> {
         let mut seen = vec![0_u8; usize::try_from(ticks.count)?];
-        let mut strange = 0;
+        let (mut strange, mut bare) = (0, 0);
         let reader = Reader::from_start(cluster, &[RAW])?;
         reader.all(|message| {
             let record: Option<Record<'_>> =
                 message.payload().and_then(|payload| serde_json::from_slice(payload).ok());
-            let number = record.as_ref().filter(|record| record.currency == Some("USD"));
-            match number.and_then(|record| ticks.number(record)) {
+            bare += u64::from(record.as_ref().is_some_and(|record| record.currency != Some("USD")));
+            match record.as_ref().and_then(|record| ticks.number(record)) {
                 Some(number) => seen[number as usize] = seen[number as usize].saturating_add(1),
                 // The sparks' are older than any tick.
                 None if record.is_some_and(|record| record.currentstockprice.get() == "1.25") => {}
                 None => strange += 1,
             }
         })?;
-        let mut found = Self { strange, ..Self::default() };
+        let mut found = Self { strange, bare, ..Self::default() };
         for (number, times) in (0..).zip(seen) {
             match times {
                 0 => found.missing += u64::from(Ticks::is_regular(number)),
