@@ -13,7 +13,7 @@ DENY_VERSION := 0.20.2
 DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockwatch/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 ADVISORIES = $(DENY) --offline check --hide-inclusion-graph advisories
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-alarms bench-outage bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-alarms bench-outage bench-stream bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +79,9 @@ bench-alarms: build need-java ## What verdicts and episodes cost: instructions o
 
 bench-outage: build need-java ## What workers cost while their broker is killed, stopped or frozen, and what stays open of it
 	target/release/stockwatch-bench outage
+
+bench-stream: build need-java ## MINUTES (10) of 1,000 tickers with five ticks a second each, by Yahoo's stream
+	target/release/stockwatch-bench stream --minutes $${MINUTES:-10}
 
 bench-edits: build ## Edits of the StockWatch of "make cluster", from the API server to the worker
 	KUBECONFIG=$$(readlink /run/stockwatch-cluster)/kubeconfig target/release/stockwatch-bench edits

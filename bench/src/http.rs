@@ -44,7 +44,18 @@ pub(crate) fn metric_is(
     value: f64,
     limit: Duration,
 ) -> Result<Instant> {
-    until(name, limit, || Ok(metric(port, name) == Some(value)), program)
+    metric_until(program, port, name, limit, |seen| seen == value)
+}
+
+/// Waits until a metric, summed over its labels, is as wanted.
+pub(crate) fn metric_until(
+    program: &mut Program,
+    port: u16,
+    name: &str,
+    limit: Duration,
+    is_wanted: impl Fn(f64) -> bool,
+) -> Result<Instant> {
+    until(name, limit, || Ok(metric(port, name).is_some_and(&is_wanted)), program)
 }
 
 /// A metric, summed over its labels.

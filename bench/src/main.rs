@@ -33,7 +33,7 @@ use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::measure::{
     alarms, catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore,
-    restore_large, slow_feed, start, tolerance, whatif, windows,
+    restore_large, slow_feed, start, stream, tolerance, whatif, windows,
 };
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
@@ -123,6 +123,8 @@ enum Measurement {
     Alarms(alarms::Arguments),
     /// Workers whose broker goes away and comes back; not part of "all".
     Outage,
+    /// A thousand tickers with five ticks a second each by Yahoo's stream; not part of "all".
+    Stream(stream::Arguments),
     /// Edits of a StockWatch in a cluster; not part of "all".
     Edits(edits::Arguments),
     /// The operator with a thousand StockWatches, in a cluster and with a broker that it starts; not part of "all".
@@ -147,6 +149,7 @@ fn main() -> ExitCode {
         Measurement::Bare(arguments) => bare::run(&arguments).map(|()| true),
         Measurement::Instructions(arguments) => alarms::instructions(&arguments),
         Measurement::Outage => place.worker().and_then(outage::run),
+        Measurement::Stream(arguments) => place.worker().and_then(|worker| stream::run(worker, &arguments)),
         Measurement::Edits(arguments) => edits::run(&arguments),
         Measurement::Operator(arguments) => operator::run(&arguments),
         Measurement::Soak(arguments) => soak::run(&arguments),
@@ -219,6 +222,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Alarms(arguments) => alarms::run(bench, report, arguments),
         Measurement::Outage
         | Measurement::Instructions(_)
+        | Measurement::Stream(_)
         | Measurement::Edits(_)
         | Measurement::Operator(_)
         | Measurement::Soak(_)

@@ -1,5 +1,6 @@
 //! A process as `/proc` shows it.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use crate::error::Result;
@@ -42,11 +43,17 @@ impl Process {
 
     /// User and system time since its start, in seconds.
     pub(crate) fn cpu_seconds(self) -> Result<f64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0))?;
-        // The second field, the name in parentheses, may hold spaces; utime and stime are the 14th and 15th.
-        let (_, after_name) = stat.rsplit_once(") ").ok_or("an unreadable /proc/PID/stat")?;
-        let ticks: f64 = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
-        Ok(ticks / TICKS_PER_SECOND)
+        Ok(spent(&format!("/proc/{}/stat", self.0))?.1)
+    }
+
+    /// The same of the threads that it has now, by their names.
+    pub(crate) fn cpu_seconds_by_thread(self) -> Result<BTreeMap<String, f64>> {
+        let mut all: BTreeMap<String, f64> = BTreeMap::new();
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0))? {
+            let (name, seconds) = spent(&format!("{}/stat", thread?.path().display()))?;
+            *all.entry(name).or_default() += seconds;
+        }
+        Ok(all)
     }
 
     /// The most memory that it ever had resident, in megabytes.
@@ -75,4 +82,14 @@ impl Process {
             status.lines().find_map(|l| l.strip_prefix(field)).ok_or("no memory in /proc/PID/status")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
     }
+}
+
+/// The name in a file such as `/proc/PID/stat`, and user and system time in seconds.
+fn spent(file: &str) -> Result<(String, f64)> {
+    let stat = fs::read_to_string(file)?;
+    // The second field, the name in parentheses, may hold spaces; utime and stime are the 14th and 15th.
+    let (before, after_name) = stat.rsplit_once(") ").ok_or_else(|| format!("{file} is unreadable"))?;
+    let name = before.split_once('(').map_or(before, |(_, name)| name);
+    let ticks: f64 = after_name.split(' ').skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+    Ok((name.to_owned(), ticks / TICKS_PER_SECOND))
 }

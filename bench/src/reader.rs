@@ -58,16 +58,22 @@ impl Reader {
         Ok(())
     }
 
-    /// The bytes of key and value of each record that comes until none does for a while.
-    pub(crate) fn sizes(&self) -> Result<Vec<usize>> {
-        let (mut sizes, mut last) = (Vec::new(), Instant::now());
+    /// Shows each record that comes until none does for a while.
+    pub(crate) fn all(&self, mut see: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
+        let mut last = Instant::now();
         while last.elapsed() < STILL {
             if let Some(message) = self.consumer.poll(POLL) {
-                let message = message?;
-                sizes.push(message.key_len() + message.payload_len());
+                see(&message?);
                 last = Instant::now();
             }
         }
+        Ok(())
+    }
+
+    /// The bytes of key and value of each record that comes until none does for a while.
+    pub(crate) fn sizes(&self) -> Result<Vec<usize>> {
+        let mut sizes = Vec::new();
+        self.all(|message| sizes.push(message.key_len() + message.payload_len()))?;
         Ok(sizes)
     }
 

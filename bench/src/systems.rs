@@ -130,9 +130,21 @@ spec:
 
     /// A worker of any spec file.
     pub(crate) fn run_worker(&self, spec: &Path, id: &str, http: u16) -> Result<Program> {
+        self.run_worker_that_trusts(None, spec, id, http)
+    }
+
+    /// The same whose sources are to have their certificates from an authority in a file; `None`: from the system's.
+    pub(crate) fn run_worker_that_trusts(
+        &self,
+        authority: Option<&Path>,
+        spec: &Path,
+        id: &str,
+        http: u16,
+    ) -> Result<Program> {
         let mut command = Command::new(&self.worker);
         command.args(["run", "--watch-file"]).arg(spec);
         command.args(["--id", id, "--http", &format!("127.0.0.1:{http}")]);
+        command.envs(authority.map(|file| ("SSL_CERT_FILE", file)));
         Program::start(&command, &self.log(id))
     }
 

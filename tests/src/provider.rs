@@ -1,7 +1,9 @@
 //! A server that answers as a provider of quotes does, over TLS.
 
+mod http2;
+
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,7 +12,7 @@ use openssl::ssl::SslAcceptor;
 use tempfile::NamedTempFile;
 
 use crate::answer::Answer;
-use crate::tls::identity;
+use crate::tls::Identity;
 
 /// What a provider was asked.
 #[derive(Debug, Clone)]
@@ -30,34 +32,38 @@ type Answers = dyn Fn(&Asked) -> Answer + Send + Sync;
 pub struct Provider {
     asked: Arc<Mutex<Vec<Asked>>>,
     answers: Arc<Answers>,
-    acceptor: Arc<SslAcceptor>,
     authority: Arc<NamedTempFile>,
     address: SocketAddr,
 }
 
 impl Provider {
-    /// Listens on a free port of this host.
+    /// Listens on a free port of this host for HTTP/1.1, a request a connection.
     pub fn start(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let host = Ipv4Addr::LOCALHOST;
-        let listener = TcpListener::bind((host, 0)).unwrap();
-        let (acceptor, certificate) = identity(host.into());
-        let mut authority = NamedTempFile::new().unwrap();
-        authority.write_all(&certificate).unwrap();
-        let provider = Self {
-            asked: Arc::default(),
-            answers: Arc::new(answers),
-            acceptor: Arc::new(acceptor),
-            authority: Arc::new(authority),
-            address: listener.local_addr().unwrap(),
-        };
-        let server = provider.clone();
+        let (provider, listener, identity) = Self::new(Arc::new(answers));
+        let (server, acceptor) = (provider.clone(), Arc::new(identity.acceptor()));
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
-                let server = server.clone();
-                std::thread::spawn(move || server.serve(connection));
+                let (server, acceptor) = (server.clone(), Arc::clone(&acceptor));
+                std::thread::spawn(move || server.serve(&acceptor, connection));
             }
         });
         provider
+    }
+
+    /// Listens for HTTP/2, and nothing else; only answers that are whole can be given.
+    pub fn over_http2(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let (provider, listener, identity) = Self::new(Arc::new(answers));
+        let server = provider.clone();
+        identity.serve(listener, "h2", move |connection| http2::serve(server.clone(), connection));
+        provider
+    }
+
+    fn new(answers: Arc<Answers>) -> (Self, TcpListener, Identity) {
+        let host = Ipv4Addr::LOCALHOST;
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let identity = Identity::of(host.into());
+        let (authority, address) = (Arc::new(identity.file()), listener.local_addr().unwrap());
+        (Self { asked: Arc::default(), answers, authority, address }, listener, identity)
     }
 
     /// The URL up to its path.
@@ -76,8 +82,8 @@ impl Provider {
     }
 
     /// Answers one request; whoever hangs up early, or does not trust it, gets none.
-    fn serve(&self, connection: TcpStream) -> Option<()> {
-        let mut reader = BufReader::new(self.acceptor.accept(connection).ok()?);
+    fn serve(&self, acceptor: &SslAcceptor, connection: TcpStream) -> Option<()> {
+        let mut reader = BufReader::new(acceptor.accept(connection).ok()?);
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -97,10 +103,15 @@ impl Provider {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         let asked = Asked { target, headers, body: String::from_utf8(body).ok()? };
-        self.asked.lock().unwrap().push(asked.clone());
         let mut connection = reader.into_inner();
-        (self.answers)(&asked).write(&mut connection).ok()?;
+        self.answer(asked).write(&mut connection).ok()?;
         let _ = connection.shutdown();
         Some(())
+    }
+
+    fn answer(&self, asked: Asked) -> Answer {
+        let answer = (self.answers)(&asked);
+        self.asked.lock().unwrap().push(asked);
+        answer
     }
 }

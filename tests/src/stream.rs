@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,8 +15,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+/// Between two looks at what a client says.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// What a server does on the connection that subscribed last; if there is none, on the next one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// Sends a text.
     Text(String),
@@ -23,6 +27,8 @@ pub enum Act {
     Binary(Vec<u8>),
     /// Hangs up without a word.
     HangUp,
+    /// Stays connected, and neither says nor hears anything any more.
+    FallSilent,
 }
 
 #[derive(Debug, Default)]
@@ -115,10 +121,13 @@ impl FakeStream {
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         )?;
-        connection.set_read_timeout(Some(Duration::from_millis(20)))?;
+        connection.set_read_timeout(Some(LOOK))?;
+        connection.set_nodelay(true)?;
         let mut socket = WebSocket::from_raw_socket(connection, Role::Server, None);
         let mut acts: Option<Receiver<Act>> = None;
         loop {
+            // Once there may be something to do, that is waited for.
+            socket.get_ref().set_nonblocking(acts.is_some())?;
             match socket.read() {
                 Ok(Message::Text(text)) => {
                     self.heard(&text);
@@ -129,11 +138,21 @@ impl FakeStream {
                     if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
                 Err(_) => return Ok(()),
             }
-            while let Some(act) = acts.as_ref().and_then(|acts| acts.try_recv().ok()) {
+            socket.get_ref().set_nonblocking(false)?;
+            let Some(acts) = &acts else { continue };
+            let first = acts.recv_timeout(LOOK);
+            if first == Err(RecvTimeoutError::Disconnected) {
+                // Acts are another connection's now.
+                thread::park_timeout(LOOK);
+            }
+            for act in first.into_iter().chain(acts.try_iter()) {
                 let message = match act {
                     Act::Text(text) => Message::text(text),
                     Act::Binary(bytes) => Message::binary(bytes),
                     Act::HangUp => return Ok(()),
+                    Act::FallSilent => loop {
+                        thread::park();
+                    },
                 };
                 if socket.send(message).is_err() {
                     return Ok(());

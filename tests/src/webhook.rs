@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::namespace::Namespace;
-use crate::tls::identity;
+use crate::tls::Identity;
 
 /// Serves answers to reviews until the process ends, HTTP status 500 for none. Gives the `clientConfig` that names it.
 pub(crate) fn serve(answer: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static) -> Value {
-    let (acceptor, certificate) = identity(Cluster::HOST.parse().unwrap());
+    let identity = Identity::of(Cluster::HOST.parse().unwrap());
     let listener = TcpListener::bind((Cluster::HOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let shared = Arc::new((acceptor, answer));
+    let shared = Arc::new((identity.acceptor(), answer));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let shared = Arc::clone(&shared);
             thread::spawn(move || reply(&shared.0, stream, &shared.1));
         }
     });
-    json!({"url": format!("https://{}:{port}/", Cluster::HOST), "caBundle": encode_block(&certificate)})
+    json!({"url": format!("https://{}:{port}/", Cluster::HOST), "caBundle": encode_block(&identity.pem())})
 }
 
 /// The answer to a review, from its members but for its uid.

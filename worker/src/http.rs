@@ -12,8 +12,8 @@ use axum::routing::get;
 
 pub use serve::{Limits, listen, serve};
 
-use crate::metrics;
 use crate::shared::Shared;
+use crate::{memory, metrics};
 
 /// The pipeline's loop turns many times a second; silent for longer than this, it hangs.
 const SILENT_MILLIS: u64 = 30_000;
@@ -52,6 +52,8 @@ async fn readyz(State(shared): State<Shared>) -> Response {
 
 async fn scrape(State(shared): State<Shared>) -> Response {
     shared.flow.measure(&shared.metrics);
+    shared.metrics.memory_bytes.set(memory::resident());
+    shared.metrics.memory_limit_bytes.set(memory::limit());
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], shared.metrics.encode()).into_response()
 }
 

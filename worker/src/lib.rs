@@ -12,6 +12,7 @@ pub mod flow;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod memory;
 pub mod metrics;
 pub mod ownership;
 pub mod pipeline;

@@ -239,6 +239,10 @@ pub struct Metrics {
     pub failing_tickers: Family<FailingLabel, Gauge>,
     /// Raw records that the partitions owned have not computed, as the last fetches saw it.
     pub consumer_lag_records: Gauge,
+    /// Resident bytes of the process.
+    pub memory_bytes: Gauge,
+    /// Bytes that its container may have; 0: no limit.
+    pub memory_limit_bytes: Gauge,
     /// Seconds from the timestamp of a transaction's oldest raw record to its commit.
     pub end_to_end_seconds: Histogram,
     registry: Registry,
@@ -300,6 +304,8 @@ impl Metrics {
             ),
             failing_tickers: register(r, "failing_tickers", "Tickers without a quote in their last fetch"),
             consumer_lag_records: register(r, "consumer_lag_records", "Raw records not computed yet"),
+            memory_bytes: register(r, "memory_bytes", "Resident memory"),
+            memory_limit_bytes: register(r, "memory_limit_bytes", "Memory that the container may have, or 0"),
             end_to_end_seconds: histogram(
                 r,
                 "end_to_end_seconds",

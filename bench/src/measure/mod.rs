@@ -14,6 +14,7 @@ pub(crate) mod restore;
 pub(crate) mod restore_large;
 pub(crate) mod slow_feed;
 pub(crate) mod start;
+pub(crate) mod stream;
 pub(crate) mod tolerance;
 pub(crate) mod whatif;
 pub(crate) mod windows;

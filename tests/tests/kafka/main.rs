@@ -21,6 +21,7 @@ mod takeover;
 mod tokens;
 mod trade;
 mod transactions;
+mod ways;
 mod whatif;
 mod wire;
 mod yahoo;

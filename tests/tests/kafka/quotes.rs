@@ -81,6 +81,17 @@ fn a_source_that_refuses_is_down_and_one_that_answers_again_is_not() {
 }
 
 #[test]
+fn answers_that_go_back_by_eight_days_are_said_to_be_stale() {
+    let yahoo = FakeYahoo::start();
+    let newest = now() - 300;
+    let old = in_session("GOOD", 90, newest - 8 * 86_400);
+    yahoo.script("GOOD", [in_session("GOOD", 100, newest), old]);
+    let scene = scene("stale", &yahoo, &["GOOD"]);
+    let worker = scene.worker("w");
+    await_quotes(&worker, "a stale answer", |said| said["stale"] == 1 && said["newest"] == newest);
+}
+
+#[test]
 fn of_somebody_elses_source_accepted_quotes_and_dead_letters_are_said() {
     let scene = Scene::new(Broker::shared(), "others", |_| {});
     let worker = scene.worker("w");

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stockwatch_core::wire::{partition_for_key, raw_key};
 use stockwatch_crds::{Http, Source as SourceSpec, Ticker, YahooMode};
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use super::FetchError;
 use super::publish::{Publisher, Record};
@@ -19,6 +21,8 @@ use crate::ownership::OwnedPartitions;
 
 /// Batches that a source may be ahead.
 const AHEAD: usize = 16;
+/// Between two looks at whether the sink has room again.
+const NO_ROOM: Duration = Duration::from_millis(50);
 
 /// Starts the source that a spec names; `None` asks nobody. The error is a sentence.
 pub(super) type StartSource = Box<
@@ -87,6 +91,7 @@ impl<S: Publisher> Extractor<S> {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> S {
         self.follow();
         loop {
+            let has_room = self.sink.has_room();
             tokio::select! {
                 // A revoked partition's tickers stop before anything else starts.
                 biased;
@@ -96,8 +101,10 @@ impl<S: Publisher> Extractor<S> {
                     Err(_) => break,
                 },
                 () = changed(&mut self.spec) => self.follow(),
-                Some(batch) = self.batches.recv() => self.hear(batch),
+                // A source that is not heard waits, and so does the server of a stream in the end.
+                Some(batch) = self.batches.recv(), if has_room => self.hear(batch),
                 never = work(&mut self.source) => match never {},
+                () = sleep(NO_ROOM), if !has_room => {}
             }
         }
         self.sink

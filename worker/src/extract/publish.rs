@@ -20,6 +20,11 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Between two looks at what became of records.
 const HEAR: Duration = Duration::from_millis(100);
 
+/// Records that wait for brokers, at most; more are lost.
+const QUEUE: i32 = 10_000;
+/// No source is heard while more than this wait: what it says at once has room in the rest.
+const FULL: i32 = QUEUE / 2;
+
 /// A raw record and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
@@ -33,6 +38,9 @@ pub(super) struct Record {
 pub(super) trait Publisher: Send {
     /// Hands a record over without waiting; what becomes of it is counted.
     fn publish(&mut self, record: &Record);
+
+    /// False while brokers take records more slowly than they come: soon they would be lost.
+    fn has_room(&self) -> bool;
 }
 
 /// Kafka as a sink. The client is made for the first record: a source that asks nobody needs none.
@@ -64,7 +72,7 @@ impl Producer {
                     .set("acks", "all")
                     .set("linger.ms", "5")
                     .set("message.timeout.ms", "30000")
-                    .set("queue.buffering.max.messages", "10000")
+                    .set("queue.buffering.max.messages", QUEUE.to_string())
                     .set("queue.buffering.max.kbytes", "8192");
                 Ok(&none.insert(Client::start(&config, self.context.clone())?).producer)
             }
@@ -138,6 +146,10 @@ impl Publisher for Producer {
         if let Err(error) = sent {
             self.context.failed(&record.key, &error);
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.client.as_ref().is_none_or(|client| client.producer.in_flight_count() < FULL)
     }
 }
 
@@ -230,6 +242,21 @@ mod tests {
             }
         };
         assert_eq!((message.partition(), message.key()), (3, Some(&b"\"meta\""[..])));
+    }
+
+    #[tokio::test]
+    async fn there_is_no_room_long_before_records_are_lost() {
+        let metrics = Arc::new(Metrics::new());
+        let mut producer = Producer::new(Connection::plaintext("127.0.0.1:1"), Arc::clone(&metrics));
+        let mut sent = 0;
+        while producer.has_room() {
+            producer.publish(&record(0));
+            sent += 1;
+        }
+        // What librdkafka has to say of brokers counts as well.
+        assert!((FULL - 20..=FULL).contains(&sent), "{sent}");
+        (0..FULL).for_each(|_| producer.publish(&record(0)));
+        assert_eq!(metrics.fetches.get_or_create(&FetchOutcome::ProduceFailed).get(), 0);
     }
 
     #[tokio::test]

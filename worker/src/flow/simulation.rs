@@ -252,12 +252,13 @@ fn quotes_flow_in_the_session_and_markets_are_closed_at_night_at_weekends_and_on
 
 #[test]
 fn a_source_that_refuses_hangs_or_goes_back_by_a_day_is_said_within_five_minutes_and_so_is_its_end() {
-    let wrong: [(&Answer<'_>, FlowReason); 5] = [
+    let wrong: [(&Answer<'_>, FlowReason); 6] = [
         (&|_, _| Err(FetchOutcome::RateLimited), FlowReason::RateLimited),
         (&|_, _| Err(FetchOutcome::Refused), FlowReason::AllRefused),
         (&|_, _| Err(FetchOutcome::Timeout), FlowReason::NoQuotes),
         (&|_, _| Err(FetchOutcome::NotFound), FlowReason::NoQuotes),
         (&|_, event| Ok(event - DAY), FlowReason::StaleQuotes),
+        (&|_, event| Ok(event - 8 * DAY), FlowReason::StaleQuotes),
     ];
     for market in [new_york(), xetra(), tokyo(), crypto()] {
         for (answer, expected) in wrong {
@@ -286,6 +287,22 @@ fn silence_in_an_open_session_is_said_within_thirty_five_minutes() {
         assert_eq!(reason, FlowReason::NoQuotes, "{}", market.name);
         assert!((30..=35).contains(&minutes), "{}: {minutes} min", market.name);
         assert!(world.turns(true, &|_, event| Ok(event)).0 <= 5, "{}", market.name);
+    }
+}
+
+#[test]
+fn a_source_whose_answers_stand_still_for_days_is_never_said_to_flow_and_said_to_be_stale_after_ten() {
+    for market in [new_york(), xetra(), tokyo(), crypto()] {
+        let mut world = World::new(vec![market.clone()], day(10, 12));
+        let (opening, _) = market.hours(day(10, 15)).unwrap();
+        world.honest((opening + HOUR - world.now) / MINUTE + market.delay);
+        let frozen = market.newest(world.now);
+        world.turns(false, &|_, _| Ok(frozen));
+        world.said.clear();
+        (0..8 * 24 * 60).for_each(|_| world.minute(&|_, _| Ok(frozen)));
+        assert!(!world.said.contains(&FlowReason::Flowing), "{}", market.name);
+        (0..2 * 24 * 60 + 60).for_each(|_| world.minute(&|_, _| Ok(frozen)));
+        assert_eq!(world.said.last(), Some(&FlowReason::StaleQuotes), "{}", market.name);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
@@ -77,12 +77,17 @@ impl Ask for Fake {
     }
 }
 
+/// What was written, and whether more would be lost.
 #[derive(Clone, Default)]
-struct Records(Arc<Mutex<Vec<Record>>>);
+struct Records(Arc<Mutex<Vec<Record>>>, Arc<AtomicBool>);
 
 impl Publisher for Records {
     fn publish(&mut self, record: &Record) {
         self.0.lock().unwrap().push(record.clone());
+    }
+
+    fn has_room(&self) -> bool {
+        !self.1.load(Ordering::SeqCst)
     }
 }
 
@@ -342,6 +347,26 @@ async fn simulated_quotes_are_not_held_to_the_rate() {
     sleep(MINUTE).await;
     let count = source.calls().len();
     assert!((11_000..=12_200).contains(&count), "{count} of 200 a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_brokers_take_nothing_a_source_waits_but_edits_and_the_end_do_not() {
+    let source = Fake::good();
+    let running = start(&source, spec(200), owned(1, [0]));
+    running.records.1.store(true, Ordering::SeqCst);
+    sleep(5 * MINUTE).await;
+    assert!(running.records.0.lock().unwrap().is_empty());
+    let asked = source.calls().len();
+    assert!((1..30).contains(&asked), "{asked}: it is not asked for what has no room");
+    running.spec.send_replace(live(spec(300)));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(running.metrics.tickers_owned.get(), 300);
+    running.records.1.store(false, Ordering::SeqCst);
+    sleep(2 * MINUTE).await;
+    assert!(running.records.0.lock().unwrap().len() >= 300);
+    running.records.1.store(true, Ordering::SeqCst);
+    running.stop.send_replace(true);
+    running.task.await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -205,6 +205,25 @@ fn whom_a_batch_leaves_out_is_asked_for_alone_and_then_seldom() {
     assert!(world.least_coverage(20, &["S3"], MINUTE, 120 * MINUTE) >= 0.98);
 }
 
+/// The operator asks each worker within 66 s again, and names what it hears at once.
+#[test]
+fn a_mistyped_symbol_among_a_thousand_is_known_in_time_to_be_named_within_150_seconds() {
+    for mistyped in (0..1000).step_by(111).map(|i| format!("S{i}")) {
+        let mut world = World::new(1000, SPARK);
+        world.run(3 * MINUTE, |_, request| {
+            let quote_of = |ticker: &Arc<Ticker>| match ticker.symbol == mistyped {
+                true => Err(FetchError::NotFound),
+                false => quote(),
+            };
+            Ok(request.tickers.iter().map(quote_of).collect())
+        });
+        let is_told =
+            |(_, request): &&(Duration, Request)| request.is_alone && asks_for(request, &[&mistyped]);
+        let (asked, _) = world.asked.iter().find(is_told).unwrap();
+        assert!(*asked + LATENCY <= Duration::from_secs(150 - 66), "{mistyped}: {asked:?}");
+    }
+}
+
 #[test]
 fn a_batch_that_is_refused_for_one_of_its_symbols_is_halved_until_that_is_alone() {
     let mut world = World::new(44, SPARK);

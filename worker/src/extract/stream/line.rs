@@ -130,8 +130,10 @@ pub(super) async fn follow(
             }
             Ok(()) = symbols.changed() => subscribe(&mut socket, symbols, &mut subscribed).await,
             chunk = next_chunk(&mut socket) => {
+                let taken = take(chunk, ticks).await;
+                // While nobody takes what has come, more cannot be heard.
                 heard = Instant::now();
-                take(chunk, ticks).await
+                taken
             }
         };
         if let Err(ended) = done {
