@@ -210,7 +210,10 @@ mod tests {
     fn of_all_namespaces_one_may_be_another_releases() {
         let synced = begun(&[None]);
         let a = Some("a".to_owned());
-        assert_eq!(synced.claimed(&Others::from([(a.clone(), "team/stockwatch".to_owned())])), [a.clone()]);
+        assert_eq!(
+            synced.claimed(&Others::from([(a.clone(), "team/stockwatch".to_owned())])),
+            std::slice::from_ref(&a)
+        );
         assert!(synced.problem().is_some() && !synced.covers("b"), "nothing is listed");
         finish(&synced, None);
         assert!(synced.problem().is_none() && synced.covers("b"));

@@ -64,7 +64,7 @@ fn quotes() -> Vec<String> {
 /// What is counted.
 #[inline(never)]
 fn compute(partition: &mut Partition, quotes: &[String]) -> OutputCounts {
-    let (mut encoder, mut sink, mut all) = (encoder(), Sink::default(), OutputCounts::default());
+    let (mut encoder, mut sink, mut all) = (encoder(), Sink, OutputCounts::default());
     for (number, value) in quotes.iter().enumerate() {
         let offset = i64::try_from(number).unwrap();
         let timestamp = i64::try_from(FIRST_SECOND * 1000 + number * 60_000 / TICKERS).unwrap();

@@ -329,8 +329,7 @@ impl<'a> Transactions<'a> {
 
     /// Returns the offsets that are due, each with where a restore begins.
     fn offsets(&self, owned: &mut Assignment) -> Result<TopicPartitionList, Failure> {
-        let unusable =
-            |_| Failure(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
+        let unusable = |_| Failure(KafkaError::MessageProduction(RDKafkaErrorCode::InvalidArgument));
         let mut offsets = TopicPartitionList::new();
         for (partition, due) in owned.all_active().filter(|(_, due)| due.offset) {
             let metadata = CommitMetadata {
@@ -376,8 +375,7 @@ impl<'a> Transactions<'a> {
     /// (`rd_kafka_toppar_purge_queues`): a broker that had taken them says of a batch of as many records that it has it
     /// already, and drops it. Other producers begin a new epoch, which aborts what those before left open.
     pub(super) fn give_up(&mut self, failure: &Failure, owned: &mut Assignment) -> Result<(), SessionError> {
-        let is_forbidden =
-            failure.0.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
+        let is_forbidden = failure.0.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
         // The record that fails is known, and that it does so with the topics' settings as they are now.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
