@@ -58,22 +58,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Shows each record that comes until none does for a while.
-    pub(crate) fn all(&self, mut see: impl FnMut(&BorrowedMessage<'_>)) -> Result<()> {
-        let mut last = Instant::now();
+    /// The bytes of key and value of each record that comes until none does for a while.
+    pub(crate) fn sizes(&self) -> Result<Vec<usize>> {
+        let (mut sizes, mut last) = (Vec::new(), Instant::now());
         while last.elapsed() < STILL {
             if let Some(message) = self.consumer.poll(POLL) {
-                see(&message?);
+                let message = message?;
+                sizes.push(message.key_len() + message.payload_len());
                 last = Instant::now();
             }
         }
-        Ok(())
-    }
-
-    /// The bytes of key and value of each record that comes until none does for a while.
-    pub(crate) fn sizes(&self) -> Result<Vec<usize>> {
-        let mut sizes = Vec::new();
-        self.all(|message| sizes.push(message.key_len() + message.payload_len()))?;
         Ok(sizes)
     }
 

@@ -243,8 +243,8 @@ impl Found {
     fn read(cluster: &Cluster, ticks: &Ticks) -> Result<Self> {
         let mut seen = vec![0_u8; usize::try_from(ticks.count)?];
         let (mut strange, mut bare) = (0, 0);
-        let reader = Reader::from_start(cluster, &[RAW])?;
-        reader.all(|message| {
+        let mut left: i64 = cluster.ends(RAW)?.iter().sum();
+        Reader::from_start(cluster, &[RAW])?.find("end of raw-input", LIMIT, |message| {
             let record: Option<Record<'_>> =
                 message.payload().and_then(|payload| serde_json::from_slice(payload).ok());
             bare += u64::from(record.as_ref().is_some_and(|record| record.currency != Some("USD")));
@@ -254,6 +254,8 @@ impl Found {
                 None if record.is_some_and(|record| record.currentstockprice.get() == "1.25") => {}
                 None => strange += 1,
             }
+            left -= 1;
+            (left == 0).then_some(())
         })?;
         let mut found = Self { strange, bare, ..Self::default() };
         for (number, times) in (0..).zip(seen) {
