@@ -4,6 +4,7 @@
 mod api_server;
 mod idle;
 mod install;
+mod namespaces;
 mod operators;
 mod releases;
 mod times;

@@ -2,7 +2,6 @@
 //! after all, must not be there.
 
 mod bare;
-mod namespaces;
 mod rights;
 mod upgrade;
 
