@@ -4,7 +4,6 @@
 mod api_server;
 mod idle;
 mod install;
-mod namespaces;
 mod operators;
 mod releases;
 mod times;

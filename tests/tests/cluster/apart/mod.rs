@@ -2,6 +2,7 @@
 //! after all, must not be there.
 
 mod bare;
+mod namespaces;
 mod rights;
 mod upgrade;
 
