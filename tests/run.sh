@@ -53,9 +53,8 @@ worker() {
 operator() {
   local failed=0
   phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null || return 1
-  phase 'operator and cluster' run "$cluster" --test-threads="$threads" --skip alone:: --skip apart:: || failed=1
+  phase 'operator and cluster' run "$cluster" --test-threads="$threads" --skip alone:: || failed=1
   phase 'alone in the cluster' run "$cluster" --test-threads=1 alone:: || failed=1
-  phase 'releases side by side' run "$cluster" --test-threads="$threads" apart:: || failed=1
   return $failed
 }
 

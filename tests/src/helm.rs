@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::cluster::{Cluster, output};
 use crate::container::Container;
 use crate::namespace::Namespace;
-use crate::place::{Company, Place};
 use crate::wait::wait_for;
 
 /// The chart's directory.
@@ -29,8 +28,8 @@ pub struct Release {
 /// The one release of several tests, as one of them has it.
 pub struct Shared {
     release: Arc<Release>,
-    /// Keeps tests away that need the cluster otherwise.
-    _place: Option<Place>,
+    /// Keeps tests away that need the cluster for themselves.
+    _beside: Option<RwLockReadGuard<'static, ()>>,
 }
 
 impl Deref for Shared {
@@ -50,33 +49,31 @@ impl Drop for Shared {
 }
 
 static SHARED: Mutex<Option<Arc<Release>>> = Mutex::new(None);
-/// The first release brings the definition: of several at once each would create it.
-static DEFINITION: Mutex<()> = Mutex::new(());
+static ALONE: RwLock<()> = RwLock::new(());
 
 /// The cluster for one test alone, which may disturb what others stand on: the operator, the API server, the definition.
 pub struct Alone {
-    _place: Place,
-}
-
-/// The cluster without the shared release, for tests that install one of their own for their own namespaces.
-pub struct Apart {
-    _place: Place,
+    _alone: RwLockWriteGuard<'static, ()>,
 }
 
 impl Alone {
-    /// Waits until no other test uses the cluster.
+    /// Waits until no other test uses the shared release.
     pub fn new() -> Self {
-        Self { _place: Place::take(Company::None) }
+        Self { _alone: ALONE.write().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// The release of [`Release::shared`].
     pub fn shared(&self) -> Shared {
-        Shared { release: shared(), _place: None }
+        Shared { release: shared(), _beside: None }
     }
 
     /// Ends the release of [`Release::shared`], so that the test can install its own.
     pub fn without_release(&self) -> &'static Cluster {
-        end_shared();
+        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
+        assert!(
+            shared.is_none_or(|shared| Arc::into_inner(shared).is_some()),
+            "another test has the release"
+        );
         Cluster::shared()
     }
 }
@@ -85,33 +82,6 @@ impl Default for Alone {
     fn default() -> Self {
         Self::new()
     }
-}
-
-impl Apart {
-    /// Waits until no other test uses the shared release, and ends it.
-    pub fn new() -> Self {
-        let place = Place::take(Company::Apart);
-        end_shared();
-        Self { _place: place }
-    }
-
-    /// The cluster.
-    pub fn cluster(&self) -> &'static Cluster {
-        Cluster::shared()
-    }
-}
-
-impl Default for Apart {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-fn end_shared() {
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    // Whoever else has none waits for the lock until it is gone.
-    let last = shared.take().is_none_or(|shared| Arc::into_inner(shared).is_some());
-    assert!(last, "another test has the release");
 }
 
 fn shared() -> Arc<Release> {
@@ -132,8 +102,8 @@ impl Release {
     /// The release of all tests in this process that ask for it, with the chart's own values but for how
     /// often workers are asked for quotes; gone with the process.
     pub fn shared() -> Shared {
-        let place = Place::take(Company::Shared);
-        Shared { release: shared(), _place: Some(place) }
+        let beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+        Shared { release: shared(), _beside: Some(beside) }
     }
 
     /// `helm install` with values such as `kafka.enabled=true`, awaited until the operator is ready.
@@ -150,9 +120,6 @@ impl Release {
         values: &[&str],
     ) -> Self {
         let release = Self { cluster, namespace: namespace.into(), name: name.into(), installed: true };
-        let lock = DEFINITION.lock().unwrap_or_else(PoisonError::into_inner);
-        let defined = cluster.try_kubectl(&["get", "crd", "stockwatches.stockwatch.dev"]);
-        let _first = defined.is_err().then_some(lock);
         // The definition may have stayed from a release elsewhere.
         release.change(&["install", "--take-ownership"], chart, values);
         release

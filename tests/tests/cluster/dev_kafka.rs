@@ -14,12 +14,12 @@ const AGAIN: u64 = 120;
 pub(crate) struct TryOut {
     home: Namespace,
     release: Release,
-    values: Vec<String>,
+    values: Vec<&'static str>,
 }
 
 impl TryOut {
     /// Installs a release with more values, and waits for an alarm.
-    pub(crate) fn start(home: Namespace, more: &[&str]) -> Self {
+    pub(crate) fn start(home: Namespace, more: &[&'static str]) -> Self {
         let cluster = Cluster::shared();
         cluster.load_kafka();
         let mut values = vec!["kafka.enabled=true", "kafka.image.repository=stockwatch-test-kafka"];
@@ -30,7 +30,6 @@ impl TryOut {
         first["spec"]["windows"] = json!([{"duration": "1m", "tolerance": "0.0001%"}]);
         home.apply(&serde_yaml::to_string(&first).unwrap()).unwrap();
         home.wait(120, "stockwatch/first", &Until::ready());
-        let values = values.into_iter().map(str::to_owned).collect();
         let it = Self { home, release, values };
         it.await_alarm(now());
         it
@@ -77,9 +76,8 @@ impl TryOut {
         assert_eq!(workers.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "the same workers");
     }
 
-    fn upgrade(&self, value: &str) {
-        let values: Vec<&str> = self.values.iter().map(String::as_str).chain([value]).collect();
-        self.release.upgrade(&values);
+    fn upgrade(&self, value: &'static str) {
+        self.release.upgrade(&[&self.values[..], &[value]].concat());
     }
 
     /// Restarts Kafka in two ways, and says how long alarms stayed away.

@@ -1,11 +1,9 @@
 //! The operator and its workers in a real Kubernetes.
 //!
-//! All share a cluster and a broker; each has a namespace of its own. All but the tests of `alone` and of `apart` share a
-//! release of the operator.
+//! All but the tests of `alone` share a cluster, a release of the operator and a broker; each has a namespace of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod alone;
-mod apart;
 mod brokers;
 mod chart;
 mod delete;

@@ -1,7 +1,7 @@
 //! With the chart's roles alone: what the operator and a worker may do, and what they may not.
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Apart, Broker, Cluster, Namespace, Release, Until};
+use stockwatch_tests::{Alone, Broker, Cluster, Namespace, Release, Until};
 
 /// `examples/first.yaml` under another name, on this test's broker.
 fn first(name: &str, change: impl FnOnce(&mut Value)) -> String {
@@ -28,8 +28,8 @@ fn assert_rights(account: &str, namespace: &str, may: &[&str], may_not: &[&str])
 
 #[test]
 fn a_worker_reads_its_own_stockwatch_alone_and_the_operator_keeps_to_its_namespaces() {
-    let apart = Apart::new();
-    let cluster = apart.cluster();
+    let alone = Alone::new();
+    let cluster = alone.without_release();
     let system = Namespace::create(cluster, "system");
     let home = Namespace::create(cluster, "home");
     let other = Namespace::create(cluster, "other");

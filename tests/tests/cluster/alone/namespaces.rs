@@ -1,11 +1,11 @@
 //! Namespaces that the operator is to look after, and that go.
 
-use stockwatch_tests::{Apart, Container, Namespace, Release, Until, soon, wait_for};
+use stockwatch_tests::{Alone, Container, Namespace, Release, Until, soon, wait_for};
 
 #[test]
 fn a_listed_namespace_that_is_gone_holds_up_nobody_else_over_a_restart_of_all_operators() {
-    let apart = Apart::new();
-    let cluster = apart.cluster();
+    let alone = Alone::new();
+    let cluster = alone.without_release();
     let system = Namespace::create(cluster, "system");
     let (home, gone) = (Namespace::create(cluster, "home"), Namespace::create(cluster, "gone"));
     let listed = format!("namespaces={{{},{}}}", home.name(), gone.name());
