@@ -75,7 +75,7 @@ pub fn run(arguments: &WhatIf) -> ExitCode {
         Err(error) => {
             complain(&error);
             match error {
-                WhatIfError::Spec(SpecError::Refused(_) | SpecError::NoCopy { .. })
+                WhatIfError::Spec(SpecError::Find(_))
                 | WhatIfError::File(_)
                 | WhatIfError::Candidate(_)
                 | WhatIfError::Connection(_) => ExitCode::from(BAD_INPUT),
