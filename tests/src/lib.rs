@@ -56,7 +56,7 @@ pub use endpoint::Endpoint;
 pub use faults::{faults, turn};
 pub use feed::Feeder;
 pub use helm::{Alone, CHART, IMAGES, Release};
-pub use ledger::{Held, assert_ledger};
+pub use ledger::{Held, Paper, assert_ledger, paper};
 pub use market::{Market, Raw, quote};
 pub use namespace::{Namespace, OWNED};
 pub use obstacle::{Obstacle, Webhook};
