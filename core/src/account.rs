@@ -286,6 +286,25 @@ impl Account {
             && self.order.is_none_or(|o| (o.side == Side::Uninvest) == self.position.is_some())
     }
 
+    /// The profits of the positions that ended, in 10⁻⁹ of the currency.
+    pub fn profit(&self) -> i64 {
+        self.position.map_or(self.cash, |position| position.cash_before) - self.budget
+    }
+
+    /// What the open position would add to [`Self::profit`] if it were sold for this price above 0 on these terms; 0
+    /// without one, or where the sale could not be filled.
+    pub fn open_profit(mut self, trade: &Trade, price: i64) -> i64 {
+        self.uninvest(trade, price).and_then(|(_, _, profit)| profit).unwrap_or(0)
+    }
+
+    /// The profit of buy and hold: the budget is invested at one price and sold at another, both above 0, on these
+    /// terms; 0 where nothing can be bought.
+    pub fn hold_profit(trade: &Trade, bought: i64, sold: i64) -> i64 {
+        let (origin, budget) = (Origin { offset: 0, timestamp: 0 }, trade.budget);
+        let mut account = Self { origin, budget, cash: budget, position: None, order: None };
+        account.invest(trade, bought).map_or(0, |_| account.open_profit(trade, sold))
+    }
+
     /// Ends the account as it stands: its entity goes, or begins anew.
     pub fn void(self, reason: Reason) -> Entry {
         Entry { reason: Some(reason), ..self.entry(EntryType::Void, self.origin) }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::compare::id;
 use crate::decimal::{ONE, parse, ratio};
@@ -50,7 +50,7 @@ struct Account {
 
 /// Panics where the `ledger` of a partition is not what follows from its quotes and alarms.
 pub fn assert_ledger(quotes: &[Accepted], alarms: &[Record], ledger: &[Record], held: &[Held]) {
-    let mut book = Book { accounts: BTreeMap::new(), left: ledger, ids: BTreeSet::new() };
+    let mut book = Book { left: Some(ledger), ..Book::default() };
     let mut places = held.iter().peekable();
     let mut now: Option<&Held> = None;
     for quote in quotes {
@@ -60,12 +60,64 @@ pub fn assert_ledger(quotes: &[Accepted], alarms: &[Record], ledger: &[Record], 
         }
         let held = now.unwrap_or_else(|| panic!("no terms for {quote:?}"));
         if quote.newest == quote.time && held.has_ledger {
-            book.quote(quote, alarms, &held.watch);
+            let window = held.watch.trade["window"].as_str();
+            let alarm = window.and_then(|window| written(quote, alarms, window));
+            book.quote(quote, alarm, &held.watch);
         }
     }
     places.for_each(|held| book.edit(held));
-    let left: Vec<String> = book.left.iter().map(Record::text).collect();
+    let left: Vec<String> = book.left.into_iter().flatten().map(Record::text).collect();
     assert!(left.is_empty(), "entries of the ledger that nothing caused: {left:#?}");
+}
+
+/// What paper accounts come to: the fills, and by 10⁻⁹ the profits of those, what the open positions would add if they
+/// were sold at their entities' last quotes, and what those accounts would make that hold from first quotes to last ones.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Paper {
+    /// How many.
+    pub fills: u64,
+    /// Their profits.
+    pub profit: i128,
+    /// Of what is not sold.
+    pub open: i128,
+    /// Of buy and hold.
+    pub hold: i128,
+}
+
+/// What the accounts of some quotes come to by these terms, none of which there was before.
+pub fn paper(quotes: &[Accepted], watch: &Watch) -> Paper {
+    let mut book = Book::default();
+    let window: u32 = watch.trade["window"].as_str().unwrap().trim_end_matches('m').parse().unwrap();
+    let newest: Vec<&Accepted> = quotes.iter().filter(|quote| quote.newest == quote.time).collect();
+    for quote in &newest {
+        let alarms = watch.alarms(quote);
+        let average = alarms.iter().map(|(average, _)| average).find(|average| average.minutes == window);
+        let alarm = average.map(|average| {
+            let (new, old) = (average.mean, average.previous.unwrap());
+            let rises = new.sum * old.count > old.sum * new.count;
+            json!({"direction": if rises { "up" } else { "down" }})
+        });
+        book.quote(quote, alarm, watch);
+    }
+    let mut paper = Paper { fills: book.fills, ..Paper::default() };
+    for entity in newest.iter().map(|quote| &quote.entity).collect::<BTreeSet<_>>() {
+        let own: Vec<&&Accepted> =
+            newest.iter().filter(|quote| quote.entity == *entity && quote.price > 0).collect();
+        let (Some(first), Some(last)) = (own.first(), own.last()) else { continue };
+        if let Some(mut account) = book.accounts.remove(entity) {
+            let invested = account.shares > 0;
+            let before = if invested { account.paid.1 } else { account.cash };
+            paper.profit += before - account.budget;
+            if invested && account.sell(&watch.trade, last).is_some() {
+                paper.open += account.cash - before;
+            }
+        }
+        let mut hold = Account::begun(number(&watch.trade, "budget", "10000"));
+        if hold.buy(&watch.trade, first).is_some() && hold.sell(&watch.trade, last).is_some() {
+            paper.hold += hold.cash - hold.budget;
+        }
+    }
+    paper
 }
 
 /// The least number from 0 on for which `is_enough` holds, as it does for all greater ones.
@@ -98,26 +150,31 @@ fn amount(field: &str, value: i128) -> String {
     format!(r#""{field}":{},"#, ratio(value, ONE, 9))
 }
 
+#[derive(Default)]
 struct Book<'a> {
     accounts: BTreeMap<String, Account>,
-    left: &'a [Record],
+    /// What the ledger has; `None`: there is none to compare with.
+    left: Option<&'a [Record]>,
     ids: BTreeSet<String>,
+    fills: u64,
 }
 
 impl Book<'_> {
     /// The next entry is this one, `ID` standing for the id that it has; returns that.
     fn expect(&mut self, entity: &str, expected: &str) -> String {
-        let Some((record, left)) = self.left.split_first() else { panic!("not in the ledger: {expected}") };
+        self.fills += u64::from(expected.contains(r#""type":"fill""#));
+        let Some(left) = self.left else { return "ID".into() };
+        let Some((record, left)) = left.split_first() else { panic!("not in the ledger: {expected}") };
         let id = id(record);
         let name = serde_json::to_string(entity).unwrap();
         let expected = format!(r#"{{"entityname":{name},{}}}"#, expected.replace("ID", &id));
         assert_eq!((record.key_text(), record.text()), (name, expected));
-        self.left = left;
+        self.left = Some(left);
         id
     }
 
     fn new_id(&mut self, id: &str) {
-        assert!(self.ids.insert(id.to_owned()), "the id of two orders: {id}");
+        assert!(self.left.is_none() || self.ids.insert(id.to_owned()), "the id of two orders: {id}");
     }
 
     /// Accounts of entities that are listed no more are void.
@@ -140,7 +197,8 @@ impl Book<'_> {
         }
     }
 
-    fn quote(&mut self, quote: &Accepted, alarms: &[Record], watch: &Watch) {
+    /// `alarm` is the quote's in the window that is followed.
+    fn quote(&mut self, quote: &Accepted, alarm: Option<Value>, watch: &Watch) {
         let label = |field: &str, text: &Option<String>| {
             text.as_ref()
                 .map_or_else(String::new, |text| format!(r#""{field}":{},"#, Value::from(text.as_str())))
@@ -156,7 +214,7 @@ impl Book<'_> {
             if let Some(account) = &mut account {
                 self.settle(account, quote, watch);
             }
-            self.order(account, quote, alarms, watch, labels)
+            self.order(account, quote, alarm, watch, labels)
         };
         self.accounts.extend(account.map(|account| (quote.entity.clone(), account)));
     }
@@ -209,7 +267,7 @@ impl Book<'_> {
         &mut self,
         account: Option<Account>,
         quote: &Accepted,
-        alarms: &[Record],
+        alarm: Option<Value>,
         watch: &Watch,
         labels: String,
     ) -> Option<Account> {
@@ -218,7 +276,6 @@ impl Book<'_> {
             return account;
         }
         let enters = if trade["enter"] == "Down" { "down" } else { "up" };
-        let alarm = alarm(quote, alarms, trade["window"].as_str().unwrap());
         let calls = alarm.as_ref().map(|alarm| alarm["direction"] == enters);
         let invested = account.as_ref().filter(|account| account.shares > 0);
         let stopped = invested.is_some_and(|account| {
@@ -243,14 +300,10 @@ impl Book<'_> {
             return account;
         }
         let mut account = account.filter(|_| !is_new).unwrap_or_else(|| Account {
-            id: "ID".into(),
-            budget,
             cash,
-            shares: 0,
-            paid: (0, 0),
-            open: None,
             labels,
             time: quote.time,
+            ..Account::begun(budget)
         });
         let (alarm, reason) = match alarm.filter(|_| !is_stop) {
             Some(alarm) => (format!(r#""alarm":{},"episode":{},"#, alarm["id"], alarm["episode"]), ""),
@@ -267,7 +320,7 @@ impl Book<'_> {
 }
 
 /// The alarm that a quote raised in a window, as written.
-fn alarm(quote: &Accepted, alarms: &[Record], window: &str) -> Option<Value> {
+fn written(quote: &Accepted, alarms: &[Record], window: &str) -> Option<Value> {
     let ends = format!(r#","lastupdatedate":{},"id":"#, ratio(quote.newest, ONE, 9));
     let key = format!("{}{}", Value::from(quote.entity.as_str()), window.trim_end_matches('m'));
     let of_quote = format!(r#""quotetime":{},"#, ratio(quote.time, ONE, 9));
@@ -278,6 +331,19 @@ fn alarm(quote: &Accepted, alarms: &[Record], window: &str) -> Option<Value> {
 }
 
 impl Account {
+    fn begun(budget: i128) -> Self {
+        Self {
+            id: "ID".into(),
+            budget,
+            cash: budget,
+            shares: 0,
+            paid: (0, 0),
+            open: None,
+            labels: String::new(),
+            time: 0,
+        }
+    }
+
     fn buy(&mut self, trade: &Value, quote: &Accepted) -> Option<String> {
         let worse = quote.price * (WHOLE + number(trade, "slippageBps", "0"));
         let price = least(|price| price * WHOLE >= worse);

@@ -63,7 +63,7 @@ pub use feed::Feeder;
 pub use front::Front;
 pub use helm::{Alone, CHART, IMAGES, Release};
 pub use injector::Injector;
-pub use ledger::{Held, assert_ledger};
+pub use ledger::{Held, Paper, assert_ledger, paper};
 pub use market::{Market, Raw, quote};
 pub use namespace::{Namespace, OWNED};
 pub use obstacle::{Obstacle, Webhook};

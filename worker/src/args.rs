@@ -39,7 +39,7 @@ pub enum Command {
     Demo(Demo),
     /// Ask a source for symbols once and say what it answers from here; needs neither Kafka nor Kubernetes
     Fetch(Fetch),
-    /// Say what other tolerances would have given: alarms and episodes of the quotes that the raw topic holds
+    /// Say what other tolerances would have given: alarms, episodes and paper profit of the quotes in the raw topic
     Whatif(Box<WhatIf>),
 }
 
@@ -228,7 +228,7 @@ pub struct WhatIf {
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = since)]
     pub since: Duration,
 
-    /// A StockWatch with the same windows and tickers, to compare its tolerances and spec.alarms
+    /// A StockWatch with the same windows and tickers, to compare its tolerances, spec.alarms and spec.trade
     #[arg(long, value_name = "FILE")]
     pub candidate: Vec<PathBuf>,
 

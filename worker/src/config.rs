@@ -2,11 +2,12 @@
 //!
 //! [`accept`] decides what a document does, and does nothing else; in a cluster [`cluster::judge`] comes to the same
 //! decisions. [`Live`] keeps and publishes the outcome. [`FileWatch`] delivers the documents of a plain file, [`cluster`]
-//! those of an API server.
+//! those of an API server. [`find`] is for commands beside a worker.
 
 mod accept;
 pub mod cluster;
 mod file;
+mod pod;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +15,7 @@ use tokio::sync::watch;
 
 pub use accept::{Decision, LiveSpec, Refusal, accept, first};
 pub use file::{FileWatch, Reader, read};
+pub use pod::{FindError, copied, find};
 
 use crate::metrics::Metrics;
 

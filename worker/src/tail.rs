@@ -4,7 +4,6 @@
 //! name. Assign-only: no group is joined, and nothing is written to Kafka.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,11 +11,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
-use stockwatch_crds::{Spec, Topics};
+use stockwatch_crds::Topics;
 
 use crate::args::{LogFormat, Tail, TailTopic};
-use crate::config::cluster::Copies;
-use crate::config::{self, Refusal};
+use crate::config::{self, FindError};
 use crate::kafka::log_reader::{self, CALL_TIMEOUT, Isolation};
 use crate::kafka::{Connection, ConnectionError, KafkaContext};
 use crate::run::{BAD_INPUT, complain, log_to_stderr};
@@ -27,10 +25,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// Why nothing is printed, or no more.
 #[derive(Debug, thiserror::Error)]
 enum TailError {
-    #[error("{0}")]
-    File(#[from] Refusal),
-    #[error("no StockWatch in {0}: run it in a worker's pod, or name a file with --watch-file")]
-    NoCopy(String),
+    #[error(transparent)]
+    Spec(#[from] FindError),
     #[error(transparent)]
     Connection(#[from] ConnectionError),
     #[error("topic {topic} cannot be read (does it exist, and may this user read it?): {source}")]
@@ -49,15 +45,14 @@ pub fn run(arguments: &Tail) -> ExitCode {
         Err(TailError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
-            let is_input =
-                matches!(error, TailError::File(_) | TailError::NoCopy(_) | TailError::Connection(_));
+            let is_input = matches!(error, TailError::Spec(_) | TailError::Connection(_));
             ExitCode::from(if is_input { BAD_INPUT } else { 1 })
         }
     }
 }
 
 fn tail(arguments: &Tail, out: &mut impl Write) -> Result<(), TailError> {
-    let kafka = spec(arguments)?.kafka;
+    let kafka = config::find(arguments.watch_file.as_deref(), &arguments.pod)?.spec.kafka;
     let connection = Connection::new(&kafka, &arguments.pod.credentials)?;
     let topic = name(arguments.topic, &kafka.topics);
     let failed = |source| TailError::Topic { topic: topic.to_owned(), source };
@@ -88,20 +83,6 @@ fn tail(arguments: &Tail, out: &mut impl Write) -> Result<(), TailError> {
         }
     }
     Ok(out.flush()?)
-}
-
-/// The spec of the file, or the newest copy that the pod has.
-fn spec(arguments: &Tail) -> Result<Spec, TailError> {
-    if let Some(file) = &arguments.watch_file {
-        return Ok(config::first(&config::read(file)?)?.spec);
-    }
-    let (mounted, own) = (&arguments.pod.spec_directory, &arguments.pod.state_directory);
-    let copies = Copies::new(mounted, own).read();
-    let loaded = copies.iter().find_map(|copy| copy.load().ok());
-    let places = |path: &Path| path.display().to_string();
-    loaded
-        .map(|live| live.spec)
-        .ok_or_else(|| TailError::NoCopy(format!("{} and {}", places(mounted), places(own))))
 }
 
 fn name(topic: TailTopic, topics: &Topics) -> &str {

@@ -10,9 +10,9 @@ use serde_json::json;
 use stockwatch_core::wire::RawRecord;
 use stockwatch_core::{Backfill, Effect, Encoder, OutputRecord, OutputSender, OutputTopic, Partition, Shape};
 use stockwatch_tests::oracle::{Accepted, Fate, fates};
-use stockwatch_tests::{Record, Ticker, Watch};
+use stockwatch_tests::{Record, Ticker, Watch, paper};
 use stockwatch_worker::whatif::{
-    Answer, Candidate, Fidelity, Figures, RawLog, Skipped, Study, Written, candidates,
+    Amount, Answer, Candidate, Fidelity, Figures, Money, Paper, RawLog, Skipped, Study, Written, candidates,
 };
 
 const START: i64 = 1_700_000_000;
@@ -75,6 +75,18 @@ struct Rules {
     quiet: Option<u32>,
     skips_gaps: bool,
     min_count: u64,
+    trade: Option<Trade>,
+}
+
+/// Terms as the oracle has them.
+#[derive(Debug, Clone)]
+struct Trade {
+    window: usize,
+    is_down: bool,
+    fee: &'static str,
+    slippage: &'static str,
+    max_wait: u32,
+    stop_loss: Option<&'static str>,
 }
 
 impl Rules {
@@ -89,6 +101,20 @@ impl Rules {
         if let Some(quiet) = self.quiet {
             watch.alarms["quiet"] = format!("{quiet}m").into();
         }
+        if let Some(trade) = &self.trade {
+            watch.trade = json!({
+                "window": format!("{}m", WINDOWS[trade.window]),
+                "enter": if trade.is_down { "Down" } else { "Up" },
+                "budget": "1000",
+                "feeBps": trade.fee,
+                "feeMinimum": trade.fee,
+                "slippageBps": trade.slippage,
+                "maxWait": format!("{}m", trade.max_wait),
+            });
+            if let Some(percent) = trade.stop_loss {
+                watch.trade["stopLoss"] = percent.into();
+            }
+        }
         watch
     }
 }
@@ -101,13 +127,29 @@ fn shape(watch: &Watch) -> Shape {
 fn rules() -> impl Strategy<Value = Rules> {
     let tolerance = || prop::sample::select(vec!["0", "0.3", "1", "5", "0.5%", "1%", "2%", "10%"]);
     let settings = (prop::option::of(0..8_u32), any::<bool>(), 1..3_u64);
-    ([tolerance(), tolerance()], prop::option::of(tolerance()), settings).prop_map(
-        |(tolerances, own, (quiet, skips_gaps, min_count))| Rules {
+    ([tolerance(), tolerance()], prop::option::of(tolerance()), settings, prop::option::of(trade())).prop_map(
+        |(tolerances, own, (quiet, skips_gaps, min_count), trade)| Rules {
             tolerances,
             own,
             quiet,
             skips_gaps,
             min_count,
+            trade,
+        },
+    )
+}
+
+fn trade() -> impl Strategy<Value = Trade> {
+    let bps = || prop::sample::select(vec!["0", "5", "33.333333333", "9999"]);
+    let stop_loss = prop::option::of(prop::sample::select(vec!["0.5%", "5%"]));
+    (0..2_usize, any::<bool>(), bps(), bps(), 1..20_u32, stop_loss).prop_map(
+        |(window, is_down, fee, slippage, max_wait, stop_loss)| Trade {
+            window,
+            is_down,
+            fee,
+            slippage,
+            max_wait,
+            stop_loss,
         },
     )
 }
@@ -231,10 +273,19 @@ fn written(records: &[Record], rules: &[(i64, &Watch)]) -> Vec<Vec<u8>> {
 
 struct Judged {
     figures: Vec<Vec<Figures>>,
+    papers: Vec<Option<Paper>>,
     fidelity: Fidelity,
     left_out: BTreeSet<String>,
     is_cut: bool,
     start: Option<i64>,
+}
+
+/// Of accounts whose quotes say no currency.
+fn sum(paper: Paper) -> stockwatch_tests::Paper {
+    assert!(paper.money.iter().all(|money| money.currency.is_none()));
+    let money = paper.money.into_iter().next().unwrap_or_default();
+    let (profit, open, hold) = (money.profit.0, money.open.0, money.hold.0);
+    stockwatch_tests::Paper { fills: paper.fills, profit, open, hold }
 }
 
 /// Judges the records stamped `since` or later.
@@ -249,7 +300,9 @@ fn judge(records: &[Record], low: i64, since: i64, all: &[Candidate], alarms: &[
     let fidelity = Fidelity { added: study.seen.added, ..written.finish(is_compared) };
     let start = study.seen.stamps.0.map(|(first, _)| first);
     let (figures, is_cut) = (study.windows().to_vec(), !study.cut.is_empty());
-    Judged { figures, fidelity, left_out, is_cut, start }
+    let answer = Answer::new(&study, all, String::new());
+    let papers = answer.rules.into_iter().map(|judged| judged.paper).collect();
+    Judged { figures, papers, fidelity, left_out, is_cut, start }
 }
 
 proptest! {
@@ -273,6 +326,10 @@ proptest! {
             for (minutes, figures) in WINDOWS.iter().zip(figures) {
                 prop_assert_eq!(*figures, naive(&in_range, watch, &watches[0], *minutes), "{} {:?}", minutes, watch);
             }
+        }
+        for (watch, judged) in watches.iter().zip(judged.papers) {
+            let naive = (!watch.trade.is_null()).then(|| paper(&in_range, watch));
+            prop_assert_eq!(judged.map(sum), naive, "{:?}", watch);
         }
     }
 
@@ -341,8 +398,13 @@ fn jumps(minutes: i64) -> Vec<Record> {
     log(&(0..minutes).map(quote).collect::<Vec<_>>())
 }
 
+fn at_one_percent(trade: Option<Trade>) -> Watch {
+    let tolerances = ["1%", "1%"];
+    Rules { tolerances, own: None, quiet: None, skips_gaps: false, min_count: 1, trade }.watch()
+}
+
 fn plain() -> Watch {
-    Rules { tolerances: ["1%", "1%"], own: None, quiet: None, skips_gaps: false, min_count: 1 }.watch()
+    at_one_percent(None)
 }
 
 #[test]
@@ -374,6 +436,26 @@ fn quotes_from_before_a_long_pause_are_found_further_back() {
     let judged = judge(&records, 10, since, &all, &[]);
     assert_eq!(judged.left_out, BTreeSet::from(["a".to_owned()]), "two quotes fill no window");
     assert_eq!(judged.figures[0][0], Figures::default());
+}
+
+#[test]
+fn an_account_is_void_where_its_ticker_has_another_currency() {
+    let quotes = [(60, 100), (60, 105), (60, 106), (28 * 60, 50), (60, 60), (60, 66)];
+    let mut records = log(&quotes.map(|(pause, price)| (0, pause, 0, 100 * price)));
+    for (place, record) in records.iter_mut().enumerate() {
+        let currency = if place < 3 { "USD" } else { "EUR" };
+        record.value = Some(record.text().replace('}', &format!(r#","currency":"{currency}"}}"#)).into());
+    }
+    let trade = Trade { window: 0, is_down: false, fee: "0", slippage: "0", max_wait: 20, stop_loss: None };
+    let watch = at_one_percent(Some(trade));
+    let paper = judge(&records, 0, 0, &all_candidates(&[watch]), &[]).papers.remove(0).unwrap();
+    let money = |currency: &str, hold: i128| Money {
+        currency: Some(currency.into()),
+        hold: Amount(hold * 1_000_000_000),
+        ..Money::default()
+    };
+    // Each buys one quote after its alarm, and is still invested at its last quote, of the same price.
+    assert_eq!(paper, Paper { fills: 2, money: vec![money("EUR", 320), money("USD", 60)] });
 }
 
 #[test]

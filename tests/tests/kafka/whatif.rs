@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Broker, Market, Scene, Ticker, Topic, Watch, program, quote, soon, wait_for};
+use stockwatch_tests::{
+    Broker, Market, Scene, Ticker, Topic, Watch, Worker, paper, program, quote, ratio, soon, wait_for,
+};
 
 const T: u64 = Market::START;
 const ENTITIES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -89,6 +91,52 @@ fn the_rules_in_force_give_what_was_written_and_a_candidate_what_the_oracle_says
 }
 
 #[test]
+fn paper_accounts_are_those_of_the_ledger_and_of_a_candidate_what_the_oracle_says() {
+    let mut scene = Scene::new(Broker::shared(), "whatif-paper", |watch| {
+        watch.tickers = ENTITIES.map(Ticker::of).to_vec();
+        watch.windows = vec![(1, "0".into()), (5, "0.05%".into())];
+        watch.trade = json!({"window": "5m", "feeBps": "5", "feeMinimum": "1", "stopLoss": "0.1%"});
+    });
+    scene.create_topic(Topic::Ledger, 3, &[]);
+    let worker = scene.worker("w");
+    scene.send_market(&mut Market::new(55, &ENTITIES), 3_000);
+    let quotes = scene.assert_right();
+    worker.terminate();
+
+    let mut candidate = scene.watch.clone();
+    candidate.windows[0].1 = "0.1%".into();
+    candidate.trade =
+        json!({"window": "1m", "enter": "Down", "budget": "50.5", "slippageBps": "2", "maxWait": "1m"});
+    let in_force = std::mem::replace(&mut scene.watch, candidate);
+    let file = scene.write("candidate.yaml");
+    let candidate = std::mem::replace(&mut scene.watch, in_force);
+    let answer = answer(&scene, &["--candidate", file.to_str().unwrap(), "--by", "ticker"]);
+
+    let number = |nanos: i128| ratio(nanos, 1_000_000_000, 9).parse::<f64>().unwrap();
+    for (judged, watch) in answer["rules"].as_array().unwrap().iter().zip([&scene.watch, &candidate]) {
+        let each = || quotes.iter().map(|outputs| paper(&outputs.accepted, watch));
+        let (said, money) = (&judged["paper"], &judged["paper"]["money"][0]);
+        let fills: u64 = each().map(|paper| paper.fills).sum();
+        assert!(fills > 20 && said["fills"] == fills, "{fills}: {said}");
+        for (field, expected) in [
+            ("profit", each().map(|paper| paper.profit).sum()),
+            ("open", each().map(|paper| paper.open).sum()),
+            ("hold", each().map(|paper| paper.hold).sum()),
+        ] {
+            assert_eq!(money[field].as_f64().unwrap(), number(expected), "{field}: {said}");
+        }
+        let tickers = judged["tickers"].as_array().unwrap();
+        assert_eq!(tickers.iter().map(|one| one["paper"]["fills"].as_u64().unwrap()).sum::<u64>(), fills);
+    }
+    let written = scene.read(Topic::Ledger).concat();
+    let fills = written.iter().filter(|record| record.json()["type"] == "fill").count();
+    assert_eq!(answer["rules"][0]["paper"]["fills"], fills);
+    assert_eq!(answer["rules"][0]["windows"][1]["paper"], answer["rules"][0]["paper"]);
+    let table = String::from_utf8(run(&scene, &[]).stdout).unwrap();
+    assert!(table.contains("paper ") && table.contains("HOLD"), "{table}");
+}
+
+#[test]
 fn every_alarm_of_ten_edits_a_crash_and_a_rebalance_is_found_with_its_id_and_none_is_added() {
     let mut scene = scene("whatif-edits");
     let mut random = fastrand::Rng::with_seed(52);
@@ -136,22 +184,40 @@ fn an_edit_is_evaluated_beside_the_worker_and_config_says_what_it_changes() {
     assert_eq!(worker.config().get("lastEdit"), None);
     let answer = answer(&scene, &["--set", "5m=0.3%"]);
     scene.edit(|watch| watch.windows[1].1 = "0.3%".into());
-    let edit = wait_for(60, "the edit's evaluation", || {
+    let edit = evaluated(&worker, 2);
+    assert_eq!(edit["hours"], 24);
+    let rules = &answer["rules"];
+    assert_eq!(sums(&edit), [&rules[0], &rules[1]].map(all));
+
+    // Another window has other averages.
+    let before = self::answer(&scene, &[]);
+    scene.edit(|watch| watch.windows[1] = (7, "0.3%".into()));
+    let edit = evaluated(&worker, 3);
+    assert_eq!(sums(&edit), [&before["rules"][0], &self::answer(&scene, &[])["rules"][0]].map(all));
+    assert_ne!(sums(&edit)[0], sums(&edit)[1]);
+}
+
+/// What a worker's `/config` says of the edit of a generation, once it is complete.
+fn evaluated(worker: &Worker, generation: u64) -> Value {
+    wait_for(60, "the edit's evaluation", || {
         let edit = worker.config()["lastEdit"].clone();
-        if edit["complete"] == true { Ok(edit) } else { Err(edit.to_string()) }
-    });
-    assert_eq!((&edit["generation"], &edit["hours"]), (&json!(2), &json!(24)));
+        let is_it = edit["complete"] == true && edit["generation"] == generation;
+        if is_it { Ok(edit) } else { Err(edit.to_string()) }
+    })
+}
+
+/// Alarms and episodes before and after an edit, of all three partitions.
+fn sums(edit: &Value) -> [(u64, u64); 2] {
     let partitions = edit["partitions"].as_object().unwrap();
     assert_eq!(partitions.len(), 3);
-    let sum =
-        |field: &str| partitions.values().map(|partition| partition[field].as_u64().unwrap()).sum::<u64>();
-    let rules = &answer["rules"];
-    assert_eq!(
-        (&rules[0]["alarms"], &rules[1]["alarms"]),
-        (&json!(sum("alarmsBefore")), &json!(sum("alarmsAfter")))
-    );
-    assert_eq!(rules[0]["episodes"], sum("episodesBefore"));
-    assert_eq!(rules[1]["episodes"], sum("episodesAfter"));
+    let sum = |field: &str| partitions.values().map(|partition| partition[field].as_u64().unwrap()).sum();
+    [("alarmsBefore", "episodesBefore"), ("alarmsAfter", "episodesAfter")]
+        .map(|(alarms, episodes)| (sum(alarms), sum(episodes)))
+}
+
+/// Alarms and episodes of all windows of an answer's rules.
+fn all(judged: &Value) -> (u64, u64) {
+    (judged["alarms"].as_u64().unwrap(), judged["episodes"].as_u64().unwrap())
 }
 
 #[test]
@@ -209,4 +275,20 @@ fn without_a_stockwatch_it_takes_the_copy_that_the_pod_computes_with() {
     std::fs::write(state.path().join("stockwatch.json"), document.to_string()).unwrap();
     let answer: Value = serde_json::from_slice(&whatif().stdout).unwrap();
     assert_eq!((&answer["quotes"]["count"], &answer["generation"]), (&json!(1), &json!(1)));
+    // A newer copy that the worker could not compute with either.
+    let spec = tempfile::tempdir().unwrap();
+    let mut newer = document;
+    (newer["metadata"]["generation"], newer["spec"]["windows"]) = (json!(2), json!([]));
+    std::fs::write(spec.path().join("stockwatch.json"), newer.to_string()).unwrap();
+    for command in [&["whatif"][..], &["tail", "averages", "--max", "0"]] {
+        let mut both = Command::new(program());
+        both.args(command)
+            .arg("--spec-directory")
+            .arg(spec.path())
+            .arg("--state-directory")
+            .arg(state.path());
+        let output = both.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {} {text}", output.status);
+    }
 }

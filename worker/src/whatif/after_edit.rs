@@ -19,6 +19,7 @@ use super::{Candidate, Study, Written, ago};
 use crate::config::{LiveSpec, SpecReceiver};
 use crate::health::Health;
 use crate::kafka::Connection;
+use crate::kafka::log_reader::ReadError;
 use crate::ownership::OwnedPartitions;
 
 /// Hours of quotes that are judged.
@@ -26,21 +27,22 @@ const HOURS: u32 = 24;
 /// An evaluation ends after this long, and says how far it came.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The figures of a study of two candidates, before and after.
-fn partition_edit(study: &Study<'_>, is_read: bool) -> PartitionEdit {
-    let sum = |candidate: usize| {
-        let mut all = Figures::default();
-        study.windows().get(candidate).into_iter().flatten().for_each(|figures| all += *figures);
-        all
-    };
-    let (before, after) = (sum(0), sum(1));
+/// The figures by the rules before and after.
+fn partition_edit([before, after]: [Figures; 2], complete: bool) -> PartitionEdit {
     PartitionEdit {
         alarms_before: before.alarms,
         alarms_after: after.alarms,
         episodes_before: before.episodes,
         episodes_after: after.episodes,
-        complete: is_read && study.cut.is_empty(),
+        complete,
     }
+}
+
+/// The figures of one candidate of a study, in all windows.
+fn sum(study: &Study<'_>, candidate: usize) -> Figures {
+    let mut all = Figures::default();
+    study.windows().get(candidate).into_iter().flatten().for_each(|figures| all += *figures);
+    all
 }
 
 /// What evaluations work with.
@@ -59,18 +61,13 @@ pub(crate) async fn run(mut deps: Deps) {
     while deps.spec.changed().await.is_ok() {
         let live = deps.spec.borrow_and_update().clone();
         let before = std::mem::replace(&mut last, Arc::clone(&live));
-        let compared = compared(&before, &live);
-        if matches!(compared, Compared::Same) {
-            deps.health.set_evaluated(live.revision);
-            continue;
-        }
-        cancelled.store(true, Ordering::Relaxed);
-        cancelled = Arc::new(AtomicBool::new(false));
-        deps.health.set_last_edit(None);
-        let Compared::Differently(candidates) = compared else {
+        let Some(candidates) = compared(&before, &live) else {
             deps.health.set_evaluated(live.revision);
             continue;
         };
+        cancelled.store(true, Ordering::Relaxed);
+        cancelled = Arc::new(AtomicBool::new(false));
+        deps.health.set_last_edit(None);
         let evaluation = Evaluation {
             connection: deps.connection.clone(),
             owned: deps.owned.borrow().clone(),
@@ -87,28 +84,15 @@ pub(crate) async fn run(mut deps: Deps) {
     cancelled.store(true, Ordering::Relaxed);
 }
 
-/// How two specs judge the same quotes.
-#[derive(Debug)]
-enum Compared {
-    /// Alike.
-    Same,
-    /// Differently: by the rules before and after.
-    Differently([Candidate; 2]),
-    /// They have other averages, which one pass cannot compare.
-    OtherAverages,
-}
-
-fn compared(before: &LiveSpec, after: &LiveSpec) -> Compared {
-    let rules = |live: &LiveSpec| Arc::new(Shape::of(&live.uid, live.generation.unwrap_or(0), &live.spec));
+/// The rules before and after an edit, if they may judge quotes differently. What accounts do with alarms is not judged.
+fn compared(before: &LiveSpec, after: &LiveSpec) -> Option<[Candidate; 2]> {
+    let rules = |live: &LiveSpec| {
+        let rules = Shape::of(&live.uid, live.generation.unwrap_or(0), &live.spec);
+        Arc::new(Shape { trade: None, ..rules })
+    };
     let (old, new) = (rules(before), rules(after));
-    if old.says_as(&new) {
-        return Compared::Same;
-    }
-    if !old.decides_as(&new) {
-        return Compared::OtherAverages;
-    }
     let named = |name: &str, rules| Candidate { name: name.to_owned(), rules };
-    Compared::Differently([named("before", old), named("after", new)])
+    (!old.says_as(&new)).then(|| [named("before", old), named("after", new)])
 }
 
 /// The evaluation of one edit.
@@ -134,22 +118,52 @@ impl Evaluation {
         let since = ago(Duration::from_secs(u64::from(HOURS) * 3600));
         let mut partitions = BTreeMap::new();
         for partition in &self.owned.partitions {
-            let mut study = Study::new(&self.candidates, since, false);
-            let (rules, written) = (&self.candidates[0].rules, &mut Written::new(names.0));
-            let read = study.judge(&mut topics, *partition, rules, 0, written);
-            let is_read = read.unwrap_or_else(|error| {
+            let edit = self.evaluate(&mut topics, *partition, since).unwrap_or_else(|error| {
                 tracing::warn!(%error, partition, "the edit is not evaluated in this partition");
-                false
+                PartitionEdit::default()
             });
             if self.cancelled.load(Ordering::Relaxed) {
                 return;
             }
-            partitions.insert(*partition, partition_edit(&study, is_read));
+            partitions.insert(*partition, edit);
         }
         let complete = !partitions.is_empty() && partitions.values().all(|p: &PartitionEdit| p.complete);
         let generation = self.live.generation.or_else(|| self.health.generation(self.live.revision));
         self.health.set_last_edit(Some(EditReport { generation, hours: HOURS, partitions, complete }));
     }
+
+    /// One partition: in one pass where old and new rules have the same averages, otherwise in one for each.
+    fn evaluate(
+        &self,
+        topics: &mut Topics<'_>,
+        partition: i32,
+        since: i64,
+    ) -> Result<PartitionEdit, ReadError> {
+        let [before, after] = &self.candidates;
+        if before.rules.decides_as(&after.rules) {
+            let (both, is_whole) = study(&self.candidates, topics, partition, since)?;
+            return Ok(partition_edit([sum(&both, 0), sum(&both, 1)], is_whole));
+        }
+        let (old, is_old_whole) = study(std::slice::from_ref(before), topics, partition, since)?;
+        let (new, is_new_whole) = study(std::slice::from_ref(after), topics, partition, since)?;
+        // A ticker that the log fills for one of them alone would count as changed.
+        let is_of_both = |ticker: &String| before.rules.computes(ticker) && after.rules.computes(ticker);
+        let is_alike = !old.left_out.symmetric_difference(&new.left_out).any(is_of_both);
+        Ok(partition_edit([sum(&old, 0), sum(&new, 0)], is_old_whole && is_new_whole && is_alike))
+    }
+}
+
+/// Judges a partition by candidates that have the same averages; returns whether all of the hours is judged.
+fn study<'a>(
+    candidates: &'a [Candidate],
+    topics: &mut Topics<'_>,
+    partition: i32,
+    since: i64,
+) -> Result<(Study<'a>, bool), ReadError> {
+    let mut study = Study::new(candidates, since, false);
+    let is_read = study.judge(topics, partition, &candidates[0].rules, 0, &mut Written::new(""))?;
+    let is_whole = is_read && study.cut.is_empty();
+    Ok((study, is_whole))
 }
 
 #[cfg(test)]
@@ -168,17 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_is_evaluated_if_it_judges_the_same_averages_differently() {
+    fn an_edit_is_evaluated_if_it_judges_quotes_differently() {
         let before = live("{symbol: META}", "windows: [{duration: 5m, tolerance: '1%'}]");
-        let compared = |tickers: &str, spec: &str| compared(&before, &live(tickers, spec));
-        let windows = "windows: [{duration: 5m, tolerance: '2%'}]";
-        assert!(matches!(compared("{symbol: META}", windows), Compared::Differently(_)));
-        let settings = "windows: [{duration: 5m, tolerance: '1%'}], alarms: {gaps: Skip}";
-        assert!(matches!(compared("{symbol: META}", settings), Compared::Differently(_)));
-        let same = "windows: [{duration: 5m, tolerance: '1%'}], suspend: false";
-        assert!(matches!(compared("{symbol: META}", same), Compared::Same));
-        assert!(matches!(compared("{symbol: A}", windows), Compared::OtherAverages));
-        let other = "windows: [{duration: 10m, tolerance: '1%'}]";
-        assert!(matches!(compared("{symbol: META}", other), Compared::OtherAverages));
+        let is_evaluated = |tickers: &str, spec: &str| compared(&before, &live(tickers, spec)).is_some();
+        let windows = "windows: [{duration: 5m, tolerance: '1%'}]";
+        assert!(is_evaluated("{symbol: META}", "windows: [{duration: 5m, tolerance: '2%'}]"));
+        assert!(is_evaluated("{symbol: META}", "windows: [{duration: 10m, tolerance: '1%'}]"));
+        assert!(is_evaluated("{symbol: META}, {symbol: A}", windows));
+        assert!(is_evaluated("{symbol: META}", &format!("{windows}, alarms: {{gaps: Skip}}")));
+        assert!(!is_evaluated("{symbol: META}", &format!("{windows}, suspend: false")));
+        assert!(!is_evaluated("{symbol: META}", &format!("{windows}, trade: {{window: 5m}}")));
     }
 }

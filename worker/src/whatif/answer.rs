@@ -3,8 +3,9 @@
 use serde::Serialize;
 use stockwatch_core::wire::push_rfc3339;
 
+use super::paper::Paper;
 use super::pass::Extent;
-use super::tally::Figures;
+use super::tally::{Figures, Sum};
 use super::{Candidate, Fidelity, Study};
 
 /// Nanoseconds in a millisecond.
@@ -71,6 +72,9 @@ pub struct Judged {
     /// Of all windows and tickers.
     #[serde(flatten)]
     pub all: Figures,
+    /// What its paper accounts come to, with `trade`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<Paper>,
     /// By window.
     pub windows: Vec<Part>,
     /// By ticker, those with figures that are not 0, if that was asked for.
@@ -79,13 +83,16 @@ pub struct Judged {
 }
 
 /// A window's or a ticker's share.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
     /// `5m`, or the ticker.
     pub of: String,
     /// Its figures.
     #[serde(flatten)]
     pub figures: Figures,
+    /// Its paper accounts: a ticker's, or those that follow the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paper: Option<Paper>,
 }
 
 impl Answer {
@@ -95,13 +102,23 @@ impl Answer {
         let judged = |(place, candidate): (usize, &Candidate)| {
             let mut all = Figures::default();
             totals.windows[place].iter().for_each(|figures| all += *figures);
-            let windows = candidate.rules.minutes().zip(&totals.windows[place]);
-            let windows = windows.map(|(m, figures)| Part { of: format!("{m}m"), figures: *figures });
-            let tickers = totals.tickers.as_ref().map(|tickers| {
-                let own = tickers.iter().map(|(name, all)| Part { of: name.clone(), figures: all[place] });
-                own.filter(|part| part.figures != Figures::default()).collect()
+            let paper = &totals.papers[place];
+            let followed = candidate.rules.trade.as_ref().map(|trade| trade.minutes);
+            let windows = candidate.rules.minutes().zip(&totals.windows[place]).map(|(m, figures)| Part {
+                of: format!("{m}m"),
+                figures: *figures,
+                paper: paper.clone().filter(|_| followed == Some(m)),
             });
-            Judged { name: candidate.name.clone(), all, windows: windows.collect(), tickers }
+            let tickers = totals.tickers.as_ref().map(|tickers| {
+                let own = tickers.iter().filter(|(_, sums)| sums[place].figures != Figures::default());
+                let part = |(name, sums): (&String, &Vec<Sum>)| {
+                    let Sum { figures, paper } = sums[place].clone();
+                    Part { of: name.clone(), figures, paper }
+                };
+                own.map(part).collect()
+            });
+            let (name, windows) = (candidate.name.clone(), windows.collect());
+            Judged { name, all, paper: paper.clone(), windows, tickers }
         };
         Self {
             stockwatch,

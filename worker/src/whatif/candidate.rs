@@ -55,8 +55,8 @@ pub enum CandidateError {
     Twice(u32),
     /// A file with other windows or tickers.
     #[error(
-        "--candidate {0}: its windows or tickers are not those in force: candidates may differ in tolerances and in \
-         spec.alarms only"
+        "--candidate {0}: its windows or tickers are not those in force: candidates may differ in tolerances, spec.alarms \
+         and spec.trade only"
     )]
     Shape(String),
 }

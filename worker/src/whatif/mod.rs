@@ -1,4 +1,5 @@
-//! `stockwatch-worker whatif`: the alarms that rules would have given for the quotes of the raw topic.
+//! `stockwatch-worker whatif`: the alarms that rules would have given for the quotes of the raw topic, and what paper
+//! accounts would have come to.
 //!
 //! Averages follow from windows and tickers alone, so one pass computes them once and judges each by all candidates.
 //! [`Study`] is the pure part, over any [`RawLog`]; `kafka` reads, [`table`] and [`Answer`] are what is printed.
@@ -8,6 +9,7 @@ mod answer;
 mod budget;
 mod candidate;
 mod kafka;
+mod paper;
 mod pass;
 mod plan;
 mod spec;
@@ -27,6 +29,7 @@ use stockwatch_core::Shape;
 
 pub use answer::{Answer, Judged, Part, Span};
 pub use candidate::{Candidate, CandidateError, Setting, Sweep, candidates};
+pub use paper::{Amount, Money, Paper};
 pub use pass::{Extent, Seen};
 pub use study::{RawLog, Study};
 pub use table::table;
@@ -75,7 +78,7 @@ pub fn run(arguments: &WhatIf) -> ExitCode {
         Err(error) => {
             complain(&error);
             match error {
-                WhatIfError::Spec(SpecError::Refused(_) | SpecError::NoCopy { .. })
+                WhatIfError::Spec(SpecError::Find(_))
                 | WhatIfError::File(_)
                 | WhatIfError::Candidate(_)
                 | WhatIfError::Connection(_) => ExitCode::from(BAD_INPUT),

@@ -135,6 +135,7 @@ impl<'a> Pass<'a> {
         let Some(ticker) = self.tickers.get_mut(quote.name) else { return };
         ticker.quotes += 1;
         let alarms = ticker.tally.judge(&quote.moved());
+        ticker.tally.trade(&quote);
         let matched = self.written.compare(self.place.partition, &quote);
         self.is_in_force = matched.is_in_force.unwrap_or(self.is_in_force);
         if self.is_in_force && record.offset < self.place.committed {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use stockwatch_core::{Average, Shape, SkipReason, exceeds};
-use stockwatch_crds::{Alarms, Bound};
+use stockwatch_crds::{Alarms, Bound, Trade};
 
 use super::Candidate;
 
@@ -111,10 +111,23 @@ impl Exceeded {
     }
 }
 
-/// The ways to judge each window of a ticker.
+/// One way to trade: whose alarms are signals, and the terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trading {
+    /// The place of the window that is followed.
+    pub(super) place: usize,
+    /// The line among those of all windows.
+    pub(super) line: usize,
+    pub(super) trade: Trade,
+}
+
+/// The ways to judge each window of a ticker, and to trade by that.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) windows: Vec<WindowPlan>,
+    pub(super) tradings: Vec<Trading>,
+    /// The place among them of each candidate's; `None`: it has no accounts.
+    pub(super) trading_of: Vec<Option<usize>>,
 }
 
 impl Plan {
@@ -125,7 +138,25 @@ impl Plan {
             let first = windows.last().map_or(0, |window| window.first + window.lines.len());
             windows.push(WindowPlan::new(candidates, entity, place, first));
         }
-        Self { windows }
+        let mut plan = Self { windows, tradings: Vec::new(), trading_of: Vec::new() };
+        for (number, candidate) in candidates.iter().enumerate() {
+            let place = candidate.rules.trade.as_ref().and_then(|trade| plan.trading(number, trade));
+            plan.trading_of.push(place);
+        }
+        plan
+    }
+
+    /// The place of a candidate's way to trade, which is added if it is new.
+    fn trading(&mut self, candidate: usize, trade: &Trade) -> Option<usize> {
+        let place = self.windows.iter().position(|window| window.minutes == trade.minutes)?;
+        let window = &self.windows[place];
+        let line = window.first + window.line_of.get(candidate)?;
+        let trading = Trading { place, line, trade: trade.clone() };
+        let known = self.tradings.iter().position(|other| *other == trading);
+        Some(known.unwrap_or_else(|| {
+            self.tradings.push(trading);
+            self.tradings.len() - 1
+        }))
     }
 
     /// How many lines there are in all windows.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use stockwatch_core::Shape;
 
 use crate::args::WhatIf;
-use crate::config::cluster::{Api, ApiError, Copies, Document, Resource};
-use crate::config::{self, LiveSpec, Refusal};
+use crate::config::cluster::{Api, ApiError, Resource};
+use crate::config::{self, FindError, LiveSpec, Refusal};
 
 /// For the API server to answer.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
@@ -15,20 +15,9 @@ const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// Why there are no rules.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SpecError {
-    /// The file, or the StockWatch, cannot be used.
-    #[error("{0}")]
-    Refused(#[from] Refusal),
-    /// Outside of a pod nothing says which StockWatch is meant.
-    #[error(
-        "no StockWatch is named, and there is no copy of one in {spec} or {state}: name a file by --watch-file, or run \
-         this in a worker's pod"
-    )]
-    NoCopy {
-        /// `--spec-directory`.
-        spec: String,
-        /// `--state-directory`.
-        state: String,
-    },
+    /// There is no StockWatch, or it cannot be used.
+    #[error(transparent)]
+    Find(#[from] FindError),
     /// The API server does not give it, and there is no copy.
     #[error("--watch {resource}: {source}")]
     Api {
@@ -42,39 +31,28 @@ pub(super) enum SpecError {
     Start(#[from] io::Error),
 }
 
+impl From<Refusal> for SpecError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Find(refusal.into())
+    }
+}
+
 /// Finds the StockWatch that the command line means.
 ///
 /// # Errors
 /// There is none, or it cannot be used.
 pub(super) fn find(arguments: &WhatIf) -> Result<LiveSpec, SpecError> {
-    if let Some(file) = &arguments.watch_file {
-        return Ok(config::first(&config::read(file)?)?);
-    }
-    let copies = Copies::new(&arguments.pod.spec_directory, &arguments.pod.state_directory).read();
     let Some(resource) = &arguments.watch else {
-        let no_copy = || SpecError::NoCopy {
-            spec: arguments.pod.spec_directory.display().to_string(),
-            state: arguments.pod.state_directory.display().to_string(),
-        };
-        return load(copies.first().ok_or_else(no_copy)?);
+        return Ok(config::find(arguments.watch_file.as_deref(), &arguments.pod)?);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = runtime
         .block_on(async { Api::of_pod(resource.clone(), &arguments.service_account)?.get(ASK_LIMIT).await });
     match asked {
-        Ok(document) => load(&document),
-        Err(source) => {
-            let is_named = |copy: &&Document| {
-                copy.metadata.namespace == resource.namespace && copy.metadata.name == resource.name
-            };
-            let copy = copies.iter().find(is_named);
-            load(copy.ok_or_else(|| SpecError::Api { resource: resource.clone(), source })?)
-        }
+        Ok(document) => Ok(document.load().map_err(Refusal::from)?),
+        Err(source) => config::copied(&arguments.pod, Some(resource))?
+            .ok_or_else(|| SpecError::Api { resource: resource.clone(), source }),
     }
-}
-
-fn load(document: &Document) -> Result<LiveSpec, SpecError> {
-    document.load().map_err(|error| SpecError::Refused(error.into()))
 }
 
 /// The rules of the files of `--candidate`, by their names.

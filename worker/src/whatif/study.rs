@@ -63,11 +63,10 @@ pub struct Study<'a> {
 impl<'a> Study<'a> {
     /// Judges from the first record stamped `since` (ms) on by each candidate; the first is what is in force.
     pub fn new(candidates: &'a [Candidate], since: i64, by_ticker: bool) -> Self {
-        let windows = candidates.first().map_or(0, |c| c.rules.windows.len());
         Self {
             candidates,
             since,
-            totals: Totals::new(candidates.len(), windows, by_ticker),
+            totals: Totals::new(candidates, by_ticker),
             seen: Seen::default(),
             left_out: BTreeSet::new(),
             cut: BTreeSet::new(),

@@ -2,16 +2,19 @@
 
 use std::fmt::Write;
 
-use super::answer::{Answer, Judged, Span};
+use super::answer::{Answer, Judged, Part, Span};
+use super::paper::Paper;
 use super::tally::Figures;
 
 const HEADS: [&str; 7] = ["RULES", "OF", "ALARMS", "EPISODES", "SKIPPED", "GAINED", "LOST"];
+/// Where any rules have paper accounts.
+const PAPER_HEADS: [&str; 4] = ["FILLS", "PROFIT", "OPEN", "HOLD"];
 /// Columns of texts; the others are numbers.
 const TEXTS: usize = 2;
 /// Tickers that are named; the others are counted.
 const NAMED: usize = 20;
 
-type Row = [String; HEADS.len()];
+type Row = Vec<String>;
 
 /// The answer as text. Of a candidate it shows the windows whose figures are not those of the rules in force.
 pub fn table(answer: &Answer) -> String {
@@ -32,6 +35,12 @@ pub fn table(answer: &Answer) -> String {
             "fidelity  {} of {} written alarms are given again with their ids; {} are added that were not written; {} \
              are not compared",
             fidelity.found, fidelity.written, fidelity.added, fidelity.aside
+        );
+    }
+    if has_paper(answer) {
+        let _ = writeln!(
+            out,
+            "paper     accounts that begin with the range; open positions and buy-and-hold are sold at the last quotes"
         );
     }
     if !answer.not_counted.is_empty() {
@@ -61,30 +70,35 @@ fn span(span: &Span, by: &str) -> String {
     }
 }
 
+fn has_paper(answer: &Answer) -> bool {
+    answer.rules.iter().any(|judged| judged.paper.is_some())
+}
+
 fn rows(answer: &Answer) -> Vec<Row> {
-    let mut rows = vec![HEADS.map(str::to_owned)];
+    let paper_heads: &[&str] = if has_paper(answer) { &PAPER_HEADS } else { &[] };
+    let mut rows = vec![HEADS.iter().chain(paper_heads).map(|head| (*head).to_owned()).collect()];
     let Some(in_force) = answer.rules.first() else { return rows };
     for (place, judged) in answer.rules.iter().enumerate() {
         let is_candidate = place > 0;
-        rows.push(row(&judged.name, "all", &judged.all, is_candidate));
+        rows.push(row((judged.name.as_str(), "all"), &judged.all, judged.paper.as_ref(), is_candidate));
         let tickers = judged.tickers.iter().flatten();
         let parts = judged.windows.iter().filter(|part| !is_candidate || differs(in_force, part));
         for part in parts.chain(tickers) {
-            rows.push(row("", &part.of, &part.figures, is_candidate));
+            rows.push(row(("", part.of.as_str()), &part.figures, part.paper.as_ref(), is_candidate));
         }
     }
     rows
 }
 
 /// Whether a window's figures are other ones by the rules in force.
-fn differs(in_force: &Judged, part: &super::answer::Part) -> bool {
-    let own = in_force.windows.iter().find(|own| own.of == part.of);
-    own.is_none_or(|own| own.figures != part.figures)
+fn differs(in_force: &Judged, part: &Part) -> bool {
+    in_force.windows.iter().find(|own| own.of == part.of) != Some(part)
 }
 
-fn row(name: &str, of: &str, figures: &Figures, is_candidate: bool) -> Row {
+/// Without `paper` the row ends earlier than others.
+fn row((name, of): (&str, &str), figures: &Figures, paper: Option<&Paper>, is_candidate: bool) -> Row {
     let changed = |number: u64| if is_candidate { number.to_string() } else { String::new() };
-    [
+    let mut row = vec![
         name.to_owned(),
         of.to_owned(),
         figures.alarms.to_string(),
@@ -92,13 +106,19 @@ fn row(name: &str, of: &str, figures: &Figures, is_candidate: bool) -> Row {
         (figures.skipped.gap + figures.skipped.min_count).to_string(),
         changed(figures.gained),
         changed(figures.lost),
-    ]
+    ];
+    if let Some(paper) = paper {
+        row.push(paper.fills.to_string());
+        row.extend([paper.text(|m| m.profit), paper.text(|m| m.open), paper.text(|m| m.hold)]);
+    }
+    row
 }
 
 /// Texts to the left, numbers to the right.
 fn write_rows(out: &mut String, rows: &[Row]) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
+    let cell = |row: &Row, column: usize| row.get(column).map_or(0, |text| text.chars().count());
+    let width = |column: usize| rows.iter().map(|row| cell(row, column)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(width).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (text, width))| {
             if column < TEXTS { format!("{text:<width$}") } else { format!("{text:>width$}") }
@@ -111,8 +131,7 @@ fn write_rows(out: &mut String, rows: &[Row]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::answer::Part;
-    use super::super::{Fidelity, Skipped};
+    use super::super::{Amount, Fidelity, Money, Skipped};
     use super::*;
 
     fn figures(alarms: u64, episodes: u64, gained: u64, lost: u64) -> Figures {
@@ -120,15 +139,14 @@ mod tests {
     }
 
     fn judged(name: &str, all: Figures, five: Figures, ten: Figures) -> Judged {
-        let part = |of: &str, figures| Part { of: of.into(), figures };
-        Judged { name: name.into(), all, windows: vec![part("5m", five), part("10m", ten)], tickers: None }
+        let part = |of: &str, figures| Part { of: of.into(), figures, paper: None };
+        let windows = vec![part("5m", five), part("10m", ten)];
+        Judged { name: name.into(), all, paper: None, windows, tickers: None }
     }
 
-    #[test]
-    fn of_a_candidate_only_the_windows_that_differ_are_shown() {
+    fn answer(in_force: Judged, candidate: Judged) -> Answer {
         let span = |count| Span { count, from: Some("a".into()), to: Some("b".into()) };
-        let same = figures(30, 7, 0, 0);
-        let answer = Answer {
+        Answer {
             stockwatch: "default/tech".into(),
             generation: Some(7),
             records: span(110),
@@ -137,12 +155,46 @@ mod tests {
             tickers: 3,
             not_counted: vec!["late".into()],
             incomplete: vec!["partition 1: its log begins later".into()],
-            rules: vec![
-                judged("in force", figures(130, 27, 0, 0), figures(100, 20, 0, 0), same),
-                judged("5m=0.2%", figures(50, 12, 0, 80), figures(20, 5, 0, 80), same),
-            ],
+            rules: vec![in_force, candidate],
             fidelity: Some(Fidelity { written: 130, found: 130, added: 0, aside: 4 }),
+        }
+    }
+
+    #[test]
+    fn paper_accounts_are_beside_the_window_that_they_follow() {
+        let same = figures(30, 7, 0, 0);
+        let paper = |fills, currency: &str, cents: i128| {
+            let amount = |cents| Amount(cents * 10_000_000);
+            let (profit, open, hold) = (amount(cents), amount(0), amount(-2 * cents));
+            Paper { fills, money: vec![Money { currency: Some(currency.into()), profit, open, hold }] }
         };
+        let usd = Money { currency: Some("USD".into()), profit: Amount(1_000_000_000), ..Money::default() };
+        let usd = Paper { fills: 1, money: vec![usd] };
+        let with = |fills, cents| {
+            let mut judged = judged("5m=0.2%", same, same, same);
+            let mut paper = paper(fills, "EUR", cents);
+            paper.add(&usd);
+            judged.windows[1].paper = Some(paper.clone());
+            Judged { paper: Some(paper), ..judged }
+        };
+        let text = table(&answer(with(4, 150), with(2, -7)));
+        let rows: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("RULES")).collect();
+        assert_eq!(rows[0].split_whitespace().skip(7).collect::<Vec<_>>(), PAPER_HEADS);
+        let first = rows[1].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(first.ends_with(" 5 1.5 EUR, 1 USD 0 EUR, 0 USD -3 EUR, 0 USD"), "{text}");
+        assert!(rows[2].trim_start().starts_with("5m") && rows[2].ends_with('2'), "{text}");
+        assert_eq!(rows.len(), 6, "the candidate's 5m is as in force: {text}");
+        assert!(rows[5].trim_start().starts_with("10m") && rows[5].ends_with("0.14 EUR, 0 USD"), "{text}");
+        assert!(text.contains("\npaper     accounts"), "{text}");
+    }
+
+    #[test]
+    fn of_a_candidate_only_the_windows_that_differ_are_shown() {
+        let same = figures(30, 7, 0, 0);
+        let answer = answer(
+            judged("in force", figures(130, 27, 0, 0), figures(100, 20, 0, 0), same),
+            judged("5m=0.2%", figures(50, 12, 0, 80), figures(20, 5, 0, 80), same),
+        );
         assert_eq!(
             table(&answer),
             "\

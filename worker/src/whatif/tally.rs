@@ -5,8 +5,10 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use serde::Serialize;
-use stockwatch_core::{Episode, Moved, SkipReason};
+use stockwatch_core::{Accepted, Episode, Moved, SkipReason};
 
+use super::Candidate;
+use super::paper::{Accounts, Paper};
 use super::plan::Plan;
 
 /// What rules make of quotes.
@@ -80,13 +82,15 @@ pub(super) struct Tally {
     plan: Arc<Plan>,
     /// Window by window, as the plan has them.
     lines: Vec<LineTally>,
+    accounts: Accounts,
     /// Averages that have no quote in common with the one before.
     pub(super) gaps: u64,
 }
 
 impl Tally {
     pub(super) fn new(plan: Arc<Plan>) -> Self {
-        Self { lines: vec![LineTally::default(); plan.lines()], plan, gaps: 0 }
+        let (lines, accounts) = (vec![LineTally::default(); plan.lines()], Accounts::new(&plan));
+        Self { plan, lines, accounts, gaps: 0 }
     }
 
     /// Judges a quote by every line; returns the places of the windows for which the rules in force give an alarm, a bit
@@ -126,6 +130,12 @@ impl Tally {
         in_force
     }
 
+    /// Moves the paper accounts by a quote that was judged.
+    #[inline]
+    pub(super) fn trade(&mut self, quote: &Accepted<'_>) {
+        self.accounts.trade(&self.plan, quote, |line| self.lines[line].episode);
+    }
+
     /// Each candidate's figures, window by window.
     fn figures(&self) -> impl Iterator<Item = (usize, usize, Figures)> + '_ {
         self.plan.windows.iter().enumerate().flat_map(move |(place, window)| {
@@ -140,13 +150,29 @@ impl Tally {
     }
 }
 
+/// What the rules of one candidate come to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub(super) figures: Figures,
+    /// With `trade`.
+    pub(super) paper: Option<Paper>,
+}
+
+impl Sum {
+    fn add_paper(&mut self, paper: &Paper) {
+        self.paper.get_or_insert_default().add(paper);
+    }
+}
+
 /// Sums over tickers.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     /// By candidate and window.
     pub(super) windows: Vec<Vec<Figures>>,
+    /// Of the candidates with `trade`.
+    pub(super) papers: Vec<Option<Paper>>,
     /// By ticker and candidate, if that is asked for.
-    pub(super) tickers: Option<BTreeMap<String, Vec<Figures>>>,
+    pub(super) tickers: Option<BTreeMap<String, Vec<Sum>>>,
     /// Tickers that are counted.
     pub(super) counted: u64,
     /// Averages that have no quote in common with the one before.
@@ -154,9 +180,12 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn new(candidates: usize, windows: usize, by_ticker: bool) -> Self {
+    pub(super) fn new(candidates: &[Candidate], by_ticker: bool) -> Self {
+        let windows = candidates.first().map_or(0, |candidate| candidate.rules.windows.len());
+        let paper = |candidate: &Candidate| candidate.rules.trade.is_some().then(Paper::default);
         Self {
-            windows: vec![vec![Figures::default(); windows]; candidates],
+            windows: vec![vec![Figures::default(); windows]; candidates.len()],
+            papers: candidates.iter().map(paper).collect(),
             tickers: by_ticker.then(BTreeMap::new),
             counted: 0,
             gaps: 0,
@@ -166,16 +195,27 @@ impl Totals {
     pub(super) fn add(&mut self, entity: &str, tally: &Tally) {
         self.counted += 1;
         self.gaps += tally.gaps;
-        let mut own = vec![Figures::default(); self.windows.len()];
+        let mut own = vec![Sum::default(); self.windows.len()];
         for (candidate, place, figures) in tally.figures() {
             self.windows[candidate][place] += figures;
-            own[candidate] += figures;
+            own[candidate].figures += figures;
         }
-        if let Some(tickers) = &mut self.tickers {
-            match tickers.get_mut(entity) {
-                Some(all) => all.iter_mut().zip(own).for_each(|(all, own)| *all += own),
-                None => _ = tickers.insert(entity.to_owned(), own),
+        let papers = tally.accounts.papers(&tally.plan);
+        for (candidate, trading) in tally.plan.trading_of.iter().enumerate() {
+            if let Some(paper) = trading.and_then(|trading| papers.get(trading)) {
+                own[candidate].add_paper(paper);
+                self.papers[candidate].get_or_insert_default().add(paper);
             }
+        }
+        let Some(tickers) = &mut self.tickers else { return };
+        match tickers.get_mut(entity) {
+            Some(all) => {
+                for (all, own) in all.iter_mut().zip(own) {
+                    all.figures += own.figures;
+                    own.paper.iter().for_each(|paper| all.add_paper(paper));
+                }
+            }
+            None => _ = tickers.insert(entity.to_owned(), own),
         }
     }
 }

@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use stockwatch_crds::LoadError;
+
 use super::Document;
-use crate::config;
+use super::document::Metadata;
+use crate::config::{self, LiveSpec};
 
 /// The key of the ConfigMap, and the file's name in both directories.
 const FILE: &str = "stockwatch.json";
@@ -38,6 +41,22 @@ impl Copies {
         let mut copies: Vec<Document> = [&self.own, &self.mounted].into_iter().filter_map(read).collect();
         copies.sort_by_key(|copy| std::cmp::Reverse(copy.metadata.generation));
         copies
+    }
+
+    /// Returns the spec of the newest good copy that `is_meant`: what a worker starts with while the API server is away.
+    /// `None`: there is no such copy.
+    ///
+    /// # Errors
+    /// No copy is good: what is wrong with the newest.
+    pub fn newest_good(&self, is_meant: impl Fn(&Metadata) -> bool) -> Result<Option<LiveSpec>, LoadError> {
+        let mut wrong = None;
+        for copy in self.read().iter().filter(|copy| is_meant(&copy.metadata)) {
+            match copy.load() {
+                Ok(spec) => return Ok(Some(spec)),
+                Err(error) => _ = wrong.get_or_insert(error),
+            }
+        }
+        wrong.map_or(Ok(None), Err)
     }
 
     /// Writes the own copy: whole or not at all. Without it the worker runs all the same.
@@ -94,6 +113,18 @@ mod tests {
         copies.keep(&document("a", 4, "2%"));
         assert_eq!(generations(&copies), [4]);
         assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1, "nothing half written is left");
+    }
+
+    #[test]
+    fn the_newest_good_copy_counts_and_without_one_what_is_wrong_with_the_newest() {
+        let (_spec, _state, copies) = directories();
+        let newest = || copies.newest_good(|_| true).map(|spec| spec.and_then(|spec| spec.generation));
+        assert_eq!(newest().unwrap(), None);
+        copies.keep(&document("a", 4, "lots"));
+        assert!(newest().unwrap_err().to_string().contains("tolerance"));
+        fs::write(copies.mounted(), serde_json::to_string(&document("a", 3, "1%")).unwrap()).unwrap();
+        assert_eq!(newest().unwrap(), Some(3));
+        assert!(copies.newest_good(|metadata| metadata.uid == "b").unwrap().is_none());
     }
 
     #[test]
