@@ -15,6 +15,7 @@ mod decode;
 mod definition;
 mod duration;
 mod edit_report;
+mod edits;
 pub mod flow;
 mod kafka;
 mod limits;
@@ -37,6 +38,7 @@ pub use duration::{
     DurationError, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, parse_interval, parse_quiet, parse_window,
 };
 pub use edit_report::{EditReport, PartitionEdit, merge_edit_reports};
+pub use edits::tolerance_edits;
 pub use kafka::{ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use pointer::Pointer;

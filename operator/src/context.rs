@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::Client;
 use stockwatch_crds::StockWatchStatus;
+use stockwatch_crds::v1alpha1::ToleranceEdit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -113,6 +114,8 @@ pub struct Memory {
     pub failed_at: Option<Revision>,
     /// The pod template that was wanted last.
     pub template: Option<Template>,
+    /// A generation, and what it changes of the tolerances.
+    pub edits: Option<(i64, Vec<ToleranceEdit>)>,
     /// What its deletion waits for, as it was last logged.
     pub waits_for: Option<String>,
 }

@@ -4,6 +4,7 @@
 mod apply;
 mod build;
 mod decide;
+mod edit;
 mod finalize;
 mod write;
 
@@ -30,7 +31,7 @@ use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
 use crate::refusals::{Refusal, cut};
-use crate::resources::{Kind, Owner, surroundings};
+use crate::resources::{Desired, Kind, Owner, surroundings};
 use crate::rollout::{Progress, Rollout};
 use crate::status::{self, Seen};
 use crate::store::{Watched, Whose};
@@ -115,7 +116,8 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
             if is_paused(&stockwatch) {
                 context.free_slot(key);
                 let next = status::paused(&stockwatch, &write::now());
-                return write::status(context, key, &stockwatch, next).await.map_err(ReconcileError::Status);
+                let written = write::status(context, key, &stockwatch, next).await;
+                return written.map(|written| written.again).map_err(ReconcileError::Status);
             }
             match finalize::keep_finalizer(context, key, &stockwatch).await {
                 Ok(false) => reconcile_live(context, key, &stockwatch, None).await,
@@ -186,8 +188,18 @@ async fn reconcile_live(
     });
     let may_start = inputs.pods.problem.is_none() && inputs.failed.is_none();
     let plan = if may_start { plan } else { plan.withhold() };
+    let (mut edits, mut withheld) = (Vec::new(), None);
     let (mut applied, turn) = match &inputs.spec {
-        Ok(spec) => apply(context, key, &owner, stockwatch, spec, &plan, &inputs.sources).await?,
+        Ok(spec) => {
+            let mut surroundings = surroundings(&owner, stockwatch)?;
+            if let Some(at) = surroundings.iter().position(|desired| desired.kind == Kind::ConfigMap) {
+                edits = edit::unlisted(context, &owner, stockwatch, spec, &surroundings[at]).await?;
+                let waits = !edits.is_empty() && !edit::is_refused(stockwatch);
+                withheld = waits.then(|| surroundings.swap_remove(at));
+            }
+            let target = Target { spec, plan: &plan, sources: &inputs.sources, surroundings: &surroundings };
+            apply(context, key, &owner, stockwatch, &target).await?
+        }
         // The last good form stays, with its workers.
         Err(_) => (Applied::default(), None),
     };
@@ -208,10 +220,14 @@ async fn reconcile_live(
         turn: turn.as_ref(),
         report: &inputs.report,
         quotes: &context.flows.of(key, &owner.uid),
+        edits: &edits,
     };
     let next = status::status(&seen, &write::now());
     let stalls = status::stalls_in(&next, &write::now());
-    let status_again = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
+    let written = write::status(context, key, stockwatch, next).await.map_err(ReconcileError::Status)?;
+    if let Some(copy) = withheld.filter(|_| !written.is_held) {
+        context.applier.each(&context.store, &owner, [&copy], false, &mut applied).await;
+    }
     let again = inputs.access.again.into_iter().chain(inputs.pods.again).chain(inputs.sources.again).min();
     let secrets_again = again.map(|at| at.saturating_duration_since(Instant::now()));
     if let Some(error) = applied.failed {
@@ -229,7 +245,7 @@ async fn reconcile_live(
     });
     let starts = plan.decision == Decision::Run && rollout.is_some_and(|rollout| !rollout.is_complete());
     let workers_again = starts.then_some(WORKERS_AGAIN);
-    Ok(objects_again.chain(status_again).chain(secrets_again).chain(workers_again).chain(stalls).min())
+    Ok(objects_again.chain(written.again).chain(secrets_again).chain(workers_again).chain(stalls).min())
 }
 
 /// Everything that the spec and the object refer to.
@@ -291,19 +307,25 @@ async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &S
     Inputs { spec, access, pods, sources, failed, kafka, rollout, report }
 }
 
+/// What is to be applied.
+struct Target<'a> {
+    spec: &'a Spec,
+    plan: &'a Plan,
+    sources: &'a Mountable,
+    surroundings: &'a [Desired],
+}
+
 /// The surroundings always; the Deployment as was decided.
 async fn apply(
     context: &Context,
     key: &Key,
     owner: &Owner,
     stockwatch: &StockWatch,
-    spec: &Spec,
-    plan: &Plan,
-    sources: &Mountable,
+    target: &Target<'_>,
 ) -> Result<(Applied, Option<Turn>), serde_json::Error> {
-    let surroundings = surroundings(owner, stockwatch)?;
+    let Target { spec, plan, sources, surroundings } = *target;
     let fresh = stockwatch.status.is_none();
-    let mut applied = context.applier.all(&context.store, owner, &surroundings, fresh).await;
+    let mut applied = context.applier.all(&context.store, owner, surroundings, fresh).await;
     let existing = context.store.owned_of(key, Kind::Deployment);
     let mut turn = None;
     if let Some(connection) = &plan.connection

@@ -59,7 +59,7 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
         _ => (before.kafka_cluster_id.clone(), before.topics.clone()),
     };
     let name = seen.stockwatch.metadata.name.as_deref().unwrap_or_default();
-    StockWatchStatus {
+    let mut status = StockWatchStatus {
         observed_generation: Some(seen.generation()),
         applied_generation,
         conditions: said
@@ -76,7 +76,10 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
         topics,
         last_edit: last_edit::last_edit(seen, &before),
         failing_tickers: seen.quotes.failing.clone().unwrap_or(before.failing_tickers),
-    }
+        edits: before.edits,
+    };
+    status.list_edits(seen.edits);
+    status
 }
 
 /// The status of a StockWatch that is not reconciled: all that was said stays, but nobody looks any more.

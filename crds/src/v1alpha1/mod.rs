@@ -29,7 +29,7 @@ pub use source::{
     ExternalSpec, ProxySpec, SimulatedSpec, SourceSecretKeyRef, SourceSecretRef, SourceSpec, YahooMode,
     YahooSpec,
 };
-pub use status::{FailingTicker, LastEdit, StockWatchStatus, TopicState, TopicStatus};
+pub use status::{FailingTicker, LastEdit, StockWatchStatus, ToleranceEdit, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
 pub use trade::{Enter, TradeSpec};
 pub use worker::{ImagePullPolicy, WorkerSpec};

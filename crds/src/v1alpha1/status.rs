@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_FAILING, MAX_SYMBOL};
+use crate::limits::{MAX_EDITS, MAX_FAILING, MAX_SYMBOL};
 
 /// What the operator says of a StockWatch.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
@@ -53,9 +53,50 @@ pub struct StockWatchStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_FAILING))]
     pub failing_tickers: Vec<FailingTicker>,
-    /// What the last edit of tolerances, or of alarms, would have changed.
+    /// What the last edit of tolerances, alarms, windows or tickers would have changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_edit: Option<LastEdit>,
+    /// The last changes of tolerances, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_EDITS))]
+    pub edits: Vec<ToleranceEdit>,
+}
+
+impl StockWatchStatus {
+    /// Lists changes of tolerances before those that are known, and forgets the oldest.
+    pub fn list_edits(&mut self, edits: &[ToleranceEdit]) {
+        self.edits = edits.iter().chain(&self.edits).take(MAX_EDITS).cloned().collect();
+    }
+}
+
+/// A change of one tolerance, or of more than five in one edit.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ToleranceEdit {
+    /// The generation that changed it.
+    pub generation: i64,
+    /// When the operator saw that.
+    #[schemars(length(max = 32), extend("format" = "date-time"))]
+    pub time: String,
+    /// The window, such as 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub window: Option<String>,
+    /// The ticker's symbol, where the tolerance is its own before or after the edit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_SYMBOL))]
+    pub ticker: Option<String>,
+    /// The tolerance before; absent where the window is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub from: Option<String>,
+    /// The one after; absent where the window is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub to: Option<String>,
+    /// How many tolerances the edit changed, where they are more than five and none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<i32>,
 }
 
 /// What an edit would have changed, by the quotes that the raw topic holds.

@@ -21,6 +21,22 @@ use crate::writes::WriteError;
 /// When it is to be reconciled again, if nothing happens before.
 pub type RequeueAfter = Option<Duration>;
 
+/// What became of a status.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// When it is to be reconciled again.
+    pub(super) again: RequeueAfter,
+    /// It is to be written later.
+    pub(super) is_held: bool,
+}
+
+impl Written {
+    /// As far as can be.
+    fn done(again: RequeueAfter) -> Self {
+        Self { again, is_held: false }
+    }
+}
+
 /// Now, as a condition has it: whole seconds.
 pub(super) fn now() -> Time {
     let now = Timestamp::now();
@@ -33,11 +49,11 @@ pub(super) async fn status(
     key: &Key,
     stockwatch: &StockWatch,
     next: StockWatchStatus,
-) -> Result<RequeueAfter, WriteError> {
+) -> Result<Written, WriteError> {
     let due = match hold(stockwatch.status.as_ref(), &next) {
         Hold::Same => {
             context.remember(key, |memory| memory.differs_since = None);
-            return Ok(None);
+            return Ok(Written::done(None));
         }
         Hold::Now => None,
         Hold::For(delay) => {
@@ -47,11 +63,11 @@ pub(super) async fn status(
         }
     };
     if due.is_some() {
-        return Ok(due);
+        return Ok(Written { again: due, is_held: true });
     }
     let before = stockwatch.status.clone().unwrap_or_default();
     if context.remember(key, |memory| memory.in_vain.as_ref() == Some(&(before.clone(), next.clone()))) {
-        return Ok(None);
+        return Ok(Written::done(None));
     }
     let body = json!({
         "apiVersion": StockWatch::api_version(&()),
@@ -67,7 +83,7 @@ pub(super) async fn status(
     let written = match context.writes.status(key, &body, generation).await {
         Ok(written) => written,
         // It was logged and counted, and there is no other place to say so.
-        Err(WriteError::Refused(refusal)) => return Ok(Some(refusal.wait())),
+        Err(WriteError::Refused(refusal)) => return Ok(Written::done(Some(refusal.wait()))),
         Err(error) => return Err(error),
     };
     let in_vain = written.metadata.resource_version == stockwatch.metadata.resource_version;
@@ -76,7 +92,7 @@ pub(super) async fn status(
         memory.in_vain = in_vain.then(|| (before, next.clone()));
     });
     if in_vain {
-        return Ok(None);
+        return Ok(Written::done(None));
     }
     context.store.learn_stockwatch(written);
     let (instance, now) = (&context.settings.instance, Timestamp::now());
@@ -92,7 +108,7 @@ pub(super) async fn status(
     }
     // What is to be done once the status says so.
     context.queue.add_first(key.clone());
-    Ok(None)
+    Ok(Written::done(None))
 }
 
 /// Says of a StockWatch that cannot be read that it cannot; whatever else its status says stays.

@@ -3,7 +3,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
-use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
+use stockwatch_crds::v1alpha1::{ToleranceEdit, TopicState, TopicStatus};
 
 use super::*;
 use crate::credentials;
@@ -24,6 +24,7 @@ pub(super) struct Scene {
     pub(super) turn: Option<Turn>,
     pub(super) report: Report,
     pub(super) quotes: Quotes,
+    pub(super) edits: Vec<ToleranceEdit>,
 }
 
 pub(super) fn at(second: i64) -> Time {
@@ -55,6 +56,7 @@ impl Scene {
             turn: None,
             report: Report { pods: vec![answered("a", 7), answered("b", 7)] },
             quotes: Quotes::default(),
+            edits: Vec::new(),
         }
     }
 
@@ -83,6 +85,7 @@ impl Scene {
             turn: self.turn.as_ref(),
             report: &self.report,
             quotes: &self.quotes,
+            edits: &self.edits,
         };
         status(&seen, now)
     }

@@ -47,6 +47,14 @@ pub fn hold(before: Option<&StockWatchStatus>, next: &StockWatchStatus) -> Hold 
     if announces(next).iter().any(|name| !announced.contains(name)) {
         return Hold::Now;
     }
+    match of_conditions(before, next) {
+        // The workers' copy of the spec waits until the edit is listed.
+        Hold::For(delay) if before.edits != next.edits => Hold::For(delay.min(EDIT)),
+        hold => hold,
+    }
+}
+
+fn of_conditions(before: &StockWatchStatus, next: &StockWatchStatus) -> Hold {
     let holds = |status| said(status, Condition::Ready).map(|ready| Holds::of(&ready.status));
     let reason = |status| said(status, Condition::Ready).map(|ready| ready.reason.clone());
     match (holds(before), holds(next)) {
@@ -87,6 +95,8 @@ fn applied(status: &StockWatchStatus) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use stockwatch_crds::v1alpha1::ToleranceEdit;
+
     use super::super::fixtures::{Scene, answered, known, rollout, unasked, unreachable};
     use super::*;
     use crate::reconcile::Decision;
@@ -126,6 +136,20 @@ mod tests {
         assert_eq!(held(&scene), Hold::For(EDIT));
         scene.report.pods = vec![answered("a", 8), answered("b", 8)];
         assert_eq!(held(&scene), Hold::Now);
+    }
+
+    #[test]
+    fn an_edit_of_a_tolerance_is_listed_soon_however_long_its_workers_take() {
+        let mut scene = Scene::new();
+        scene.write();
+        scene.rollout = Some(rollout(1));
+        scene.write();
+        scene.edit();
+        scene.edits = vec![ToleranceEdit { generation: 8, ..ToleranceEdit::default() }];
+        assert_eq!(held(&scene), Hold::For(EDIT));
+        scene.write();
+        scene.edits.clear();
+        assert_eq!(held(&scene), Hold::Same);
     }
 
     #[test]

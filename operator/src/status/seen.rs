@@ -1,6 +1,7 @@
 //! What a status follows from, and what it said before.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as ApiCondition;
+use stockwatch_crds::v1alpha1::ToleranceEdit;
 use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 use super::condition::{Condition, Holds, Statement, said};
@@ -36,6 +37,8 @@ pub struct Seen<'a> {
     pub report: &'a Report,
     /// What the workers' quotes led to.
     pub quotes: &'a Quotes,
+    /// Changes of tolerances that the status does not list yet.
+    pub edits: &'a [ToleranceEdit],
 }
 
 /// What is said of a condition, and the generation that it is about.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use k8s_openapi::jiff::Timestamp;
-use stockwatch_crds::v1alpha1::TopicState;
+use stockwatch_crds::v1alpha1::{ToleranceEdit, TopicState};
 
 use super::fixtures::*;
 use super::*;
@@ -490,4 +490,25 @@ fn a_secret_that_the_pods_may_not_have_is_said_by_ready_and_starts_nobody() {
     assert_eq!((&*ready.status, &*ready.reason, &*ready.message), ("False", "SecretNotLabelled", message));
     let available = said(&status, Condition::WorkerAvailable).unwrap();
     assert_eq!(available.reason, "WaitingForObjects");
+}
+
+#[test]
+fn changes_of_tolerances_are_listed_once_the_newest_first_and_at_most_twenty() {
+    let mut scene = Scene::new();
+    assert_eq!(scene.write().edits, [], "a first apply is no edit");
+    let edit = |generation: i64, window: &str| ToleranceEdit {
+        generation,
+        window: Some(window.into()),
+        ..ToleranceEdit::default()
+    };
+    for generation in 1..=11 {
+        scene.edits = vec![edit(generation, "5m"), edit(generation, "15m")];
+        scene.write();
+    }
+    // They are in the status now: whoever reconciles next has none.
+    scene.edits.clear();
+    let listed = scene.write().edits;
+    assert_eq!((listed.len(), &listed[0], &listed[1]), (20, &edit(11, "5m"), &edit(11, "15m")));
+    assert_eq!(listed[19], edit(2, "15m"));
+    assert_eq!(paused(&scene.stockwatch, &at(5)).edits, listed);
 }

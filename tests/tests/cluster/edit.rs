@@ -1,7 +1,9 @@
 //! `kubectl edit` of what is hot: the running worker takes it, nothing is restarted, lost or judged twice.
 
-use serde_json::json;
-use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, Topic, Until, Watch};
+use serde_json::{Value, json};
+use stockwatch_tests::{
+    Broker, Cluster, Market, Namespace, Release, Scene, Topic, Until, Watch, soon, wait_for,
+};
 
 #[test]
 fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_in_force() {
@@ -50,4 +52,73 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     let refused = home.edit("stockwatch/tuned", "s/duration: 7m/duration: 300s/").unwrap_err();
     assert!(refused.contains("5m"), "it says what to write: {refused}");
     assert_eq!(home.get("stockwatch/tuned")["status"]["conditions"][0]["status"], json!("True"));
+}
+
+const TECH: &str = "stockwatch/tech";
+
+/// The changes that the status lists, the newest first: generation, ticker, window, from and to, or how many.
+fn listed(home: &Namespace) -> Vec<String> {
+    let edits = home.get(TECH)["status"]["edits"].clone();
+    let text = |edit: &Value| {
+        assert!(edit["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{edit}");
+        let part = |field: &str| edit[field].as_str().unwrap_or("-").to_owned();
+        let what = match edit["changes"].as_u64() {
+            Some(count) => format!("{count} changes"),
+            None => ["ticker", "window", "from", "to"].map(part).join(" "),
+        };
+        format!("{} {what}", edit["generation"])
+    };
+    edits.as_array().into_iter().flatten().map(text).collect()
+}
+
+/// Edits the spec, and waits until the operator has seen it.
+fn edit(home: &Namespace, spec: &Value) -> u64 {
+    let generation = home.patch(TECH, &json!({"spec": spec}))["metadata"]["generation"].as_u64().unwrap();
+    home.wait(60, TECH, &Until::applied(generation));
+    generation
+}
+
+fn windows(list: &[(&str, &str)]) -> Value {
+    list.iter().map(|(duration, tolerance)| json!({"duration": duration, "tolerance": tolerance})).collect()
+}
+
+#[test]
+fn changes_of_tolerances_are_listed_and_nothing_else_is() {
+    let _release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "edits");
+    home.simulate("tech", |watch| watch.windows = vec![(5, "1%".into()), (15, "2%".into())]);
+    home.await_ready("tech");
+    assert_eq!(listed(&home), Vec::<String>::new(), "a first apply is no edit");
+
+    let first = edit(&home, &json!({"windows": windows(&[("5m", "1.5%"), ("7m", "3")])}));
+    let changes = ["- 5m 1% 1.5%", "- 7m - 3", "- 15m 2% -"].map(|change| format!("{first} {change}"));
+    assert_eq!(listed(&home), changes);
+    edit(&home, &json!({"alarms": {"gaps": "Skip"}}));
+    assert_eq!(listed(&home), changes, "no tolerance changed");
+
+    // Nobody sees this edit when it is made.
+    let paused = |value: Value| {
+        home.patch(TECH, &json!({"metadata": {"annotations": {"stockwatch.dev/paused": value}}}));
+    };
+    paused(json!("true"));
+    home.wait(60, TECH, &Until::because("Ready", "Paused"));
+    let own = |window: &str, tolerance: &str| json!({"window": window, "tolerance": tolerance});
+    let tickers = |own: &[Value]| -> Value {
+        ["a", "b", "c"].iter().map(|symbol| json!({"symbol": symbol, "tolerances": own})).collect()
+    };
+    let mut one = tickers(&[]);
+    one[1]["tolerances"] = json!([own("5m", "9%")]);
+    home.patch(TECH, &json!({"spec": {"tickers": one}}));
+    paused(Value::Null);
+    let generation = home.get(TECH)["metadata"]["generation"].as_u64().unwrap();
+    home.wait(60, TECH, &Until::applied(generation));
+    assert_eq!(listed(&home)[0], format!("{generation} b 5m 1.5% 9%"));
+    assert_eq!(listed(&home)[1..], changes);
+
+    let large = edit(&home, &json!({"tickers": tickers(&[own("5m", "8%"), own("7m", "4")])}));
+    assert_eq!(listed(&home)[0], format!("{large} 6 changes"));
+    let copy = || home.get("configmap/tech-stockwatch")["data"]["stockwatch.json"].to_string();
+    wait_for(30, "the workers' copy follows", || {
+        soon(copy().contains(&format!(r#"\"generation\":{large}"#)), copy())
+    });
 }

@@ -156,6 +156,7 @@ fn a_refused_edit_is_not_ready_and_costs_nothing_but_its_retries() {
     home.wait(30, "stockwatch/tech", &Until::applied(generation));
 
     home.wait(60, "stockwatch/tech", &Until::because("QuotesFlow", "Flowing"));
+    home.wait(60, "stockwatch/tech", &Until::evaluated(generation));
 
     let version = |home: &Namespace| home.get("stockwatch/tech")["metadata"]["resourceVersion"].clone();
     let (before, mut audit) = (version(&home), Audit::begin(Cluster::shared()));
