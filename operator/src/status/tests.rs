@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
-use k8s_openapi::jiff::Timestamp;
 use stockwatch_crds::v1alpha1::{ToleranceEdit, TopicState};
 
 use super::fixtures::*;
