@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: the worker's against a broker beside the operator's in one cluster, and those without either beside both,
-# since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many
+# Every test: those without a broker and a cluster first, then the worker's against a broker beside the operator's in one
+# cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many
 # tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -46,8 +46,7 @@ worker() {
   local failed=0
   # Those of three brokers take turns: many brokers at once are more than a small machine can keep in time.
   phase 'worker and three brokers' run "$kafka" --test-threads=1 brokers:: || failed=1
-  # By then one test after another has the cluster.
-  phase 'worker and Kafka' run "$kafka" --test-threads=$((threads + 2)) --skip brokers:: || failed=1
+  phase 'worker and Kafka' run "$kafka" --test-threads="$threads" --skip brokers:: || failed=1
   return $failed
 }
 operator() {
@@ -68,12 +67,11 @@ failed=0
 phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
 kafka=$(binary kafka) cluster=$(binary cluster)
 [ -x "$kafka" ] && [ -x "$cluster" ] || { echo "tests/run.sh: the tests are not built: make build" >&2; exit 1; }
-units >"$logs/units" 2>&1 &
-beside=($!)
+units >"$logs/units" 2>&1 || failed=1
 phase 'start of the cluster' hold_cluster || exit 1
 operator >"$logs/operator" 2>&1 8>&- &
-beside+=($!)
+beside=$!
 worker >"$logs/worker" 2>&1 8>&- || failed=1
-for job in "${beside[@]}"; do wait "$job" || failed=1; done
+wait "$beside" || failed=1
 cat "$logs"/{units,worker,operator}
 exit $failed

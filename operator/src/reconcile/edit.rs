@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Error;
 use kube::api::Api;
 use stockwatch_crds::v1alpha1::ToleranceEdit;
-use stockwatch_crds::{Loaded, Spec, StockWatch, load_value, tolerance_edits};
+use stockwatch_crds::{Spec, StockWatch, tolerance_edits};
 
 use super::apply::ApplyError;
 use super::write;
@@ -46,11 +46,10 @@ pub(super) async fn unlisted(
         return Ok(Vec::new());
     }
     let before = read(context, &key, owner).await?;
-    let before = before.filter(|before| {
-        before.generation.is_some_and(|of| i64::try_from(of).is_ok_and(|of| of < generation))
-    });
+    let before = before.filter(|before| before.metadata.generation.is_some_and(|of| of < generation));
+    let before = before.and_then(|before| Spec::parse(&before).ok());
     let time = write::now().0.to_string();
-    let edits = before.map_or(Vec::new(), |before| tolerance_edits(&before.spec, spec, generation, &time));
+    let edits = before.map_or(Vec::new(), |before| tolerance_edits(&before, spec, generation, &time));
     context.remember(&key, |memory| memory.edits = Some((generation, edits.clone())));
     Ok(edits)
 }
@@ -63,7 +62,7 @@ pub(super) fn is_refused(stockwatch: &StockWatch) -> bool {
 }
 
 /// The workers' copy, if it can be read and is of this StockWatch.
-async fn read(context: &Context, key: &Key, owner: &Owner) -> Result<Option<Loaded>, ApplyError> {
+async fn read(context: &Context, key: &Key, owner: &Owner) -> Result<Option<StockWatch>, ApplyError> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &key.namespace);
     let found = match bounded(READ, api.get_opt(&names::owned(&key.name))).await {
         Ok(found) => found,
@@ -74,6 +73,6 @@ async fn read(context: &Context, key: &Key, owner: &Owner) -> Result<Option<Load
         Err(source) => return Err(ApplyError::Read { kind: Kind::ConfigMap, source }),
     };
     let text = found.and_then(|found| found.data?.remove(SPEC_KEY));
-    let document = text.and_then(|text| serde_json::from_str(&text).ok());
-    Ok(document.and_then(|document| load_value(document).ok()).filter(|loaded| loaded.uid == owner.uid))
+    let copy: Option<StockWatch> = text.and_then(|text| serde_json::from_slice(text.as_bytes()).ok());
+    Ok(copy.filter(|copy| copy.metadata.uid.as_ref() == Some(&owner.uid)))
 }
