@@ -54,11 +54,12 @@ impl Until {
         Self::status("appliedGeneration", generation)
     }
 
-    /// What the edit of a generation would have changed is known.
+    /// All that the edit of a generation would have changed is known.
     pub fn evaluated(generation: u64) -> Self {
         let expected = json!(generation);
         Self::new(format!("with the edit {generation} evaluated"), move |object| {
-            object["status"]["lastEdit"]["generation"] == expected
+            let edit = &object["status"]["lastEdit"];
+            edit["generation"] == expected && edit["complete"] == true
         })
     }
 
