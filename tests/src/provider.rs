@@ -4,7 +4,7 @@ mod http2;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -39,7 +39,12 @@ pub struct Provider {
 impl Provider {
     /// Listens on a free port of this host for HTTP/1.1, a request a connection.
     pub fn start(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let (provider, listener, identity) = Self::new(Arc::new(answers));
+        Self::on(Ipv4Addr::LOCALHOST.into(), answers)
+    }
+
+    /// The same on another address of this machine.
+    pub(crate) fn on(host: IpAddr, answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let (provider, listener, identity) = Self::new(host, Arc::new(answers));
         let (server, acceptor) = (provider.clone(), Arc::new(identity.acceptor()));
         std::thread::spawn(move || {
             for connection in listener.incoming().flatten() {
@@ -52,16 +57,15 @@ impl Provider {
 
     /// Listens for HTTP/2, and nothing else; only answers that are whole can be given.
     pub fn over_http2(answers: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let (provider, listener, identity) = Self::new(Arc::new(answers));
+        let (provider, listener, identity) = Self::new(Ipv4Addr::LOCALHOST.into(), Arc::new(answers));
         let server = provider.clone();
         identity.serve(listener, "h2", move |connection| http2::serve(server.clone(), connection));
         provider
     }
 
-    fn new(answers: Arc<Answers>) -> (Self, TcpListener, Identity) {
-        let host = Ipv4Addr::LOCALHOST;
+    fn new(host: IpAddr, answers: Arc<Answers>) -> (Self, TcpListener, Identity) {
         let listener = TcpListener::bind((host, 0)).unwrap();
-        let identity = Identity::of(host.into());
+        let identity = Identity::of(host);
         let (authority, address) = (Arc::new(identity.file()), listener.local_addr().unwrap());
         (Self { asked: Arc::default(), answers, authority, address }, listener, identity)
     }

@@ -46,8 +46,9 @@ struct Market {
     holidays: Vec<i64>,
     /// Days that end early, with the time.
     half_days: Vec<(i64, i64)>,
-    /// A trade comes in about so many minutes.
+    /// A trade comes in about so many minutes; where it is regular, in exactly so many.
     pace: u32,
+    is_regular: bool,
 }
 
 impl Market {
@@ -64,6 +65,7 @@ impl Market {
             holidays: vec![],
             half_days: vec![],
             pace: 1,
+            is_regular: false,
         }
     }
 
@@ -107,6 +109,9 @@ impl Market {
     fn trades(&self, of_day: i64, minute: i64) -> bool {
         let local = minute - (of_day * DAY - self.zone.offset(of_day)) / MINUTE;
         let pauses = self.lunch.is_some_and(|(from, to)| (from + 1..to).contains(&local));
+        if self.is_regular {
+            return !pauses && local % i64::from(self.pace) == 0;
+        }
         !pauses && fastrand::Rng::with_seed(minute.unsigned_abs()).u32(..self.pace) == 0
     }
 }
@@ -287,6 +292,23 @@ fn silence_in_an_open_session_is_said_within_thirty_five_minutes() {
         assert_eq!(reason, FlowReason::NoQuotes, "{}", market.name);
         assert!((30..=35).contains(&minutes), "{}: {minutes} min", market.name);
         assert!(world.turns(true, &|_, event| Ok(event)).0 <= 5, "{}", market.name);
+    }
+}
+
+#[test]
+fn silence_of_a_ticker_that_is_rarely_traded_is_said_after_ten_of_its_usual_gaps() {
+    for pace in [2, 5, 10, 20] {
+        let market = Market { pace, is_regular: true, ..new_york() };
+        let (opening, _) = market.hours(day(10, 15)).unwrap();
+        let mut world = World::new(vec![market], day(10, 12));
+        // A trade is just then.
+        world.honest((opening + HOUR - world.now) / MINUTE);
+        let frozen = world.now;
+        let (minutes, reason) = world.turns(false, &|_, _| Ok(frozen));
+        assert_eq!(reason, FlowReason::NoQuotes);
+        let limit = 30.max(10 * pace as usize);
+        assert!((limit..=limit + 5).contains(&minutes), "a trade in {pace} minutes: {minutes} min");
+        assert!(world.turns(true, &|_, event| Ok(event)).0 <= pace as usize + 5);
     }
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 const PAGE: u64 = 4096;
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -21,20 +23,20 @@ pub(super) struct Budget {
     pace: Option<Pace>,
 }
 
-/// A tenth of a processor, for a limited time.
+/// A tenth of a processor for one thread, for a limited time. What it waits for, records or its turn, is no work.
 #[derive(Debug)]
 pub(super) struct Pace {
     began: Instant,
     limit: Duration,
     cancelled: Arc<AtomicBool>,
-    working_since: Cell<Instant>,
+    /// The thread's time on a processor at its last rest.
+    rested_at: Cell<Duration>,
 }
 
 impl Pace {
-    /// Work that begins now, and ends once it is cancelled.
+    /// Work of this thread that begins now, and ends once it is cancelled.
     pub(super) fn begin(limit: Duration, cancelled: Arc<AtomicBool>) -> Self {
-        let now = Instant::now();
-        Self { began: now, limit, cancelled, working_since: Cell::new(now) }
+        Self { began: Instant::now(), limit, cancelled, rested_at: Cell::new(thread_time()) }
     }
 
     /// Whether there is more time, after a rest.
@@ -42,16 +44,15 @@ impl Pace {
         if self.cancelled.load(Ordering::Relaxed) || self.began.elapsed() > self.limit {
             return false;
         }
-        sleep(rest_after(self.working_since.get().elapsed()));
-        self.working_since.set(Instant::now());
+        let now = thread_time();
+        sleep(9 * now.saturating_sub(self.rested_at.replace(now)));
         true
     }
 }
 
-/// The rest after so long a stretch of work; what took long was waited for, not worked.
-fn rest_after(worked: Duration) -> Duration {
-    const LONGEST: Duration = Duration::from_millis(200);
-    (worked * 9).min(LONGEST)
+/// How long this thread has been on a processor.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 impl Budget {
@@ -145,11 +146,15 @@ mod tests {
 
     #[test]
     fn work_at_a_pace_rests_nine_times_as_long_and_ends_when_it_is_cancelled() {
-        assert_eq!(rest_after(Duration::from_millis(2)), Duration::from_millis(18));
-        assert_eq!(rest_after(Duration::from_secs(9)), Duration::from_millis(200));
-        let cancelled = Arc::new(AtomicBool::new(true));
-        let pace = Pace::begin(Duration::from_secs(60), cancelled);
-        assert!(!Budget { before: 0, most: None, pace: Some(pace) }.allows_more());
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let pace = Pace::begin(Duration::from_secs(3600), Arc::clone(&cancelled));
+        let before = thread_time();
+        while thread_time() < before + Duration::from_millis(20) {}
+        let resting = Instant::now();
+        assert!(pace.goes_on());
+        assert!(resting.elapsed() >= Duration::from_millis(180));
+        cancelled.store(true, Ordering::Relaxed);
+        assert!(!pace.goes_on());
     }
 
     #[test]

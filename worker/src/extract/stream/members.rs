@@ -17,28 +17,30 @@ const SILENT_FOR: u32 = 2;
 
 /// The symbols of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Members(HashMap<String, Member>);
+pub(super) struct Members {
+    of: HashMap<String, Member>,
+    /// What sparks told of symbols, and when; also of those that have gone, since partitions come back.
+    told: HashMap<String, (Instant, FetchedQuote)>,
+}
 
 #[derive(Debug)]
 struct Member {
     ticker: Arc<Ticker>,
     /// When it ticked last; at first, when it was subscribed to.
     ticked: Instant,
-    /// What a spark told of it, and when.
-    informed: Option<(Instant, FetchedQuote)>,
 }
 
 impl Members {
     /// From now on exactly these tickers.
     pub(super) fn set(&mut self, now: Instant, tickers: &[Arc<Ticker>]) {
-        let mut before = std::mem::take(&mut self.0);
-        for ticker in tickers {
-            let member = match before.remove(&ticker.symbol) {
-                Some(member) => Member { ticker: Arc::clone(ticker), ..member },
-                None => Member { ticker: Arc::clone(ticker), ticked: now, informed: None },
-            };
-            self.0.insert(ticker.symbol.clone(), member);
-        }
+        let before = std::mem::take(&mut self.of);
+        let member = |ticker: &Arc<Ticker>| {
+            let ticked = before.get(&ticker.symbol).map_or(now, |member| member.ticked);
+            (ticker.symbol.clone(), Member { ticker: Arc::clone(ticker), ticked })
+        };
+        self.of = tickers.iter().map(member).collect();
+        let of = &self.of;
+        self.told.retain(|symbol, (told, _)| of.contains_key(symbol) || !is_old(*told, now));
     }
 
     /// Takes note of a tick; returns the ticker and what a spark told of it, if there is such a symbol.
@@ -47,16 +49,16 @@ impl Members {
         now: Instant,
         symbol: &str,
     ) -> Option<(Arc<Ticker>, Option<&FetchedQuote>)> {
-        let member = self.0.get_mut(symbol)?;
+        let member = self.of.get_mut(symbol)?;
         member.ticked = now;
-        Some((Arc::clone(&member.ticker), member.informed.as_ref().map(|(_, quote)| quote)))
+        Some((Arc::clone(&member.ticker), self.told.get(symbol).map(|(_, quote)| quote)))
     }
 
     /// Takes note of what sparks told.
     pub(super) fn informed(&mut self, now: Instant, quotes: &[(Arc<Ticker>, Quote)]) {
         for (ticker, quote) in quotes {
-            if let (Some(member), Ok(quote)) = (self.0.get_mut(&ticker.symbol), quote) {
-                member.informed = Some((now, quote.clone()));
+            if let (true, Ok(quote)) = (self.of.contains_key(&ticker.symbol), quote) {
+                self.told.insert(ticker.symbol.clone(), (now, quote.clone()));
             }
         }
     }
@@ -64,19 +66,21 @@ impl Members {
     /// Returns whom sparks must ask for, in the order of their symbols: the silent ones, and those of whom nothing, or
     /// nothing new, is known.
     pub(super) fn to_ask(&self, now: Instant, interval: Duration) -> Vec<Arc<Ticker>> {
-        let is_asked = |member: &&Member| {
+        let is_asked = |(symbol, member): &(&String, &Member)| {
             let is_silent =
                 now.saturating_duration_since(member.ticked) >= interval.saturating_mul(SILENT_FOR);
-            let is_old = |(informed, _): &(Instant, FetchedQuote)| {
-                now.saturating_duration_since(*informed) >= INFORM_AGAIN
-            };
-            is_silent || member.informed.as_ref().is_none_or(is_old)
+            is_silent || self.told.get(*symbol).is_none_or(|(told, _)| is_old(*told, now))
         };
         let mut asked: Vec<Arc<Ticker>> =
-            self.0.values().filter(is_asked).map(|member| Arc::clone(&member.ticker)).collect();
+            self.of.iter().filter(is_asked).map(|(_, member)| Arc::clone(&member.ticker)).collect();
         asked.sort_by(|one, other| one.symbol.cmp(&other.symbol));
         asked
     }
+}
+
+/// Whether what a spark told then must be asked for again.
+fn is_old(told: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(told) >= INFORM_AGAIN
 }
 
 #[cfg(test)]
@@ -127,12 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn who_stays_keeps_what_is_known_and_who_goes_is_forgotten() {
+    fn who_stays_and_who_comes_back_within_the_hour_keeps_what_is_known() {
         let (mut members, start) = (Members::default(), Instant::now());
-        members.set(start, &[ticker("A"), ticker("B")]);
-        members.informed(start, &[told("A"), told("B")]);
-        members.set(start, &[ticker("A"), ticker("C")]);
-        assert_eq!(asked(&members, start), ["C"]);
+        members.set(start, &[ticker("A"), ticker("B"), ticker("C")]);
+        members.informed(start, &[told("A"), told("B"), told("C")]);
+        members.set(start, &[ticker("A"), ticker("D")]);
+        assert_eq!(asked(&members, start), ["D"]);
         assert!(members.ticked(start, "B").is_none());
+        members.set(start + MINUTE, &[ticker("A"), ticker("B")]);
+        assert_eq!(members.ticked(start + MINUTE, "B").unwrap().1.unwrap().currency(), Some("USD"));
+        members.set(start + INFORM_AGAIN, &[ticker("B")]);
+        members.set(start + INFORM_AGAIN, &[ticker("B"), ticker("C")]);
+        assert!(members.ticked(start + INFORM_AGAIN, "C").unwrap().1.is_none());
     }
 }
