@@ -16,7 +16,7 @@ pub struct EditReport {
     pub generation: Option<u64>,
     /// Hours of quotes that are judged, by the stamps of raw records.
     pub hours: u32,
-    /// By raw partition.
+    /// By raw partition, of those that were judged to their end.
     pub partitions: BTreeMap<i32, PartitionEdit>,
     /// Every partition that was owned is evaluated in full.
     pub complete: bool,
@@ -38,17 +38,15 @@ pub struct PartitionEdit {
     pub complete: bool,
 }
 
-/// Returns what the reports say of one generation together; `None`: none speaks of it. `partitions` is how many the raw
-/// topic has. A partition that two workers report counts once.
+/// Returns what the reports say together of the newest generation of which one of them speaks; `None`: there is none.
+/// `partitions` is how many the raw topic has. A partition that two workers report counts once.
 pub fn merge_edit_reports<'a>(
     reports: impl IntoIterator<Item = &'a EditReport>,
-    generation: i64,
     partitions: Option<i32>,
 ) -> Option<LastEdit> {
-    let is_of_it = |report: &&EditReport| {
-        report.generation.is_some_and(|of| i64::try_from(of).is_ok_and(|of| of == generation))
-    };
-    let reports: Vec<&EditReport> = reports.into_iter().filter(is_of_it).collect();
+    let mut reports: Vec<&EditReport> = reports.into_iter().collect();
+    let newest = reports.iter().filter_map(|report| report.generation).max()?;
+    reports.retain(|report| report.generation == Some(newest));
     let hours = reports.iter().map(|report| report.hours).min()?;
     let same_hours = reports.iter().all(|report| report.hours == hours);
     let all: BTreeMap<i32, PartitionEdit> =
@@ -59,8 +57,9 @@ pub fn merge_edit_reports<'a>(
     };
     let is_whole = partitions.is_some_and(|count| (0..count).all(|partition| all.contains_key(&partition)));
     Some(LastEdit {
-        generation,
+        generation: i64::try_from(newest).unwrap_or(i64::MAX),
         hours: i32::try_from(hours).unwrap_or(i32::MAX),
+        partitions: i32::try_from(all.len()).unwrap_or(i32::MAX),
         alarms_before: sum(|edit| edit.alarms_before),
         alarms_after: sum(|edit| edit.alarms_after),
         episodes_before: sum(|edit| edit.episodes_before),
@@ -90,10 +89,11 @@ mod tests {
     #[test]
     fn the_workers_partitions_are_summed_and_complete_if_all_are_there() {
         let (one, two) = (report(8, 24, &[(0, 1), (2, 3)]), report(8, 24, &[(1, 5)]));
-        let merged = merge_edit_reports([&one, &two], 8, Some(3)).unwrap();
+        let merged = merge_edit_reports([&one, &two], Some(3)).unwrap();
         let expected = LastEdit {
             generation: 8,
             hours: 24,
+            partitions: 3,
             alarms_before: 9,
             alarms_after: 18,
             episodes_before: 3,
@@ -102,7 +102,7 @@ mod tests {
         };
         assert_eq!(merged, expected);
         let complete = |reports: &[&EditReport], count| {
-            merge_edit_reports(reports.iter().copied(), 8, count).unwrap().complete
+            merge_edit_reports(reports.iter().copied(), count).unwrap().complete
         };
         assert!(!complete(&[&one], Some(3)), "one is not evaluated");
         assert!(!complete(&[&one, &two], None), "it is not known how many there are");
@@ -110,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_another_generation_says_nothing_of_this_one() {
-        assert_eq!(merge_edit_reports([&report(7, 24, &[(0, 1)])], 8, Some(1)), None);
-        let mixed = [&report(7, 24, &[(0, 9)]), &report(8, 24, &[(0, 1)])];
-        assert_eq!(merge_edit_reports(mixed, 8, Some(1)).unwrap().alarms_before, 1);
+    fn reports_of_older_edits_say_nothing_of_the_newest() {
+        assert_eq!(merge_edit_reports([], Some(1)), None);
+        let merged = merge_edit_reports([&report(7, 24, &[(0, 9)]), &report(8, 24, &[(0, 1)])], Some(1)).unwrap();
+        assert_eq!((merged.generation, merged.alarms_before), (8, 1));
     }
 }

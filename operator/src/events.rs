@@ -44,17 +44,24 @@ pub fn of_edit(stockwatch: &StockWatch, next: &StockWatchStatus) -> Option<Event
     let LastEdit {
         generation,
         hours,
+        partitions,
         alarms_before,
         alarms_after,
         episodes_before,
         episodes_after,
         complete,
     } = edit;
-    let part = if *complete { "" } else { ", as far as that could be evaluated" };
-    let message = format!(
-        "generation {generation}: over the last {hours} h {alarms_before} \u{2192} {alarms_after} alarms in \
-         {episodes_before} \u{2192} {episodes_after} episodes{part}"
+    let figures = format!(
+        "over the last {hours} h {alarms_before} \u{2192} {alarms_after} alarms in {episodes_before} \u{2192} \
+         {episodes_after} episodes"
     );
+    let said = match (complete, partitions) {
+        (true, _) => figures,
+        (false, 0) => "no partition could be evaluated; the workers' logs say why".to_owned(),
+        (false, 1) => format!("{figures}, of what could be evaluated in 1 partition"),
+        (false, many) => format!("{figures}, of what could be evaluated in {many} partitions"),
+    };
+    let message = format!("generation {generation}: {said}");
     Some(event(EventType::Normal, "Retuned", &message))
 }
 
@@ -149,6 +156,14 @@ mod tests {
         let note = "generation 8: over the last 24 h 4 → 38 alarms in 3 → 12 episodes";
         assert_eq!(said.note.as_deref(), Some(note));
         assert!(event(status(8), status(8)).is_none());
+        let partial = |partitions: i32| {
+            let mut next = status(8);
+            next["lastEdit"]["complete"] = false.into();
+            next["lastEdit"]["partitions"] = partitions.into();
+            event(status(7), next).unwrap().note.unwrap()
+        };
+        assert_eq!(partial(2), format!("{note}, of what could be evaluated in 2 partitions"));
+        assert!(partial(0).starts_with("generation 8: no partition could be evaluated"));
         assert!(event(json!({}), json!({})).is_none());
     }
 

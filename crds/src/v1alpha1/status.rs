@@ -107,6 +107,9 @@ pub struct LastEdit {
     pub generation: i64,
     /// Hours of quotes that were judged.
     pub hours: i32,
+    /// How many partitions were evaluated: the figures are theirs.
+    #[serde(default)]
+    pub partitions: i32,
     /// Alarms by the rules before the edit.
     pub alarms_before: i64,
     /// Alarms by those after it.

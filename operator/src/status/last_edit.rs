@@ -5,18 +5,25 @@ use stockwatch_crds::{StockWatchStatus, merge_edit_reports};
 
 use super::seen::Seen;
 use crate::topics::Observed;
+use crate::workers::Answer;
 
-/// Returns what is known of this generation, or else what was said before: a worker that is started again knows nothing
-/// of an edit, and what is complete stays.
+/// Returns what the newest edit that judges otherwise would have changed, or else what was said before: an edit of something
+/// else is none, a worker that is started again knows nothing of one, and what is complete stays.
 pub(super) fn last_edit(seen: &Seen<'_>, before: &StockWatchStatus) -> Option<LastEdit> {
-    let is_final = |known: &LastEdit| known.generation == seen.generation() && known.complete;
+    let before = before.last_edit.clone();
+    let is_settled = |answer: &Answer| !answer.evaluating && !answer.is_behind(seen.generation());
     let pods = &seen.report.pods;
-    let is_settled = pods.iter().all(|pod| pod.answer.as_ref().is_some_and(|answer| !answer.evaluating));
-    if before.last_edit.as_ref().is_some_and(is_final) || !is_settled {
-        return before.last_edit.clone();
+    if !pods.iter().all(|pod| pod.answer.as_ref().is_some_and(is_settled)) {
+        return before;
     }
     let reports = pods.iter().filter_map(|pod| pod.answer.as_ref()?.last_edit.as_ref());
-    merge_edit_reports(reports, seen.generation(), partitions(seen)).or_else(|| before.last_edit.clone())
+    let merged = merge_edit_reports(reports, partitions(seen));
+    // The most is known of the newest generation, and there of the most partitions.
+    let rank = |edit: &LastEdit| (edit.generation, edit.complete, edit.partitions);
+    match (before, merged) {
+        (Some(before), Some(merged)) => Some(if rank(&merged) > rank(&before) { merged } else { before }),
+        (before, merged) => merged.or(before),
+    }
 }
 
 /// How many partitions the raw topic has.
@@ -39,7 +46,12 @@ mod tests {
 
     /// A worker that has evaluated generation 8 in these partitions; none: it still does.
     fn evaluated(name: &str, partitions: &[i32]) -> Pod {
-        let mut pod = answered(name, 8);
+        evaluated_at(8, name, partitions)
+    }
+
+    /// The same, which computes with this generation.
+    fn evaluated_at(generation: i64, name: &str, partitions: &[i32]) -> Pod {
+        let mut pod = answered(name, generation);
         let answer = pod.answer.as_mut().unwrap();
         let edit =
             PartitionEdit { alarms_before: 1, alarms_after: 2, complete: true, ..PartitionEdit::default() };
@@ -54,19 +66,52 @@ mod tests {
         pod
     }
 
-    #[test]
-    fn an_edit_is_said_once_all_workers_have_evaluated_it_and_stays() {
+    fn edited() -> Scene {
         let mut scene = Scene::new();
         scene.stockwatch.spec.kafka.topics =
             serde_json::from_value(serde_json::json!({"rawInput": {"name": "raw"}})).unwrap();
         scene.write();
         scene.edit();
+        scene
+    }
+
+    #[test]
+    fn an_edit_is_said_once_all_workers_have_evaluated_it_and_stays() {
+        let mut scene = edited();
         scene.report.pods = vec![evaluated("a", &[0, 2]), evaluated("b", &[])];
         assert_eq!(scene.write().last_edit, None, "b still evaluates");
         scene.report.pods = vec![evaluated("a", &[0, 2]), evaluated("b", &[1])];
         let said = scene.write().last_edit.unwrap();
         assert_eq!((said.generation, said.alarms_before, said.alarms_after, said.complete), (8, 3, 6, true));
         // Another process in the place of one knows nothing of it.
+        scene.report.pods = vec![answered("a", 8), evaluated("b", &[1])];
+        assert_eq!(scene.write().last_edit, Some(said));
+    }
+
+    #[test]
+    fn a_worker_that_computes_with_the_generation_before_keeps_it_from_being_said() {
+        let mut scene = edited();
+        scene.report.pods = vec![evaluated("a", &[0, 2]), answered("b", 7)];
+        assert_eq!(scene.write().last_edit, None);
+    }
+
+    #[test]
+    fn an_edit_of_something_else_meanwhile_leaves_the_evaluation_to_its_end() {
+        let mut scene = edited();
+        scene.edit();
+        scene.report.pods = vec![evaluated_at(9, "a", &[0, 2]), evaluated_at(9, "b", &[])];
+        assert_eq!(scene.write().last_edit, None, "b still evaluates");
+        scene.report.pods = vec![evaluated_at(9, "a", &[0, 2]), evaluated_at(9, "b", &[1])];
+        let said = scene.write().last_edit.unwrap();
+        assert_eq!((said.generation, said.partitions, said.complete), (8, 3, true));
+    }
+
+    #[test]
+    fn of_an_incomplete_evaluation_the_fullest_is_kept() {
+        let mut scene = edited();
+        scene.report.pods = vec![evaluated("a", &[0]), evaluated("b", &[1])];
+        let said = scene.write().last_edit.unwrap();
+        assert_eq!((said.partitions, said.complete), (2, false));
         scene.report.pods = vec![answered("a", 8), evaluated("b", &[1])];
         assert_eq!(scene.write().last_edit, Some(said));
     }

@@ -184,7 +184,10 @@ fn an_edit_is_evaluated_beside_the_worker_and_config_says_what_it_changes() {
     assert_eq!(worker.config().get("lastEdit"), None);
     let answer = answer(&scene, &["--set", "5m=0.3%"]);
     scene.edit(|watch| watch.windows[1].1 = "0.3%".into());
+    // An edit of something else leaves the evaluation to its end.
+    scene.edit(|watch| watch.source = json!({"external": {"expectEvery": "10m"}}));
     let edit = evaluated(&worker, 2);
+    assert_eq!(worker.config()["evaluating"], false);
     assert_eq!(edit["hours"], 24);
     let rules = &answer["rules"];
     assert_eq!(sums(&edit), [&rules[0], &rules[1]].map(all));
@@ -192,7 +195,7 @@ fn an_edit_is_evaluated_beside_the_worker_and_config_says_what_it_changes() {
     // Another window has other averages.
     let before = self::answer(&scene, &[]);
     scene.edit(|watch| watch.windows[1] = (7, "0.3%".into()));
-    let edit = evaluated(&worker, 3);
+    let edit = evaluated(&worker, 4);
     assert_eq!(sums(&edit), [&before["rules"][0], &self::answer(&scene, &[])["rules"][0]].map(all));
     assert_ne!(sums(&edit)[0], sums(&edit)[1]);
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::OptionFuture;
 use stockwatch_core::Shape;
 use stockwatch_crds::{EditReport, PartitionEdit};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::budget::{Budget, Pace};
 use super::kafka::Topics;
@@ -53,35 +55,62 @@ pub(crate) struct Deps {
     pub(crate) health: Arc<Health>,
 }
 
-/// Evaluates edits for as long as there may be some. A newer edit ends the evaluation of an older one.
+/// An evaluation on its thread.
+struct Running {
+    report: JoinHandle<Option<EditReport>>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Evaluates edits for as long as there may be some. A newer edit ends the evaluation of an older one, unless it changes
+/// nothing of what is judged.
 pub(crate) async fn run(mut deps: Deps) {
     let mut last = deps.spec.borrow_and_update().clone();
-    deps.health.set_evaluated(last.revision);
-    let mut cancelled = Arc::new(AtomicBool::new(false));
-    while deps.spec.changed().await.is_ok() {
-        let live = deps.spec.borrow_and_update().clone();
-        let before = std::mem::replace(&mut last, Arc::clone(&live));
-        let Some(candidates) = compared(&before, &live) else {
-            deps.health.set_evaluated(live.revision);
-            continue;
-        };
-        cancelled.store(true, Ordering::Relaxed);
-        cancelled = Arc::new(AtomicBool::new(false));
-        deps.health.set_last_edit(None);
+    let mut running: Option<Running> = None;
+    loop {
+        if running.is_none() {
+            deps.health.set_evaluated(last.revision);
+        }
+        let ended = OptionFuture::from(running.as_mut().map(|running| &mut running.report));
+        tokio::select! {
+            changed = deps.spec.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let live = deps.spec.borrow_and_update().clone();
+                let before = std::mem::replace(&mut last, live);
+                if let Some(candidates) = compared(&before, &last) {
+                    deps.health.set_last_edit(None);
+                    running = Some(deps.begin(Arc::clone(&last), candidates));
+                }
+            }
+            Some(report) = ended => {
+                // Its thread panicked: there is nothing to say.
+                deps.health.set_last_edit(report.unwrap_or_default());
+                running = None;
+            }
+        }
+    }
+}
+
+impl Deps {
+    fn begin(&self, live: Arc<LiveSpec>, candidates: [Candidate; 2]) -> Running {
+        let cancelled = Arc::new(AtomicBool::new(false));
         let evaluation = Evaluation {
-            connection: deps.connection.clone(),
-            owned: deps.owned.borrow().clone(),
-            health: Arc::clone(&deps.health),
+            connection: self.connection.clone(),
+            owned: self.owned.borrow().clone(),
+            health: Arc::clone(&self.health),
             cancelled: Arc::clone(&cancelled),
             live,
             candidates,
         };
-        drop(tokio::task::spawn_blocking(move || {
-            evaluation.run();
-            evaluation.health.set_evaluated(evaluation.live.revision);
-        }));
+        Running { report: tokio::task::spawn_blocking(move || evaluation.run()), cancelled }
     }
-    cancelled.store(true, Ordering::Relaxed);
 }
 
 /// The rules before and after an edit, if they may judge quotes differently. What accounts do with alarms is not judged.
@@ -106,64 +135,67 @@ struct Evaluation {
 }
 
 impl Evaluation {
-    fn run(&self) {
+    /// What the edit changes in the partitions that were owned; `None` if it is cancelled, or cannot be said.
+    fn run(&self) -> Option<EditReport> {
         let kafka = &self.live.spec.kafka;
         let names = (kafka.topics.raw_input.name.as_str(), kafka.topics.deviation_alarm.name.as_str());
         let pace = Pace::begin(LIMIT, Arc::clone(&self.cancelled));
         let budget = Budget::begin().paced(pace);
-        let mut topics = match Topics::open(&self.connection, &kafka.group_id, names, budget) {
-            Ok(topics) => topics,
-            Err(error) => return tracing::warn!(%error, "the edit is not evaluated"),
-        };
+        let mut topics = Topics::open(&self.connection, &kafka.group_id, names, budget)
+            .inspect_err(|error| tracing::warn!(%error, "the edit is not evaluated"))
+            .ok()?;
         let since = ago(Duration::from_secs(u64::from(HOURS) * 3600));
         let mut partitions = BTreeMap::new();
         for partition in &self.owned.partitions {
-            let edit = self.evaluate(&mut topics, *partition, since).unwrap_or_else(|error| {
-                tracing::warn!(%error, partition, "the edit is not evaluated in this partition");
-                PartitionEdit::default()
-            });
-            if self.cancelled.load(Ordering::Relaxed) {
-                return;
+            match self.evaluate(&mut topics, *partition, since) {
+                Ok(Some(edit)) => _ = partitions.insert(*partition, edit),
+                Ok(None) => tracing::warn!(partition, "no time or memory is left to evaluate the edit here"),
+                Err(error) => tracing::warn!(%error, partition, "the edit is not evaluated in this partition"),
             }
-            partitions.insert(*partition, edit);
+            if self.cancelled.load(Ordering::Relaxed) {
+                return None;
+            }
         }
-        let complete = !partitions.is_empty() && partitions.values().all(|p: &PartitionEdit| p.complete);
+        let is_whole = partitions.len() == self.owned.partitions.len() && !partitions.is_empty();
+        let complete = is_whole && partitions.values().all(|edit| edit.complete);
         let generation = self.live.generation.or_else(|| self.health.generation(self.live.revision));
-        self.health.set_last_edit(Some(EditReport { generation, hours: HOURS, partitions, complete }));
+        Some(EditReport { generation, hours: HOURS, partitions, complete })
     }
 
-    /// One partition: in one pass where old and new rules have the same averages, otherwise in one for each.
+    /// One partition: in one pass where old and new rules have the same averages, otherwise in one for each. `None`: time
+    /// or memory was used up before its end.
     fn evaluate(
         &self,
         topics: &mut Topics<'_>,
         partition: i32,
         since: i64,
-    ) -> Result<PartitionEdit, ReadError> {
+    ) -> Result<Option<PartitionEdit>, ReadError> {
         let [before, after] = &self.candidates;
         if before.rules.decides_as(&after.rules) {
-            let (both, is_whole) = study(&self.candidates, topics, partition, since)?;
-            return Ok(partition_edit([sum(&both, 0), sum(&both, 1)], is_whole));
+            let both = study(&self.candidates, topics, partition, since)?;
+            let edit = |both: Study<'_>| partition_edit([sum(&both, 0), sum(&both, 1)], both.cut.is_empty());
+            return Ok(both.map(edit));
         }
-        let (old, is_old_whole) = study(std::slice::from_ref(before), topics, partition, since)?;
-        let (new, is_new_whole) = study(std::slice::from_ref(after), topics, partition, since)?;
+        let Some(old) = study(std::slice::from_ref(before), topics, partition, since)? else { return Ok(None) };
+        let Some(new) = study(std::slice::from_ref(after), topics, partition, since)? else { return Ok(None) };
         // A ticker that the log fills for one of them alone would count as changed.
         let is_of_both = |ticker: &String| before.rules.computes(ticker) && after.rules.computes(ticker);
         let is_alike = !old.left_out.symmetric_difference(&new.left_out).any(is_of_both);
-        Ok(partition_edit([sum(&old, 0), sum(&new, 0)], is_old_whole && is_new_whole && is_alike))
+        let is_whole = old.cut.is_empty() && new.cut.is_empty() && is_alike;
+        Ok(Some(partition_edit([sum(&old, 0), sum(&new, 0)], is_whole)))
     }
 }
 
-/// Judges a partition by candidates that have the same averages; returns whether all of the hours is judged.
+/// Judges a partition by candidates that have the same averages; `None`: time or memory was used up before its end.
 fn study<'a>(
     candidates: &'a [Candidate],
     topics: &mut Topics<'_>,
     partition: i32,
     since: i64,
-) -> Result<(Study<'a>, bool), ReadError> {
+) -> Result<Option<Study<'a>>, ReadError> {
     let mut study = Study::new(candidates, since, false);
     let is_read = study.judge(topics, partition, &candidates[0].rules, 0, &mut Written::new(""))?;
-    let is_whole = is_read && study.cut.is_empty();
-    Ok((study, is_whole))
+    Ok(is_read.then_some(study))
 }
 
 #[cfg(test)]
