@@ -59,7 +59,7 @@ pub fn merge_edit_reports<'a>(
     Some(LastEdit {
         generation: i64::try_from(newest).unwrap_or(i64::MAX),
         hours: i32::try_from(hours).unwrap_or(i32::MAX),
-        partitions: i32::try_from(all.len()).unwrap_or(i32::MAX),
+        partitions: i32::try_from(all.len()).ok(),
         alarms_before: sum(|edit| edit.alarms_before),
         alarms_after: sum(|edit| edit.alarms_after),
         episodes_before: sum(|edit| edit.episodes_before),
@@ -93,7 +93,7 @@ mod tests {
         let expected = LastEdit {
             generation: 8,
             hours: 24,
-            partitions: 3,
+            partitions: Some(3),
             alarms_before: 9,
             alarms_after: 18,
             episodes_before: 3,

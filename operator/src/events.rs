@@ -57,9 +57,10 @@ pub fn of_edit(stockwatch: &StockWatch, next: &StockWatchStatus) -> Option<Event
     );
     let said = match (complete, partitions) {
         (true, _) => figures,
-        (false, 0) => "no partition could be evaluated; the workers' logs say why".to_owned(),
-        (false, 1) => format!("{figures}, of what could be evaluated in 1 partition"),
-        (false, many) => format!("{figures}, of what could be evaluated in {many} partitions"),
+        (false, Some(0)) => "no partition could be evaluated; the workers' logs say why".to_owned(),
+        (false, Some(1)) => format!("{figures}, of what could be evaluated in 1 partition"),
+        (false, Some(many)) => format!("{figures}, of what could be evaluated in {many} partitions"),
+        (false, None) => format!("{figures}, as far as that could be evaluated"),
     };
     let message = format!("generation {generation}: {said}");
     Some(event(EventType::Normal, "Retuned", &message))

@@ -108,8 +108,8 @@ pub struct LastEdit {
     /// Hours of quotes that were judged.
     pub hours: i32,
     /// How many partitions were evaluated: the figures are theirs.
-    #[serde(default)]
-    pub partitions: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
     /// Alarms by the rules before the edit.
     pub alarms_before: i64,
     /// Alarms by those after it.

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!(scene.write().last_edit, None, "b still evaluates");
         scene.report.pods = vec![evaluated_at(9, "a", &[0, 2]), evaluated_at(9, "b", &[1])];
         let said = scene.write().last_edit.unwrap();
-        assert_eq!((said.generation, said.partitions, said.complete), (8, 3, true));
+        assert_eq!((said.generation, said.partitions, said.complete), (8, Some(3), true));
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         let mut scene = edited();
         scene.report.pods = vec![evaluated("a", &[0]), evaluated("b", &[1])];
         let said = scene.write().last_edit.unwrap();
-        assert_eq!((said.partitions, said.complete), (2, false));
+        assert_eq!((said.partitions, said.complete), (Some(2), false));
         scene.report.pods = vec![answered("a", 8), evaluated("b", &[1])];
         assert_eq!(scene.write().last_edit, Some(said));
     }
