@@ -25,9 +25,9 @@ pub struct Backfill {
 
 #[derive(Debug, Default)]
 struct Older {
-    /// Records below this raw offset are none of the entity's state.
+    /// Records below this raw offset are skipped.
     since: i64,
-    /// Quotes that say another one are none either.
+    /// Quotes in another currency are skipped.
     currency: Option<Box<str>>,
     /// No window can hold a quote of this time or before.
     after: i64,

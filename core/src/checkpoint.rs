@@ -340,7 +340,7 @@ impl TableReader {
         }
         let mut samples = read_samples(json).map_err(corrupt)?;
         let loose: Vec<Sample> = samples.clone();
-        // A state of an older epoch is under `base` by now: had a shape between added samples, it would be newer.
+        // One of an older epoch needs no conversion: a change that added samples would have written a newer one.
         let later = history.iter().find(|t| t.epoch == state.epoch && t.epoch > base.epoch);
         let change = later.unwrap_or(base);
         let mut entity = Entity::new(state.born, change.epoch, change.shape.minutes());

@@ -67,8 +67,8 @@ pub struct Partition {
     entries: Vec<Entry>,
     /// The places of entities whose said records are to be written.
     said_due: Vec<usize>,
-    /// Entities of said records that no entity's life has anything to do with.
-    said_strays: Vec<Name>,
+    /// Entities whose said record is of an earlier life of that name: to be deleted.
+    said_orphans: Vec<Name>,
 }
 
 /// An accepted quote's entity and what came of it.
@@ -108,7 +108,7 @@ impl Partition {
             judgement: Judgement::default(),
             entries: Vec::new(),
             said_due: Vec::new(),
-            said_strays: Vec::new(),
+            said_orphans: Vec::new(),
         }
     }
 
@@ -353,10 +353,10 @@ impl Partition {
         self.unsaved.from().unwrap_or(self.next_offset)
     }
 
-    /// Whether the entity that has waited longest is to be checkpointed: for `age` units of the clock that `now` is of,
-    /// and for so long that this is worth it. All are at the age of 0.
+    /// Whether the oldest unsaved entity is due: unsaved for `age` (in the unit of `now`), and enough raw bytes were read
+    /// since then. With an age of 0 it always is.
     pub fn is_checkpoint_due(&self, now: u64, age: u64) -> bool {
-        // What is from before the shape in force has a restore go over from one to the other, and fill windows again.
+        // Changes from before the shape in force come first: with them a restore changes the shape and fills windows again.
         let hurry = self.history.last().map_or(i64::MIN, |change| change.offset);
         self.unsaved.is_due(now, age, hurry)
     }
@@ -371,8 +371,8 @@ impl Partition {
 
     /// Forgets shapes that no replay can meet again.
     ///
-    /// With nothing dirty there is nothing to replay: what the table has is under the last shape. Otherwise those from
-    /// R on are replayed, and the one in force before it is where that begins.
+    /// With nothing dirty there is nothing to replay: what the table has is under the last shape. Otherwise the
+    /// shapes from where replay begins are needed, and the one that was in force there.
     pub fn prune_history(&mut self) {
         let from = self.unsaved.from().unwrap_or(i64::MAX);
         let first = self.history.iter().skip(1).take_while(|t| t.offset < from).count();

@@ -26,11 +26,11 @@ pub struct Plan {
 pub struct Goal {
     /// The raw partition.
     pub partition: i32,
-    /// O: the next offset to compute.
+    /// The next offset to compute.
     pub offset: i64,
-    /// R: from here on records are replayed.
+    /// Records from this offset up to `offset` are replayed.
     pub replay: i64,
-    /// The stamp in ms that the record before O must have, if that is known.
+    /// The stamp in ms that the record before `offset` must have, if that is known.
     pub timestamp: Option<i64>,
 }
 
@@ -66,7 +66,7 @@ impl Plan {
     }
 }
 
-/// A partition on its way from R to O.
+/// A partition being replayed from `replay` to `offset` of its goal.
 #[derive(Debug)]
 pub struct Replay {
     /// The state so far.
@@ -80,7 +80,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// The state that the table holds, under the shape that was in force at R.
+    /// The state that the table holds, under the shape that was in force where replay begins.
     ///
     /// # Errors
     /// A table record that cannot be read.
@@ -92,7 +92,7 @@ impl Replay {
             least = least.min(change.offset);
             change.offset = least;
         }
-        // A shape taken at R itself may still have to fill windows.
+        // A shape taken where replay begins may still have to fill windows.
         let (past, pending): (Vec<_>, Vec<_>) = history.iter().cloned().partition(|t| t.offset < goal.replay);
         let entities = match past.last().or(pending.first()) {
             Some(base) => table.entities(base, &history)?,
@@ -114,13 +114,13 @@ impl Replay {
         Some(due)
     }
 
-    /// Computes one record; those below R only tell whether the topic is still the same.
+    /// Computes one record; those before replay only tell whether the topic is still the same.
     pub fn advance(&mut self, record: &RawRecord<'_>) {
         self.last = Some((record.offset, record.timestamp));
         self.partition.replay(record, 0);
     }
 
-    /// The partition at O.
+    /// The partition at the goal.
     ///
     /// # Errors
     /// Why the raw topic is not the one that was computed.

@@ -10,8 +10,8 @@ use crate::wire::RawRecord;
 /// the bytes of the raw records, however slow a feed is; and a replay reads about as much of the log as it would of the
 /// table.
 const CHECKPOINT_WORTH: u64 = 1024;
-/// A feed so slow that this does not come is not waited for: after so many times the age at which an entity may be
-/// checkpointed it is, before the raw topic forgets what it lacks.
+/// The longest wait, in multiples of the age: the entities of a very slow feed are checkpointed then, before retention
+/// deletes the records that a restore would need.
 const MOST_AGES: u64 = 120;
 
 /// They wait in the order of their first unsaved changes.

@@ -17,7 +17,7 @@ impl Partition {
 
     /// Takes a name off the list of those whose said record is to be deleted, since it is of no entity's life.
     pub(crate) fn next_stray(&mut self) -> Option<Name> {
-        self.said_strays.pop()
+        self.said_orphans.pop()
     }
 
     /// Gives the entities back what was said of them by what is committed: the offset of each one's birth and the rest.
@@ -34,7 +34,7 @@ impl Partition {
                         entity.is_said_due = entity.said.retain_windows(change.shape.minutes());
                     }
                 }
-                None => self.said_strays.push(name.into()),
+                None => self.said_orphans.push(name.into()),
             }
         }
         self.find_said_due();

@@ -12,7 +12,7 @@ pub(super) struct Readiness {
     /// group always makes one.
     lost: bool,
     /// What the consumer said when it could not read the group or the topic; it does not say when it can again. Ends
-    /// with the next assignment, or with the next commit of offsets, which brokers refuse to whom may not read both.
+    /// with the next assignment, or with the next commit of offsets, which needs the same permissions.
     complaint: Option<String>,
 }
 
