@@ -9,6 +9,7 @@
 #                                      (with STOCKWATCH_CLUSTER_HELD: only for another of the same holder)
 #   cluster.sh load TAR...             import images (docker-archive)
 #   cluster.sh stop|kill|start|pause|resume COMPONENT
+#   cluster.sh crash                   kill all that runs on the node, pods too, and start the components again
 #   cluster.sh cut ADDRESS             drop what the API server and the pod of that address send each other
 #   cluster.sh join                    drop nothing any more
 #   cluster.sh tools                   print the directory of kubectl, helm and kubeconform
@@ -63,6 +64,16 @@ up() {
   wait_for kubelet "a Ready node" "$bin/kubectl" wait --for=condition=Ready node/node --timeout=1s
   wait_for kube-controller-manager "the default account" "$bin/kubectl" get serviceaccount default
   trap - EXIT
+}
+
+crash() { # all but the first process end at once
+  inside bash -c 'kill -KILL -1'
+  local name
+  for name in etcd kube-apiserver; do start $name; done
+  wait_for kube-apiserver "the API server" curl -ksf https://$node:6443/readyz
+  for name in kube-controller-manager kube-scheduler containerd; do start $name; done
+  wait_for containerd containerd ctr -a "$dir/containerd.sock" version
+  for name in kubelet kube-proxy coredns; do start $name; done
 }
 
 cut_off() { # ADDRESS
@@ -122,8 +133,9 @@ case ${1:-} in
   kill) finish "$2" KILL ;;
   pause) signal "$2" STOP ;;
   resume) signal "$2" CONT ;;
+  crash) crash ;;
   cut) cut_off "$2" ;;
   join) inside nft delete table ip cut ;;
   down) down ;;
-  *) sed -n '2,21s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -104,6 +104,11 @@ impl Cluster {
         self.script(&[what, name]);
     }
 
+    /// Kills all that runs on its node, pods too, and starts its components again.
+    pub fn crash(&self) {
+        self.script(&["crash"]);
+    }
+
     /// Kills its API server, which is started again when what this gives is dropped.
     pub fn without_api_server(&self) -> Down<'_> {
         self.component("kill", API_SERVER);

@@ -6,6 +6,7 @@ mod bare;
 mod idle;
 mod install;
 mod namespaces;
+mod node;
 mod operators;
 mod releases;
 mod rights;
