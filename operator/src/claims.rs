@@ -23,7 +23,7 @@ use crate::bounded::{CallError, READ, bounded};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
-use crate::synced::Synced;
+use crate::synced::{Others, Synced};
 
 /// The claim's name.
 const NAME: &str = "stockwatch-claim";
@@ -43,9 +43,6 @@ struct Claim {
 
 /// Claims, by the namespaces that they are in.
 type Found = BTreeMap<String, Claim>;
-
-/// Which other release looks after a namespace, or after all (`None`), of what this one is to look after.
-pub(crate) type Others = BTreeMap<Option<String>, String>;
 
 /// Looks at the claims of what this release is to look after.
 pub struct Claims {

@@ -10,12 +10,11 @@ use stockwatch_crds::v1alpha1::ToleranceEdit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::controller::Revision;
 use crate::credentials::{Credentials, SecretAccess};
 use crate::events;
 use crate::fence::Fence;
 use crate::flow::Flows;
-use crate::key::Key;
+use crate::key::{Key, Revision};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::reconcile::{Applier, Template};

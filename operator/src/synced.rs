@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::claims::Others;
+/// Which other release looks after a namespace, or after all (`None`), of what this one is to look after.
+pub(crate) type Others = BTreeMap<Option<String>, String>;
 
 /// Which watches have shown everything at least once.
 #[derive(Debug, Default)]

@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::observed::{KafkaProblem, KafkaReason};
-use super::ownership::is_own;
-use super::wanted::{ObjectKey, Wanted, WantedTopic};
+use super::wanted::{ObjectKey, Wanted, WantedTopic, is_own};
 
 /// A name that several StockWatches may want.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,8 +14,8 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::connection::Connection;
 use super::metrics::{Call, Metrics};
+use super::found::{FoundTopic, FoundTopics};
 use super::observed::KafkaReason;
-use super::plan::{FoundTopic, FoundTopics};
 use super::settings::Setting;
 use super::trouble::{ErrorListener, Failure};
 

@@ -11,9 +11,10 @@ use super::breaker::{pause, refused};
 use super::claims::Claims;
 use super::connection::Connection;
 use super::deletion::{DeletionOutcome, DeletionRequest};
+use super::found::FoundTopics;
 use super::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
 use super::ownership::Creations;
-use super::plan::{FoundTopics, Plan, plan};
+use super::plan::{Plan, plan};
 use super::round::{Outcome, Retry};
 use super::wanted::{ObjectKey, Wanted};
 
