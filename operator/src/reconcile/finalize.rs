@@ -175,7 +175,7 @@ fn deletion_request(stockwatch: &StockWatch) -> Option<DeletionRequest> {
     Some(DeletionRequest {
         who: ObjectKey::of(stockwatch)?,
         topics: ours.map(|topic| topic.name.clone()).collect(),
-        group,
+        group: Some(group),
         cluster_id: Some(cluster_id),
     })
 }
