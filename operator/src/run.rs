@@ -153,7 +153,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
         };
         stop.send_replace(true);
         let _ = controller.await;
-        metrics.leading.set(0);
+        metrics.stand_by();
         let Some(lost) = lost else { break };
         // The fence is closed: what was begun before has ended by the time that another may lead.
         tracing::warn!(error = %lost, "this process leads no more and stands by");
