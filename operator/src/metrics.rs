@@ -250,6 +250,8 @@ fn histogram(registry: &mut Registry, name: &str, help: &str, least: f64) -> His
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -276,7 +278,9 @@ mod tests {
         metrics.stockwatches.get_or_create(&Ready::False).set(3);
         metrics.quotes.get_or_create(&Flow::False).set(3);
         metrics.stand_by();
-        assert_eq!(metrics.encode(), Metrics::new().encode());
+        let lines =
+            |metrics: &Metrics| -> BTreeSet<String> { metrics.encode().lines().map(str::to_owned).collect() };
+        assert_eq!(lines(&metrics), lines(&Metrics::new()));
     }
 
     #[test]

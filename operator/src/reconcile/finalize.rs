@@ -58,7 +58,7 @@ pub(super) async fn keep_finalizer(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<bool, FinalizeError> {
+) -> Result<bool, WriteError> {
     let metadata = &stockwatch.metadata;
     let wanted = policy(stockwatch) == DeletionPolicy::Delete;
     if wanted == has_finalizer(metadata) {

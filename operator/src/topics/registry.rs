@@ -420,7 +420,9 @@ impl ClusterRegistry {
 
 /// The request without the names that another StockWatch has.
 fn without_others(claims: &Claims, mut request: DeletionRequest) -> DeletionRequest {
-    let DeletionRequest { who, topics, group, cluster_id: Some(cluster_id) } = &mut request else { return request };
+    let DeletionRequest { who, topics, group, cluster_id: Some(cluster_id) } = &mut request else {
+        return request;
+    };
     let is_ours = |owner: Option<&ObjectKey>, name: &str| {
         let Some(owner) = owner.filter(|owner| **owner != *who) else { return true };
         tracing::info!(name, "left alone by a deletion: it is of {}/{}", owner.namespace, owner.name);
