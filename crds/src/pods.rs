@@ -16,6 +16,8 @@ const OURS: &str = "stockwatch.dev/";
 const POD_NAME: &str = "POD_NAME";
 const OUR_VOLUMES: [&str; 3] = ["spec", "state", "tmp"];
 const OUR_VOLUMES_BEGIN: &str = "credentials";
+/// The Secrets of sources, which the operator counts.
+const OUR_SOURCES_BEGIN: &str = "source-";
 /// Where the worker and Kubernetes have files of their own.
 const OUR_PATHS: [&str; 6] =
     ["/etc/stockwatch", "/var/lib/stockwatch", "/tmp", "/var/run/secrets", "/run/secrets", "/usr/local/bin"];
@@ -105,7 +107,7 @@ fn check_volume(volume: &VolumeSpec, path: &str, problems: &mut Problems) {
                 shown(name)
             ),
         );
-    } else if OUR_VOLUMES.contains(&&**name) || name.starts_with(OUR_VOLUMES_BEGIN) {
+    } else if is_ours(name) {
         problems.add(
             format!("{path}.name"),
             format!("{} is a volume of the operator: choose another name", shown(name)),
@@ -127,6 +129,14 @@ fn check_volume(volume: &VolumeSpec, path: &str, problems: &mut Problems) {
              csi; hostPath and others are not allowed: use a persistentVolumeClaim",
         );
     }
+}
+
+/// Whether the operator has, or may come to have, a volume of this name.
+fn is_ours(volume: &str) -> bool {
+    let source = volume.strip_prefix(OUR_SOURCES_BEGIN).unwrap_or_default();
+    OUR_VOLUMES.contains(&volume)
+        || volume.starts_with(OUR_VOLUMES_BEGIN)
+        || (!source.is_empty() && source.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn check_mount(mount: &MountSpec, path: &str, problems: &mut Problems) {

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -23,7 +24,7 @@ use crate::bounded::{CallError, READ, bounded};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::store::Store;
-use crate::synced::Synced;
+use crate::synced::{Others, Synced};
 
 /// The claim's name.
 const NAME: &str = "stockwatch-claim";
@@ -44,9 +45,6 @@ struct Claim {
 /// Claims, by the namespaces that they are in.
 type Found = BTreeMap<String, Claim>;
 
-/// Which other release looks after a namespace, or after all (`None`), of what this one is to look after.
-pub(crate) type Others = BTreeMap<Option<String>, String>;
-
 /// Looks at the claims of what this release is to look after.
 pub struct Claims {
     client: Client,
@@ -56,6 +54,8 @@ pub struct Claims {
     me: String,
     synced: Arc<Synced>,
     metrics: Arc<Metrics>,
+    /// They have been looked at.
+    known: AtomicBool,
 }
 
 impl Claims {
@@ -67,7 +67,7 @@ impl Claims {
         synced: Arc<Synced>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { client, namespaces, me, synced, metrics }
+        Self { client, namespaces, me, synced, metrics, known: AtomicBool::new(false) }
     }
 
     /// Looks once. Gives the scopes that changed hands; an error if a claim could not be looked at.
@@ -76,13 +76,27 @@ impl Claims {
         Ok(self.synced.claimed(&others(&self.namespaces, &found, &self.me)))
     }
 
-    /// Waits until every claim was looked at.
+    /// Waits until every claim was looked at once; until then the process is not ready.
     pub async fn first(&self) {
+        if self.known.load(Ordering::Relaxed) {
+            return;
+        }
         while let Err(error) = self.look().await {
             tracing::warn!(%error, "it is not known which release looks after what");
+            self.synced.set_unknown(Some(format!("claims (Leases {NAME}) cannot be read: {error}")));
             sleep(EVERY / 10).await;
         }
+        self.synced.set_unknown(None);
+        self.known.store(true, Ordering::Relaxed);
         self.say();
+    }
+
+    /// Looks once more, as long as one request takes. What was last known holds if that fails.
+    pub async fn refresh(&self) {
+        match self.look().await {
+            Ok(_) => self.say(),
+            Err(error) => tracing::warn!(%error, "which release looks after what is not known anew"),
+        }
     }
 
     /// Looks for ever; whoever is looked after by another release from now on, or not any more, comes into the queue.

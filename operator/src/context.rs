@@ -10,12 +10,11 @@ use stockwatch_crds::v1alpha1::ToleranceEdit;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::controller::Revision;
 use crate::credentials::{Credentials, SecretAccess};
 use crate::events;
 use crate::fence::Fence;
 use crate::flow::Flows;
-use crate::key::Key;
+use crate::key::{Key, Revision};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::reconcile::{Applier, Template};
@@ -25,6 +24,9 @@ use crate::synced::Synced;
 use crate::topics::{self, KafkaClusters, ObjectKey};
 use crate::workers::Workers;
 use crate::writes::Writes;
+
+/// An API server that is busy answers again within this time; a webhook that hangs does not.
+const HANGS: Duration = Duration::from_secs(120);
 
 /// What the command line says of the workers and of the operator itself.
 #[derive(Debug, Clone)]
@@ -113,6 +115,8 @@ pub struct Memory {
     pub failed_at: Option<Revision>,
     /// The pod template that was wanted last.
     pub template: Option<Template>,
+    /// Since when writes for it are not answered in time.
+    pub late_since: Option<Instant>,
     /// A generation, and what it changes of the tolerances.
     pub edits: Option<(i64, Vec<ToleranceEdit>)>,
     /// What its deletion waits for, as it was last logged.
@@ -159,6 +163,15 @@ impl Context {
     /// Reads or changes what is remembered of a StockWatch.
     pub fn remember<T>(&self, key: &Key, change: impl FnOnce(&mut Memory) -> T) -> T {
         change(self.memory().entry(key.clone()).or_default())
+    }
+
+    /// Notes whether a write for a StockWatch was not answered in time; `true`: that has been so for minutes.
+    pub fn hangs(&self, key: &Key, is_late: bool) -> bool {
+        let now = Instant::now();
+        self.remember(key, |memory| {
+            memory.late_since = is_late.then(|| memory.late_since.unwrap_or(now));
+            memory.late_since.is_some_and(|since| now.duration_since(since) >= HANGS)
+        })
     }
 
     /// A StockWatch is gone: nothing of it is kept.

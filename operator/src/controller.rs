@@ -1,6 +1,6 @@
 //! Takes StockWatches from the queue and reconciles a bounded number at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::context::Context;
 use crate::flow;
 use crate::health::Health;
-use crate::key::Key;
+use crate::key::{Key, Revision};
 use crate::metrics::{Flow, Ready};
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::Kind;
@@ -62,7 +62,7 @@ pub async fn run(
             }
             Some(who) = woken.recv() => context.queue.add_first(Key::new(who.namespace, who.name)),
             Some(key) = context.queue.next(), if active.len() < concurrency => {
-                let revision = Revision::of(&context, &key);
+                let revision = revision(&context, &key);
                 let context = Arc::clone(&context);
                 let handle = active.spawn({
                     let key = key.clone();
@@ -102,30 +102,14 @@ async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, Reconc
     result
 }
 
-/// What users change of a StockWatch.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Revision {
-    generation: Option<i64>,
-    annotations: Option<BTreeMap<String, String>>,
-    is_deleting: bool,
-}
-
-impl Revision {
-    /// `None`: it is gone.
-    fn of(context: &Context, key: &Key) -> Option<Self> {
-        let watched = context.store.stockwatches.get(key, "")?;
-        let metadata = watched.metadata();
-        Some(Self {
-            generation: metadata.generation,
-            annotations: metadata.annotations.clone(),
-            is_deleting: metadata.deletion_timestamp.is_some(),
-        })
-    }
+/// As it is known now; `None`: it is gone.
+fn revision(context: &Context, key: &Key) -> Option<Revision> {
+    context.store.stockwatches.get(key, "").map(|watched| Revision::of(watched.metadata()))
 }
 
 /// Returns the wait until a StockWatch whose reconcile failed is tried again; a change since ends its backoff.
 fn failed(context: &Context, key: &Key, tried: Option<Revision>) -> Duration {
-    if Revision::of(context, key) != tried {
+    if revision(context, key) != tried {
         context.queue.changed(key);
         return Duration::ZERO;
     }

@@ -1,5 +1,6 @@
-//! Which StockWatch is meant.
+//! Which StockWatch is meant, and in which form.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kube::api::ObjectMeta;
@@ -22,6 +23,25 @@ impl Key {
     /// Of a namespaced object.
     pub fn of(metadata: &ObjectMeta) -> Option<Self> {
         Some(Self::new(metadata.namespace.clone()?, metadata.name.clone()?))
+    }
+}
+
+/// What users change of a StockWatch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revision {
+    generation: Option<i64>,
+    annotations: Option<BTreeMap<String, String>>,
+    is_deleting: bool,
+}
+
+impl Revision {
+    /// Of a StockWatch.
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        Self {
+            generation: metadata.generation,
+            annotations: metadata.annotations.clone(),
+            is_deleting: metadata.deletion_timestamp.is_some(),
+        }
     }
 }
 

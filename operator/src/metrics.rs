@@ -207,6 +207,19 @@ impl Metrics {
         Self { registry: Mutex::new(registry), ..metrics }
     }
 
+    /// Sets what only a leader can tell to zero: another process tells it from now on.
+    pub fn stand_by(&self) {
+        for gauge in [&self.queue_depth, &self.active, &self.upgrade_halted, &self.leading] {
+            gauge.set(0);
+        }
+        for ready in Ready::ALL {
+            self.stockwatches.get_or_create(ready).set(0);
+        }
+        for flow in Flow::ALL {
+            self.quotes.get_or_create(flow).set(0);
+        }
+    }
+
     /// Lets another part of the process register its own families.
     pub fn register_with<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
@@ -237,6 +250,8 @@ fn histogram(registry: &mut Registry, name: &str, help: &str, least: f64) -> His
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -252,6 +267,20 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn who_leads_no_more_tells_nothing_of_what_a_leader_knows() {
+        let metrics = Metrics::new();
+        for gauge in [&metrics.queue_depth, &metrics.active, &metrics.upgrade_halted, &metrics.leading] {
+            gauge.set(1);
+        }
+        metrics.stockwatches.get_or_create(&Ready::False).set(3);
+        metrics.quotes.get_or_create(&Flow::False).set(3);
+        metrics.stand_by();
+        let lines =
+            |metrics: &Metrics| -> BTreeSet<String> { metrics.encode().lines().map(str::to_owned).collect() };
+        assert_eq!(lines(&metrics), lines(&Metrics::new()));
     }
 
     #[test]

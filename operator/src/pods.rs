@@ -1,42 +1,87 @@
-//! Why pods do not become ready, in Kubernetes' own words. Pure.
+//! Why pods do not become ready, in Kubernetes' own words and in those of the workers in them. Pure.
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use crate::resources::CONTAINER;
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodStatus};
+
+use crate::refusals::{cut, cut_to};
+use crate::resources::{CONTAINER, HTTP};
 
 /// What a container waits for in the ordinary course of things.
 const ORDINARY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 const CRASHES: &str = "CrashLoopBackOff";
 
-/// A sentence of the pod that says most; `None`: none says anything.
-pub fn trouble(pods: &[Pod]) -> Option<String> {
+/// Of a worker's own words, in characters: with a cure in them they name topics more than once.
+const WORKERS_WORDS: usize = 1536;
+
+/// Workers that run and are not ready, and where each says why: by name.
+pub fn unready(pods: &[Pod]) -> BTreeMap<&str, SocketAddr> {
+    let runs = |container: &ContainerStatus| container.state.as_ref().is_some_and(|is| is.running.is_some());
+    let all = pods.iter().filter_map(|pod| {
+        let status = pod.status.as_ref()?;
+        worker(status).filter(|worker| runs(worker))?;
+        let address = status.pod_ip.as_ref()?.parse().ok()?;
+        Some((pod.metadata.name.as_deref()?, SocketAddr::new(address, port(pod)?)))
+    });
+    all.collect()
+}
+
+fn port(pod: &Pod) -> Option<u16> {
+    let mut containers = pod.spec.as_ref()?.containers.iter();
+    let ports = containers.find(|container| container.name == CONTAINER)?.ports.as_deref()?;
+    let http = ports.iter().find(|port| port.name.as_deref() == Some(HTTP))?;
+    u16::try_from(http.container_port).ok()
+}
+
+/// The worker of a pod, unless it is ready.
+fn worker(status: &PodStatus) -> Option<&ContainerStatus> {
+    let containers = status.container_statuses.as_deref().unwrap_or_default();
+    containers.iter().find(|container| container.name == CONTAINER && !container.ready)
+}
+
+/// A sentence of the pod that says most; `None`: none says anything. `workers`: what they say themselves, by the pods'
+/// names.
+pub fn trouble(pods: &[Pod], workers: &BTreeMap<&str, String>) -> Option<String> {
     let said = pods.iter().filter_map(|pod| {
         let name = pod.metadata.name.as_deref().unwrap_or_default();
-        let (weight, words) = of(pod)?;
+        let (weight, words) = of(pod, workers.get(name))?;
         Some((weight, name, words))
     });
     said.min().map(|(_, name, words)| format!("pod {name}: {words}"))
 }
 
-/// What Kubernetes says of a pod, the gravest first.
-fn of(pod: &Pod) -> Option<(u8, String)> {
+/// What is said of a pod, the gravest first. Of several workers' own words the longest count: a failure with its cure has
+/// more of them than a step on the way.
+fn of(pod: &Pod, own: Option<&String>) -> Option<((u8, Reverse<usize>), String)> {
     let status = pod.status.as_ref()?;
-    let containers = status.container_statuses.as_deref().unwrap_or_default();
-    let worker = containers.iter().find(|container| container.name == CONTAINER && !container.ready);
+    let worker = worker(status);
     if let Some(words) = worker.and_then(waiting) {
-        return Some((0, words));
+        return Some(((0, Reverse(0)), words));
     }
-    if let Some(words) = worker.and_then(|worker| ended(worker.last_state.as_ref()?)) {
-        return Some((1, format!("it runs again and is not ready; before, it {words}")));
+    let own = own.map(|own| cut_to(own, WORKERS_WORDS));
+    let length = own.as_ref().map_or(0, String::len);
+    let words = match (own, worker.and_then(|worker| ended(worker.last_state.as_ref()?))) {
+        (Some(own), None) => Some(format!("it is not ready: {own}")),
+        (Some(own), Some(before)) => {
+            Some(format!("it runs again and is not ready: {own}; before, it {before}"))
+        }
+        (None, Some(before)) => Some(format!("it runs again and is not ready; before, it {before}")),
+        (None, None) => None,
+    };
+    if let Some(words) = words {
+        return Some(((1, Reverse(length)), words));
     }
     if let Some(reason) = &status.reason {
-        return Some((2, sentence(reason, status.message.as_deref())));
+        return Some(((2, Reverse(0)), sentence(reason, status.message.as_deref())));
     }
     let conditions = status.conditions.as_deref().unwrap_or_default();
     let waits = conditions
         .iter()
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")?;
-    Some((3, sentence(waits.reason.as_deref().unwrap_or("not scheduled"), waits.message.as_deref())))
+    let reason = waits.reason.as_deref().unwrap_or("not scheduled");
+    Some(((3, Reverse(0)), sentence(reason, waits.message.as_deref())))
 }
 
 /// Why a container does not start.
@@ -60,10 +105,11 @@ fn ended(state: &ContainerState) -> Option<String> {
     Some(sentence(&format!("ended with {reason} (exit code {code})"), ended.message.as_deref()))
 }
 
+/// Kubernetes' own words, at a bounded length.
 fn sentence(reason: &str, message: Option<&str>) -> String {
     match message.map(str::trim).filter(|message| !message.is_empty()) {
-        Some(message) => format!("{reason}: {message}"),
-        None => reason.to_owned(),
+        Some(message) => cut(&format!("{reason}: {message}")),
+        None => cut(reason),
     }
 }
 
@@ -122,21 +168,44 @@ mod tests {
                 "pod a: Evicted: The node was low on resource: memory.",
             ),
         ] {
-            assert_eq!(trouble(&[pod("a", status)]).as_deref(), Some(expected));
+            assert_eq!(trouble(&[pod("a", status)], &BTreeMap::new()).as_deref(), Some(expected));
         }
     }
 
     #[test]
     fn what_starts_in_the_ordinary_way_says_nothing() {
         let creating = worker(waits("ContainerCreating", ""), json!({}));
-        assert_eq!(trouble(&[pod("a", creating), pod("b", worker(json!({"running": {}}), json!({})))]), None);
-        assert_eq!(trouble(&[]), None);
+        let running = worker(json!({"running": {}}), json!({}));
+        let nothing = BTreeMap::new();
+        assert_eq!(trouble(&[pod("a", creating), pod("b", running)], &nothing), None);
+        assert_eq!(trouble(&[], &nothing), None);
     }
 
     #[test]
     fn the_pod_that_says_most_is_named() {
         let evicted = pod("a", json!({"reason": "Evicted"}));
         let image = pod("b", worker(waits("InvalidImageName", ""), json!({})));
-        assert_eq!(trouble(&[evicted, image]).as_deref(), Some("pod b: InvalidImageName"));
+        let named = trouble(&[evicted, image], &BTreeMap::new());
+        assert_eq!(named.as_deref(), Some("pod b: InvalidImageName"));
+    }
+
+    #[test]
+    fn a_worker_that_runs_says_itself_why_it_is_not_ready() {
+        let running = || worker(json!({"running": {}}), json!({}));
+        let broken = "partition 1: cannot be restored: write a tombstone";
+        let said = BTreeMap::from([("a", "joining the consumer group".to_owned()), ("b", broken.to_owned())]);
+        let pods = [pod("a", running()), pod("b", running())];
+        assert_eq!(trouble(&pods, &said), Some(format!("pod b: it is not ready: {broken}")));
+        let again = [pod("b", worker(json!({"running": {}}), terminated("OOMKilled", 137)))];
+        assert_eq!(
+            trouble(&again, &said),
+            Some(format!(
+                "pod b: it runs again and is not ready: {broken}; before, it ended with OOMKilled (exit code 137)"
+            ))
+        );
+        let crashed = [pods[1].clone(), pod("c", worker(waits("CrashLoopBackOff", ""), json!({})))];
+        assert_eq!(trouble(&crashed, &said).as_deref(), Some("pod c: CrashLoopBackOff"), "it weighs more");
+        let long = BTreeMap::from([("b", "x".repeat(100_000))]);
+        assert!(trouble(&pods, &long).unwrap().len() < 2_000);
     }
 }

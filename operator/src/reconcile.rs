@@ -1,18 +1,22 @@
 //! One StockWatch, made what its spec says: dereference → validate → build → apply → status. Only the first and the last
-//! two do I/O, none of them waits for Kafka or for a worker, and each time everything is decided anew from what is there.
+//! two do I/O, none of them waits for Kafka, or for a worker longer than a second, and each time everything is decided
+//! anew from what is there. Whatever an apply gives is data: the status says it, also where the reconcile then fails.
 
 mod apply;
 mod build;
 mod decide;
 mod edit;
 mod finalize;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;
+mod unready;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, ListParams};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
@@ -24,15 +28,13 @@ use finalize::Ending;
 pub use finalize::FinalizeError;
 pub use write::RequeueAfter;
 
-use crate::bounded::{READ, bounded};
-use crate::context::{Context, Unready};
+use crate::context::Context;
 use crate::credentials::{Known, Mountable, PodSecrets, ReadError, SecretProblem};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
-use crate::refusals::{Refusal, cut};
 use crate::resources::{Desired, Kind, Owner, surroundings};
-use crate::rollout::{Progress, Rollout};
+use crate::rollout::Rollout;
 use crate::status::{self, Seen};
 use crate::store::{Watched, Whose};
 use crate::topics::{ObjectKey, Observed, Wanted};
@@ -45,13 +47,6 @@ const OLDER_AGAIN: Duration = Duration::from_secs(2);
 const FOREIGN_AGAIN: Duration = Duration::from_secs(60);
 /// No watch shows that workers take too long to start.
 const WORKERS_AGAIN: Duration = Duration::from_secs(30);
-
-/// Pods that start need no explanation for so long.
-const PODS_START: Duration = Duration::from_secs(15);
-/// Between two looks at pods that do not become ready.
-const PODS_AGAIN: Duration = Duration::from_secs(20);
-/// Pods that are looked at.
-const PODS: u32 = 20;
 
 /// Why a reconcile is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +83,7 @@ impl ReconcileError {
     /// The StockWatch has changed meanwhile: nothing is wrong, it is computed anew from what it is then.
     pub fn is_overtaken(&self) -> bool {
         let (Self::Status(write) | Self::Finalize(FinalizeError::Write(write))) = self else { return false };
-        matches!(write, WriteError::Conflict | WriteError::Gone)
+        write.is_overtaken()
     }
 }
 
@@ -126,11 +121,9 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
                     context.queue.add(key.clone());
                     Ok(None)
                 }
+                Err(error) if error.is_overtaken() => Err(FinalizeError::Write(error).into()),
                 // Everything else is done all the same: without it, its topics outlive the StockWatch.
-                Err(FinalizeError::Write(WriteError::Refused(refusal))) => {
-                    reconcile_live(context, key, &stockwatch, Some(refusal)).await
-                }
-                Err(error) => Err(error.into()),
+                Err(error) => reconcile_live(context, key, &stockwatch, Some(error)).await,
             }
         }
     }
@@ -142,20 +135,26 @@ async fn finalize_said(
     key: &Key,
     stockwatch: &StockWatch,
 ) -> Result<RequeueAfter, ReconcileError> {
-    let (next, wait) = match finalize::finalize(context, key, stockwatch).await {
+    let ended = finalize::finalize(context, key, stockwatch).await;
+    let is_late = matches!(ended, Err(FinalizeError::Write(WriteError::Timeout(_))));
+    let hangs = context.hangs(key, is_late);
+    let (next, wait) = match ended {
+        Ok(Ending::Done(again)) => return Ok(again),
+        Ok(Ending::Waits(why, wait)) => (status::deletion_waits(stockwatch, &why, &write::now()), Ok(wait)),
         Err(FinalizeError::Write(WriteError::Refused(refusal))) => {
             let wait = refusal.wait();
-            (status::deletion_refused(stockwatch, refusal, &write::now()), wait)
+            (status::deletion_refused(stockwatch, refusal, &write::now()), Ok(wait))
         }
-        Ok(Ending::Waits(why, wait)) => (status::deletion_waits(stockwatch, &why, &write::now()), wait),
-        Ok(Ending::Done(again)) => return Ok(again),
-        Err(error) => return Err(error.into()),
+        Err(FinalizeError::Write(error)) if error.is_overtaken() => {
+            return Err(FinalizeError::Write(error).into());
+        }
+        Err(error) => (status::deletion_unanswered(stockwatch, hangs, &write::now()), Err(error)),
     };
     // A namespace that is being deleted takes no events; and the deletion goes on whether it is spoken of or not.
     if let Err(error) = write::status(context, key, stockwatch, next).await {
         tracing::debug!(stockwatch = %key, %error, "the status does not say what the deletion waits for");
     }
-    Ok(Some(wait))
+    Ok(Some(wait?))
 }
 
 /// What was dereferenced.
@@ -175,7 +174,7 @@ async fn reconcile_live(
     context: &Context,
     key: &Key,
     stockwatch: &Arc<StockWatch>,
-    finalizer: Option<Refusal>,
+    finalizer: Option<WriteError>,
 ) -> Result<RequeueAfter, ReconcileError> {
     let Some(owner) = Owner::of(&stockwatch.metadata) else { return Ok(None) };
     let inputs = dereference(context, key, &owner, stockwatch).await;
@@ -192,22 +191,37 @@ async fn reconcile_live(
     let (mut applied, turn) = match &inputs.spec {
         Ok(spec) => {
             let mut surroundings = surroundings(&owner, stockwatch)?;
+            let mut unread = None;
             if let Some(at) = surroundings.iter().position(|desired| desired.kind == Kind::ConfigMap) {
-                edits = edit::unlisted(context, &owner, stockwatch, spec, &surroundings[at]).await?;
-                let waits = !edits.is_empty() && !edit::is_refused(stockwatch);
-                withheld = waits.then(|| surroundings.swap_remove(at));
+                match edit::unlisted(context, &owner, stockwatch, spec, &surroundings[at]).await {
+                    Ok(unlisted) => {
+                        let waits = !unlisted.is_empty() && !edit::is_refused(stockwatch);
+                        withheld = waits.then(|| surroundings.swap_remove(at));
+                        edits = unlisted;
+                    }
+                    // The copy stays: only there it says what was before.
+                    Err(error) => {
+                        surroundings.swap_remove(at);
+                        unread = Some(error);
+                    }
+                }
             }
             let target = Target { spec, plan: &plan, sources: &inputs.sources, surroundings: &surroundings };
-            apply(context, key, &owner, stockwatch, &target).await?
+            let (mut applied, turn) = apply(context, key, &owner, stockwatch, &target).await?;
+            if let Some(error) = unread {
+                applied.add(&owner, Kind::ConfigMap, Err(error));
+            }
+            (applied, turn)
         }
         // The last good form stays, with its workers.
         Err(_) => (Applied::default(), None),
     };
-    applied.problems.extend(finalizer.map(|refusal| ObjectProblem::of_finalizer(&owner.name, refusal)));
+    applied.problems.extend(finalizer.as_ref().map(|error| ObjectProblem::of_finalizer(&owner.name, error)));
     applied.problems.extend(inputs.failed.as_ref().map(ReadError::problem));
     applied.problems.extend(inputs.pods.problem.map(SecretProblem::of_pods));
+    wait_out(context, key, &mut applied.problems);
     let rollout = rollout(context, key, &owner);
-    let pods = pods(context, key, plan.decision, rollout.as_ref()).await;
+    let pods = unready::words(context, key, plan.decision, rollout.as_ref()).await;
     let seen = Seen {
         stockwatch,
         spec: inputs.spec.as_ref(),
@@ -236,8 +250,11 @@ async fn reconcile_live(
     if let Some(error) = inputs.failed {
         return Err(error.into());
     }
+    if let Some(error) = finalizer.filter(|error| !matches!(error, WriteError::Refused(_))) {
+        return Err(FinalizeError::Write(error).into());
+    }
     let objects_again = applied.problems.iter().map(|problem| match &problem.trouble {
-        Trouble::Older | Trouble::Unanswered => OLDER_AGAIN,
+        Trouble::Older | Trouble::Unanswered | Trouble::Hangs => OLDER_AGAIN,
         Trouble::Foreign => FOREIGN_AGAIN,
         // `again` says when.
         Trouble::Secret(_) => FOREIGN_AGAIN,
@@ -246,6 +263,15 @@ async fn reconcile_live(
     let starts = plan.decision == Decision::Run && rollout.is_some_and(|rollout| !rollout.is_complete());
     let workers_again = starts.then_some(WORKERS_AGAIN);
     Ok(objects_again.chain(written.again).chain(secrets_again).chain(workers_again).chain(stalls).min())
+}
+
+/// A write that is not answered in time is one that hangs only once that has lasted: before, the API server is busy.
+fn wait_out(context: &Context, key: &Key, problems: &mut [ObjectProblem]) {
+    let is_late = problems.iter().any(|problem| problem.trouble == Trouble::Hangs);
+    if !context.hangs(key, is_late) {
+        let late = problems.iter_mut().filter(|problem| problem.trouble == Trouble::Hangs);
+        late.for_each(|problem| problem.trouble = Trouble::Unanswered);
+    }
 }
 
 /// Everything that the spec and the object refer to.
@@ -353,35 +379,6 @@ fn rollout(context: &Context, key: &Key, owner: &Owner) -> Option<Rollout> {
         context.slot_done(key, rollout.image == context.settings.worker_image);
     }
     Some(rollout)
-}
-
-/// What Kubernetes says of pods that do not become ready. They are looked at only while that lasts, and now and then.
-async fn pods(context: &Context, key: &Key, decision: Decision, rollout: Option<&Rollout>) -> Option<String> {
-    let is_wrong = |rollout: &&Rollout| decision == Decision::Run && !rollout.is_complete();
-    let Some(rollout) = rollout.filter(is_wrong) else {
-        context.remember(key, |memory| memory.unready = None);
-        return None;
-    };
-    let now = Instant::now();
-    let new = Unready { since: now, looked: None, words: None };
-    let known = context.remember(key, |memory| memory.unready.get_or_insert(new).clone());
-    let patience = if rollout.progress == Progress::Failed { Duration::ZERO } else { PODS_START };
-    let is_early = now.duration_since(known.since) < patience;
-    if is_early || known.looked.is_some_and(|looked| now.duration_since(looked) < PODS_AGAIN) {
-        return known.words;
-    }
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &key.namespace);
-    let params = ListParams::default().labels(&names::selector_text(&key.name)).limit(PODS);
-    let words = match bounded(READ, api.list(&params)).await {
-        Ok(list) => crate::pods::trouble(&list.items).map(|words| cut(&words)),
-        Err(error) => {
-            tracing::debug!(stockwatch = %key, %error, "pods are not looked at");
-            known.words
-        }
-    };
-    let unready = Unready { since: known.since, looked: Some(now), words: words.clone() };
-    context.remember(key, |memory| memory.unready = Some(unready));
-    words
 }
 
 /// One that was deleted and created again is another one.

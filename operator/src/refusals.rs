@@ -72,7 +72,12 @@ fn wait(refusals: u32, age: Duration) -> Duration {
 
 /// Somebody else's words, at a length that a condition has room for.
 pub(crate) fn cut(words: &str) -> String {
-    match words.char_indices().nth(WORDS) {
+    cut_to(words, WORDS)
+}
+
+/// The same at a length of its own, in characters.
+pub(crate) fn cut_to(words: &str, most: usize) -> String {
+    match words.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &words[..end]),
         None => words.to_owned(),
     }

@@ -153,7 +153,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
         };
         stop.send_replace(true);
         let _ = controller.await;
-        metrics.leading.set(0);
+        metrics.stand_by();
         let Some(lost) = lost else { break };
         // The fence is closed: what was begun before has ended by the time that another may lead.
         tracing::warn!(error = %lost, "this process leads no more and stands by");
@@ -183,12 +183,17 @@ async fn lead(
     let lead = async {
         synced.wait().await;
         tracing::info!("synced");
+        // Before the Lease is taken: one who cannot read the claims would hold it, and not act.
+        if let Some(claims) = claims {
+            claims.first().await;
+        }
         let held = match leader {
             Some(leader) => Some(leader.acquire().await),
             None => None,
         };
-        if let Some(claims) = claims {
-            claims.first().await;
+        // They may have changed while this process stood by.
+        if let Some(claims) = claims.filter(|_| held.is_some()) {
+            claims.refresh().await;
         }
         held
     };
@@ -242,5 +247,53 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use hyper::{Method, Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::time::timeout;
+    use tower::service_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_read_the_claims_leaves_the_lease_alone_and_is_not_ready() {
+        let (readable, taken) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (may_read, takes) = (Arc::clone(&readable), Arc::clone(&taken));
+        let service = service_fn(move |request: Request<Body>| {
+            let is_claim = request.uri().path().ends_with("/stockwatch-claim");
+            let is_write = request.method() != Method::GET;
+            takes.fetch_or(is_write, Ordering::Relaxed);
+            let (code, body) = match (is_claim && !may_read.load(Ordering::Relaxed), is_write) {
+                (true, _) => (500, json!({"status": "Failure", "code": 500, "message": "no", "reason": ""})),
+                (_, true) => (200, json!({"metadata": {"name": "lease"}})),
+                _ => (404, json!({"status": "Failure", "code": 404, "message": "no", "reason": "NotFound"})),
+            };
+            let body = Body::from(body.to_string().into_bytes());
+            async move { Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap()) }
+        });
+        let client = Client::new(service, "ops");
+        let (synced, metrics) = (Arc::<Synced>::default(), Arc::new(Metrics::new()));
+        let health = Health::new(Arc::clone(&synced));
+        let me = || "ops/stockwatch".to_owned();
+        let claims =
+            Claims::new(client.clone(), vec!["a".into()], me(), Arc::clone(&synced), Arc::clone(&metrics));
+        let leader = Leader::new(client, "ops", "lease".into(), "me".into(), Fence::closed());
+        let led = async || lead(Some(&leader), Some(&claims), &synced, &health).await;
+        assert!(timeout(Duration::from_secs(30), led()).await.is_err());
+        assert!(!taken.load(Ordering::Relaxed));
+        assert!(health.not_ready().is_some_and(|why| why.contains("stockwatch-claim")));
+        readable.store(true, Ordering::Relaxed);
+        assert!(led().await.is_some());
+        assert_eq!(health.not_ready(), None);
     }
 }

@@ -99,6 +99,12 @@ pub fn deletion_refused(stockwatch: &StockWatch, refusal: Refusal, now: &Time) -
     with_ready(stockwatch, Statement::no(Reason::ObjectRefused, message), now)
 }
 
+/// The status of a StockWatch of whose deletion the API server does not answer a step; `hangs`: for minutes.
+pub fn deletion_unanswered(stockwatch: &StockWatch, hangs: bool, now: &Time) -> StockWatchStatus {
+    let of = if hangs { ready::hangs } else { ready::unanswered };
+    with_ready(stockwatch, of("a step of the deletion"), now)
+}
+
 /// The status of a StockWatch whose deletion waits, with the command that ends the wait.
 pub fn deletion_waits(stockwatch: &StockWatch, why: &str, now: &Time) -> StockWatchStatus {
     let metadata = &stockwatch.metadata;

@@ -8,12 +8,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::claims::Others;
+/// Which other release looks after a namespace, or after all (`None`), of what this one is to look after.
+pub(crate) type Others = BTreeMap<Option<String>, String>;
 
 /// Which watches have shown everything at least once.
 #[derive(Debug, Default)]
 pub struct Synced {
     scopes: Mutex<BTreeMap<Option<String>, Scope>>,
+    /// Why it is not known which release looks after what.
+    unknown: Mutex<Option<String>>,
     changed: Notify,
 }
 
@@ -39,15 +42,25 @@ impl Synced {
     pub async fn wait(&self) {
         loop {
             let changed = self.changed.notified();
-            if self.problem().is_none() {
+            if self.unlisted().is_none() {
                 return;
             }
             changed.await;
         }
     }
 
-    /// A sentence that names what is missing; `None`: all that may be watched has been listed.
+    /// A sentence that names what is missing; `None`: all that may be watched has been listed, and claims could be read.
     pub fn problem(&self) -> Option<String> {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.unlisted().or(unknown)
+    }
+
+    /// Why it is not known which release looks after what; `None`: it is.
+    pub(crate) fn set_unknown(&self, why: Option<String>) {
+        *self.unknown.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn unlisted(&self) -> Option<String> {
         let scopes = self.lock();
         let left_out = |(scope, watches): &(&Option<String>, &Scope)| is_left_out(scope, watches);
         let nothing = !scopes.is_empty() && scopes.iter().all(|scope| left_out(&scope));

@@ -20,6 +20,7 @@ mod connection;
 mod deletion;
 #[cfg(test)]
 mod fixtures;
+mod found;
 mod metrics;
 mod observed;
 mod ownership;
@@ -44,9 +45,8 @@ pub use self::connection::{Connection, ConnectionError, Identity, Sasl, Tls, Tok
 pub use self::deletion::DeletionRequest;
 pub use self::metrics::{Call, Metrics};
 pub use self::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
-pub use self::ownership::is_own;
 use self::shared::Shared;
-pub use self::wanted::{ObjectKey, TopicRole, Wanted, WantedTopic};
+pub use self::wanted::{ObjectKey, TopicRole, Wanted, WantedTopic, is_own};
 
 /// The Kafka clusters of all StockWatches. When it is dropped, each actor ends after the call in progress.
 pub struct KafkaClusters {

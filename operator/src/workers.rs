@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 pub use ask::Answer;
-pub(crate) use ask::{AskError, get};
+pub(crate) use ask::{AskError, get, not_ready};
 pub use endpoints::{Endpoint, endpoints};
 
 use crate::key::Key;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::Status;
 use kube::runtime::events::{Event, Recorder, Reporter};
 use kube::{Client, Error};
 use serde_json::Value;
-use stockwatch_crds::StockWatch;
-use tokio::time::Instant;
+use stockwatch_crds::{Backoff, StockWatch};
+use tokio::time::{Instant, sleep};
 
 use crate::bounded::{CallError, bounded, sentence};
 use crate::fence::{Fence, NotLeader};
@@ -24,6 +25,11 @@ use crate::resources::{Desired, Kind};
 
 /// Short enough that a write begun under a valid Lease has ended before another may hold it.
 const WRITE: Duration = Duration::from_secs(4);
+
+/// Attempts to create an event.
+const EVENT_TRIES: u32 = 6;
+/// Between two of them.
+const EVENT_AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Why nothing was written, or perhaps not.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +52,13 @@ pub enum WriteError {
     /// Anything else.
     #[error("the API server: {}", sentence(.0))]
     Api(#[source] Error),
+}
+
+impl WriteError {
+    /// The object is another one by now.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Conflict | Self::Gone)
+    }
 }
 
 impl From<CallError> for WriteError {
@@ -153,10 +166,21 @@ impl Writes {
         }
     }
 
-    /// Creates an event.
+    /// Creates an event. No later reconcile says it again, so it is tried some more times where the API server does not
+    /// answer, or cannot.
     pub async fn event(&self, event: &Event, about: &ObjectReference) -> Result<(), WriteError> {
-        self.fenced(Write::Event, self.recorder.publish(event, about)).await??;
-        Ok(())
+        let mut tries = 0;
+        loop {
+            let Err(error) = self.fenced(Write::Event, self.recorder.publish(event, about)).await? else {
+                return Ok(());
+            };
+            tries += 1;
+            let is_no = |status: &Status| status.code == 404 || is_refusal(status);
+            if tries == EVENT_TRIES || matches!(&error, CallError::Api(Error::Api(status)) if is_no(status)) {
+                return Err(error.into());
+            }
+            sleep(EVENT_AGAIN.after(tries, fastrand::f64())).await;
+        }
     }
 
     /// Makes a request, unless one of the same form was refused and is not due again.

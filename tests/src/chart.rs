@@ -76,7 +76,12 @@ pub fn rendered_with(release: &str, namespace: &str, values: &str, more: &Value)
 
 /// What helm says where it renders nothing.
 pub fn refused(values: &str) -> String {
-    render(Path::new(CHART), "sw", "watching", values, &Value::Null).unwrap_err()
+    refused_with(values, &Value::Null)
+}
+
+/// The same with more values, which count before those of the file.
+pub fn refused_with(values: &str, more: &Value) -> String {
+    render(Path::new(CHART), "sw", "watching", values, more).expect_err("helm renders it")
 }
 
 /// The same of another chart.

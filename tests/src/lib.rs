@@ -49,7 +49,7 @@ mod yahoo;
 pub use answer::Answer;
 pub use audit::{Audit, Request, assert_one_leads};
 pub use broker::{Broker, Login};
-pub use chart::{Object, refused, rendered, rendered_with};
+pub use chart::{Object, refused, refused_with, rendered, rendered_with};
 pub use cluster::{Cluster, Down, image_size};
 pub use compare::{Outputs, assert_alarms, outputs};
 pub use container::Container;

@@ -23,6 +23,8 @@ pub enum Webhook {
     No(u16, String),
     /// Nothing that can be understood, with the HTTP status 500.
     Garbage,
+    /// Nothing at all, for as long as Kubernetes waits for a webhook that does not say.
+    Silence,
 }
 
 impl<'a> Obstacle<'a> {
@@ -64,6 +66,7 @@ impl<'a> Obstacle<'a> {
     /// A webhook for what a user writes of a resource.
     pub fn webhook(home: &'a Namespace, user: &str, resource: &str, answer: Webhook) -> Self {
         let name = format!("{}-{}", home.name(), resource.replace('/', "-"));
+        let seconds = if matches!(answer, Webhook::Silence) { 10 } else { 3 };
         let client = webhook::serve(move |review| say(&answer, review));
         let (rules, matches) = matching(user, resource);
         let configuration = json!({
@@ -75,7 +78,7 @@ impl<'a> Obstacle<'a> {
                 "admissionReviewVersions": ["v1"],
                 "sideEffects": "None",
                 "failurePolicy": "Fail",
-                "timeoutSeconds": 3,
+                "timeoutSeconds": seconds,
                 "namespaceSelector": webhook::only(home),
                 "rules": rules,
                 "matchConditions": matches,
@@ -124,6 +127,9 @@ fn matching(user: &str, resource: &str) -> (Value, Value) {
 fn say(answer: &Webhook, review: &Value) -> Option<Value> {
     match answer {
         Webhook::Garbage => None,
+        Webhook::Silence => loop {
+            std::thread::park();
+        },
         Webhook::No(code, words) => Some(webhook::answer(
             review,
             json!({"allowed": false, "status": {"code": code, "message": words}}),

@@ -19,13 +19,15 @@ use crate::limits::{MAX_MOUNT_PATH, MAX_VOLUME_NAME};
 ).message("a volume is exactly one of configMap, secret, emptyDir, downwardAPI, projected, persistentVolumeClaim and csi; \
     hostPath and others are not allowed: use a persistentVolumeClaim"))]
 pub struct VolumeSpec {
-    /// Its name; spec, state, tmp and what begins with credentials are the operator's own.
+    /// Its name; spec, state, tmp, source-0 and so on, and what begins with credentials are the operator's own.
     #[schemars(length(min = 1, max = MAX_VOLUME_NAME))]
     #[x_kube(
         validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')")
             .message("the name of a volume is a-z, 0-9 and '-', starting and ending with a letter or digit"),
         validation = Rule::new("!(self in ['spec', 'state', 'tmp']) && !self.startsWith('credentials')")
-            .message("spec, state, tmp and what begins with credentials are volumes of the operator: choose another name")
+            .message("spec, state, tmp and what begins with credentials are volumes of the operator: choose another name"),
+        validation = Rule::new("!self.matches('^source-[0-9]+$')")
+            .message("source-0, source-1 and so on are volumes of the operator: choose another name")
     )]
     pub name: String,
     /// The keys of a ConfigMap.

@@ -40,12 +40,9 @@ pub struct ObjectProblem {
 
 impl ObjectProblem {
     /// A StockWatch's finalizer cannot be set or removed.
-    pub fn of_finalizer(name: &str, refusal: Refusal) -> Self {
-        Self {
-            kind: "the finalizer of StockWatch",
-            name: name.to_owned(),
-            trouble: Trouble::Refused(refusal),
-        }
+    pub fn of_finalizer(name: &str, error: &WriteError) -> Self {
+        let trouble = Trouble::of(error);
+        Self { kind: "the finalizer of StockWatch", name: name.to_owned(), trouble }
     }
 }
 
@@ -60,8 +57,21 @@ pub enum Trouble {
     Refused(Refusal),
     /// The API server does not answer, or cannot: it is tried again soon.
     Unanswered,
+    /// A write is not answered in time, and has not been for minutes: most likely a webhook hangs.
+    Hangs,
     /// The pods may not be given a Secret.
     Secret(SecretProblem),
+}
+
+impl Trouble {
+    /// What keeps a write from being done.
+    fn of(error: &WriteError) -> Self {
+        match error {
+            WriteError::Refused(refusal) => Self::Refused(refusal.clone()),
+            WriteError::Timeout(_) => Self::Hangs,
+            _ => Self::Unanswered,
+        }
+    }
 }
 
 /// What came of applying objects.
@@ -74,14 +84,18 @@ pub struct Applied {
 }
 
 impl Applied {
-    fn add(&mut self, owner: &Owner, kind: Kind, ended: Result<Option<Trouble>, ApplyError>) {
+    pub(super) fn add(&mut self, owner: &Owner, kind: Kind, ended: Result<Option<Trouble>, ApplyError>) {
         let trouble = match ended {
             Ok(None) => return,
             Ok(Some(trouble)) => trouble,
             Err(ApplyError::Refused(refusal)) => Trouble::Refused(refusal),
             Err(error) => {
+                let trouble = match &error {
+                    ApplyError::Write { source, .. } => Trouble::of(source),
+                    _ => Trouble::Unanswered,
+                };
                 self.failed.get_or_insert(error);
-                Trouble::Unanswered
+                trouble
             }
         };
         self.problems.push(ObjectProblem { kind: kind.as_str(), name: names::owned(&owner.name), trouble });
@@ -94,7 +108,7 @@ impl Applied {
             |problem: &ObjectProblem| Kind::NEEDED_BY_PODS.iter().any(|kind| kind.as_str() == problem.kind);
         self.problems.iter().any(|problem| match problem.trouble {
             Trouble::Foreign | Trouble::Older | Trouble::Secret(_) => true,
-            Trouble::Refused(_) | Trouble::Unanswered => is_needed(problem),
+            Trouble::Refused(_) | Trouble::Unanswered | Trouble::Hangs => is_needed(problem),
         })
     }
 }

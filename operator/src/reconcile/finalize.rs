@@ -58,7 +58,7 @@ pub(super) async fn keep_finalizer(
     context: &Context,
     key: &Key,
     stockwatch: &StockWatch,
-) -> Result<bool, FinalizeError> {
+) -> Result<bool, WriteError> {
     let metadata = &stockwatch.metadata;
     let wanted = policy(stockwatch) == DeletionPolicy::Delete;
     if wanted == has_finalizer(metadata) {
@@ -175,7 +175,7 @@ fn deletion_request(stockwatch: &StockWatch) -> Option<DeletionRequest> {
     Some(DeletionRequest {
         who: ObjectKey::of(stockwatch)?,
         topics: ours.map(|topic| topic.name.clone()).collect(),
-        group,
+        group: Some(group),
         cluster_id: Some(cluster_id),
     })
 }

@@ -175,60 +175,16 @@ async fn says(context: &Context, key: &Key, condition: &Value) -> Result<bool, W
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::convert::Infallible;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use hyper::{Request, Response};
-    use kube::Client;
-    use kube::client::Body;
-    use tower::service_fn;
-
     use super::*;
-    use crate::context::{Parts, Settings};
-    use crate::credentials::SecretAccess;
-    use crate::fence::Fence;
-    use crate::metrics::Metrics;
-    use crate::topics;
-
-    /// An API server whose only object says already that it cannot be read, and how often it was asked.
-    fn context() -> (Context, Arc<AtomicU32>) {
-        let asked = Arc::new(AtomicU32::new(0));
-        let count = Arc::clone(&asked);
-        let service = service_fn(move |_: Request<Body>| {
-            count.fetch_add(1, Ordering::Relaxed);
-            let object = json!({
-                "metadata": {"name": "tech", "namespace": "default"},
-                "status": {"conditions": [cannot_read(Some(3))]},
-            });
-            async move { Ok::<_, Infallible>(Response::new(Body::from(object.to_string().into_bytes()))) }
-        });
-        let settings = Settings {
-            worker_image: String::new(),
-            pull_secrets: Vec::new(),
-            pull_policy: None,
-            secret_access: SecretAccess { role: String::new(), service_account: Default::default() },
-            instance: String::new(),
-            quotes_interval: Duration::from_secs(60),
-        };
-        let client = Client::new(service, "default");
-        let metrics = Arc::new(Metrics::new());
-        let (context, _) = Context::new(Parts {
-            settings,
-            client,
-            fence: Fence::open(),
-            store: Arc::default(),
-            synced: Arc::default(),
-            queue: Arc::default(),
-            kafka_metrics: metrics.register_with(topics::Metrics::new),
-            metrics,
-        });
-        (context, asked)
-    }
+    use crate::reconcile::fixtures::context;
 
     #[tokio::test]
     async fn the_status_of_an_unreadable_one_is_read_once_for_each_of_its_versions() {
-        let (context, asked) = context();
+        let object = json!({
+            "metadata": {"name": "tech", "namespace": "default"},
+            "status": {"conditions": [cannot_read(Some(3))]},
+        });
+        let (context, asked) = context(move |_| Some((200, object.clone())));
         let key = Key::new("default", "tech");
         for (version, reads) in [("7", 1), ("7", 1), ("8", 2), ("8", 2)] {
             let metadata = ObjectMeta {
@@ -237,7 +193,7 @@ mod tests {
                 ..ObjectMeta::default()
             };
             assert_eq!(unreadable(&context, &key, &metadata, "?").await.unwrap(), None);
-            assert_eq!(asked.load(Ordering::Relaxed), reads, "version {version}");
+            assert_eq!(asked.lock().unwrap().len(), reads, "version {version}");
         }
     }
 }

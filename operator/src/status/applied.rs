@@ -3,6 +3,7 @@
 use super::condition::{Condition, Holds, Reason, Statement};
 use super::seen::{Said, Seen};
 use crate::reconcile::Decision;
+use crate::refusals::cut;
 use crate::workers::{Answer, Pod};
 
 /// Unknown fields named in a message at most.
@@ -76,6 +77,6 @@ fn sentence(answers: &[(&str, &Answer)]) -> String {
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!(
         "every ready worker computes with this generation, without the fields that it does not know: {}{more}",
-        ignored.join(", ")
+        cut(&ignored.join(", "))
     )
 }

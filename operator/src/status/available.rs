@@ -7,7 +7,8 @@ use super::seen::{Said, Seen};
 use super::words::unless_said;
 use crate::key::Key;
 use crate::names;
-use crate::reconcile::{Decision, Turn};
+use crate::reconcile::{Decision, ObjectProblem, Turn};
+use crate::resources::Kind;
 use crate::rollout::{Progress, Rollout};
 
 /// Pods that are not rolled out but added have no deadline of the Deployment's own: this is theirs, in seconds.
@@ -46,7 +47,9 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
         },
     };
     // The Deployment was not made anew from this spec: what it is like says something of an older one.
-    if seen.decision == Decision::Leave
+    let is_not_applied = |problem: &ObjectProblem| problem.kind == Kind::Deployment.as_str();
+    let is_older = seen.rollout.is_some() && seen.objects.iter().any(is_not_applied);
+    if (seen.decision == Decision::Leave || is_older)
         && let Some(before) = seen.said(Condition::WorkerAvailable)
     {
         return Said { statement, generation: before.observed_generation };

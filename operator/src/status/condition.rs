@@ -116,6 +116,8 @@ pub enum Reason {
     ObjectRefused,
     /// The API server does not answer, or cannot.
     ApiServerUnavailable,
+    /// The API server has not answered a write for minutes: a webhook may hang.
+    WritesTimeOut,
 
     /// The operator may not read a Secret.
     SecretNotReadable,
@@ -182,6 +184,7 @@ impl Reason {
             Self::DeletionWaits => "DeletionWaits",
             Self::ObjectRefused => "ObjectRefused",
             Self::ApiServerUnavailable => "ApiServerUnavailable",
+            Self::WritesTimeOut => "WritesTimeOut",
             Self::SecretNotReadable => "SecretNotReadable",
             Self::SecretMissing => "SecretMissing",
             Self::SecretNotLabelled => "SecretNotLabelled",

@@ -14,12 +14,14 @@ use crate::topics::KafkaReason;
 const PATIENCE: i64 = 120;
 
 /// What only an edit, or somebody's deliberate act, ends: nothing is waited for.
-const FINAL: [Reason; 12] = [
+const FINAL: [Reason; 13] = [
     Reason::Paused,
     Reason::InvalidSpec,
     Reason::DuplicateEntity,
     Reason::NameConflict,
     Reason::SpecRefused,
+    // It was waited for already.
+    Reason::WritesTimeOut,
     Reason::Kafka(KafkaReason::ClusterChanged),
     Reason::Kafka(KafkaReason::TopicConflict),
     Reason::Kafka(KafkaReason::GroupConflict),

@@ -64,8 +64,9 @@ fn weight(trouble: &Trouble) -> u8 {
     match trouble {
         Trouble::Foreign => 0,
         Trouble::Refused(_) | Trouble::Secret(_) => 1,
-        Trouble::Older => 2,
-        Trouble::Unanswered => 3,
+        Trouble::Hangs => 2,
+        Trouble::Older => 3,
+        Trouble::Unanswered => 4,
     }
 }
 
@@ -94,11 +95,25 @@ fn of_object(ObjectProblem { kind, name, trouble }: &ObjectProblem, all: &[Objec
             Reason::WaitingForDeletion,
             format!("{kind} {name} of an older StockWatch of this name is still being deleted"),
         ),
-        Trouble::Unanswered => Statement::unknown(
-            Reason::ApiServerUnavailable,
-            format!(
-                "{kind} {name}: the API server, or a webhook that it asks, does not answer; it is tried again"
-            ),
-        ),
+        Trouble::Unanswered => unanswered(&format!("{kind} {name}")),
+        Trouble::Hangs => hangs(&format!("{kind} {name}")),
     }
+}
+
+/// A request about something is not answered, for now.
+pub(super) fn unanswered(what: &str) -> Statement {
+    Statement::unknown(
+        Reason::ApiServerUnavailable,
+        format!("{what}: the API server, or a webhook that it asks, does not answer; it is tried again"),
+    )
+}
+
+/// A write has not been answered for minutes.
+pub(super) fn hangs(what: &str) -> Statement {
+    Statement::no(
+        Reason::WritesTimeOut,
+        format!(
+            "{what}: the API server has not answered a write in time for minutes, although it answers others: most              likely an admission webhook that it asks hangs: see kubectl get              mutatingwebhookconfigurations,validatingwebhookconfigurations; it is tried again"
+        ),
+    )
 }

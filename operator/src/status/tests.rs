@@ -118,6 +118,21 @@ fn workers_that_were_left_as_they_are_say_nothing_of_the_new_spec() {
 }
 
 #[test]
+fn workers_whose_edited_deployment_is_refused_say_nothing_of_the_new_spec() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    scene.report = Report { pods: vec![answered("a", 8), answered("b", 8)] };
+    scene.objects = vec![refused(Kind::Deployment, "no")];
+    let status = scene.status();
+    let available = said(&status, Condition::WorkerAvailable).unwrap();
+    assert_eq!((&*available.status, available.observed_generation), ("True", Some(7)));
+    scene.objects = vec![refused(Kind::Service, "no")];
+    let status = scene.status();
+    assert_eq!(said(&status, Condition::WorkerAvailable).unwrap().observed_generation, Some(8));
+}
+
+#[test]
 fn after_an_edit_the_workers_are_behind_until_all_of_them_have_answered() {
     let mut scene = Scene::new();
     scene.write();
@@ -162,6 +177,18 @@ fn fields_that_a_worker_does_not_know_are_named() {
     let status = scene.status();
     let message = &said(&status, Condition::ConfigApplied).unwrap().message;
     assert!(message.ends_with("does not know: spec.novelty"), "{message}");
+}
+
+#[test]
+fn fields_that_a_worker_does_not_know_take_a_bounded_part_of_the_message() {
+    let mut scene = Scene::new();
+    for pod in &mut scene.report.pods {
+        let ignored = (0..100).map(|i| format!("spec.{i}{}", "x".repeat(1_000)));
+        pod.answer.as_mut().unwrap().ignored = ignored.collect();
+    }
+    let status = scene.status();
+    let message = &said(&status, Condition::ConfigApplied).unwrap().message;
+    assert!(message.len() < 1_000 && message.ends_with("… and 90 more"), "{message}");
 }
 
 #[test]
@@ -403,6 +430,20 @@ fn an_api_server_that_does_not_answer_is_nobodys_fault() {
     assert!(matches!(hold(before.as_ref(), &scene.status()), Hold::For(_)), "it may answer soon");
     scene.objects.push(refused(Kind::Role, "no"));
     assert_eq!(ready(&scene), "False ObjectRefused");
+}
+
+#[test]
+fn a_write_that_is_not_answered_for_minutes_is_for_somebody_to_look_at() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.objects = vec![problem(Kind::Service, Trouble::Unanswered), problem(Kind::Role, Trouble::Hangs)];
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::Ready), "False WritesTimeOut");
+    let stalled = said(&status, Condition::Stalled).unwrap();
+    assert!(
+        stalled.message.starts_with("Role tech-stockwatch: ") && stalled.message.contains("webhook"),
+        "{stalled:?}"
+    );
 }
 
 #[test]

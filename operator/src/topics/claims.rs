@@ -7,8 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::observed::{KafkaProblem, KafkaReason};
-use super::ownership::is_own;
-use super::wanted::{ObjectKey, Wanted, WantedTopic};
+use super::wanted::{ObjectKey, Wanted, WantedTopic, is_own};
 
 /// A name that several StockWatches may want.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,13 +85,24 @@ impl Claims {
         affected
     }
 
+    /// The StockWatch that a topic of a cluster belongs to; `None`: no one claims it.
+    pub(super) fn topic_owner(&self, cluster_id: &str, topic: &str) -> Option<&ObjectKey> {
+        self.owner(cluster_id, ClaimedName::Topic(topic.to_owned()))
+    }
+
+    /// The StockWatch that a consumer group of a cluster belongs to; `None`: no one claims it.
+    pub(super) fn group_owner(&self, cluster_id: &str, group: &str) -> Option<&ObjectKey> {
+        self.owner(cluster_id, ClaimedName::Group(group.to_owned()))
+    }
+
+    fn owner(&self, cluster_id: &str, name: ClaimedName) -> Option<&ObjectKey> {
+        self.claimants.get(&(cluster_id.to_owned(), name))?.first().map(|(_, who)| who)
+    }
+
     /// Returns a problem for each name that this StockWatch wants and another one owns.
     pub(super) fn conflicts(&self, who: &ObjectKey) -> Vec<KafkaProblem> {
         let Some(claim) = self.claims.get(who) else { return Vec::new() };
-        let owner = |name: &ClaimedName| {
-            let claimants = self.claimants.get(&(claim.cluster_id.clone(), name.clone()))?;
-            Some(&claimants.first()?.1)
-        };
+        let owner = |name: &ClaimedName| self.owner(&claim.cluster_id, name.clone());
         let lost = claim.names.keys().filter_map(|name| Some((name, owner(name).filter(|o| *o != who)?)));
         lost.map(|(name, owner)| refusal(name, owner)).collect()
     }

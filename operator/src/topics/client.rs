@@ -13,9 +13,9 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 
 use super::connection::Connection;
+use super::found::{FoundTopic, FoundTopics};
 use super::metrics::{Call, Metrics};
 use super::observed::KafkaReason;
-use super::plan::{FoundTopic, FoundTopics};
 use super::settings::Setting;
 use super::trouble::{ErrorListener, Failure};
 
@@ -27,6 +27,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(8);
 const CONNECT_STEP: Duration = Duration::from_millis(50);
 /// For one call.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// librdkafka's least: its `message.max.bytes`.
+const FETCH_BYTES: &str = "1000000";
 
 /// How a call ended for each name.
 pub(super) type Answers = HashMap<String, Result<(), RDKafkaErrorCode>>;
@@ -54,8 +57,13 @@ impl Client {
 
     fn connect(connection: &Connection, metrics: &Metrics) -> Result<Self, Failure> {
         let errors = ErrorListener::default();
-        let consumer: BaseConsumer<ErrorListener> =
-            connection.client().create_with_context(errors.clone()).map_err(|e| unusable(&e.to_string()))?;
+        let consumer: BaseConsumer<ErrorListener> = connection
+            .client()
+            .clone()
+            // It reads no records; librdkafka wants less than the largest answer here.
+            .set("fetch.max.bytes", FETCH_BYTES)
+            .create_with_context(errors.clone())
+            .map_err(|error| unusable(&error.to_string()))?;
         let client = Self {
             consumer,
             admin: None,
@@ -256,4 +264,41 @@ fn found(topic: &MetadataTopic) -> Option<FoundTopic> {
         partitions: i32::try_from(partitions.len()).unwrap_or(i32::MAX),
         replication_factor: replicas.and_then(|count| i32::try_from(count).ok()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    /// Answers a request of Kafka's protocol with so many bytes, as its head says.
+    fn answer(mut client: TcpStream, bytes: i32) -> std::io::Result<()> {
+        let mut head = [0; 12];
+        client.read_exact(&mut head)?;
+        // The correlation id follows the size, the key and the version of the request.
+        client.write_all(&[&bytes.to_be_bytes(), &head[8..]].concat())?;
+        client.read_to_end(&mut Vec::new())?;
+        Ok(())
+    }
+
+    #[test]
+    fn an_answer_larger_than_any_list_of_topics_is_not_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let servers = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                thread::spawn(move || answer(client, 64 << 20));
+            }
+        });
+        let connection = Connection::new(&servers, None, None).unwrap();
+        let failure = Client::open(&connection, &Metrics::new(&mut Registry::default())).err().unwrap();
+        assert!(failure.problem.message.contains("larger than the 16 MiB"), "{failure:?}");
+    }
 }

@@ -8,6 +8,11 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::{Mechanism, OAuth};
 
+/// The largest answer of a broker that is taken, in bytes; librdkafka's own bound is 100 MB, and few of those are more
+/// than the operator's memory. The largest that it needs is the list of all topics, about 60 bytes for each partition of
+/// three replicas: this is room for more than 250,000 partitions.
+const MOST_BYTES: u32 = 16 * 1024 * 1024;
+
 /// Secrets that no client can be made of; each names the field and the key of its Secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
@@ -175,6 +180,7 @@ fn config(settings: &[(&str, &str)]) -> ClientConfig {
     ] {
         config.set(setting, value);
     }
+    config.set("receive.message.max.bytes", MOST_BYTES.to_string());
     for (setting, value) in settings {
         config.set(*setting, *value);
     }

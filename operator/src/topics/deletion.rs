@@ -19,8 +19,8 @@ pub struct DeletionRequest {
     pub who: ObjectKey,
     /// The topics that its status says we created.
     pub topics: Vec<String>,
-    /// Its consumer group.
-    pub group: String,
+    /// Its consumer group; `None`: it stays.
+    pub group: Option<String>,
     /// The cluster that its status names: in another one nothing is deleted.
     pub cluster_id: Option<String>,
 }
@@ -48,10 +48,12 @@ pub(super) fn delete(
             request.topics.iter().filter_map(|name| refusals.remove(name)).collect();
         let mut pending = refused.contains(&None);
         let mut problems: Vec<KafkaProblem> = refused.into_iter().flatten().collect();
-        match delete_group(client, &request.group)? {
-            Ok(()) => {}
-            Err(code) if refusal::is_passing(code) => pending = true,
-            Err(code) => problems.push(refusal::group_deletion(&request.group, code)),
+        if let Some(group) = &request.group {
+            match delete_group(client, group)? {
+                Ok(()) => {}
+                Err(code) if refusal::is_passing(code) => pending = true,
+                Err(code) => problems.push(refusal::group_deletion(group, code)),
+            }
         }
         let deleted = match KafkaProblem::of(problems) {
             Some(problem) => DeletionState::Failed(problem),

@@ -3,7 +3,7 @@
 
 use stockwatch_crds::{Spec, StockWatch};
 
-use super::plan::{FoundTopic, FoundTopics};
+use super::found::{FoundTopic, FoundTopics};
 use super::wanted::Wanted;
 
 /// A StockWatch of this name, created at this second, whose topics and group are named alike for all.

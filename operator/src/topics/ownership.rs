@@ -10,17 +10,8 @@ use std::sync::Arc;
 
 use stockwatch_crds::v1alpha1::TopicState;
 
-use super::plan::FoundTopics;
+use super::found::FoundTopics;
 use super::wanted::{Wanted, WantedTopic};
-
-/// Whether a topic of this state in the status belongs to its StockWatch: it is kept as the spec says, and is deleted
-/// with it. Whoever creates, configures, deletes or claims topics asks here.
-pub fn is_own(state: TopicState) -> bool {
-    match state {
-        TopicState::Creating | TopicState::Created => true,
-        TopicState::Found => false,
-    }
-}
 
 /// What is done about a topic that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +136,7 @@ mod tests {
 
     /// Whether the first topic, now that it is there, is still taken for ours.
     fn is_ours(wanted: &Arc<Wanted>, creations: &Creations) -> bool {
-        creations.evident(wanted, &topics(wanted, 4)).topics[0].state.is_some_and(is_own)
+        creations.evident(wanted, &topics(wanted, 4)).topics[0].is_ours()
     }
 
     #[test]

@@ -1,24 +1,13 @@
 //! What is to be done for one StockWatch, from what it wants and what is there. Pure.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use stockwatch_crds::v1alpha1::{TopicState, TopicStatus};
 
+use super::found::{FoundTopic, FoundTopics};
 use super::observed::{KafkaProblem, KafkaReason};
 use super::ownership::{Creations, Missing};
 use super::wanted::{TopicRole, Wanted, WantedTopic};
-
-/// A topic as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FoundTopic {
-    pub(super) partitions: i32,
-    /// `None` where the partitions differ, as while they are moved.
-    pub(super) replication_factor: Option<i32>,
-}
-
-/// The topics that are there, by name.
-pub(super) type FoundTopics = HashMap<String, FoundTopic>;
 
 /// What is to be done for one StockWatch. A topic is given by its index in `wanted.topics`.
 #[derive(Debug)]

@@ -11,9 +11,10 @@ use super::breaker::{pause, refused};
 use super::claims::Claims;
 use super::connection::Connection;
 use super::deletion::{DeletionOutcome, DeletionRequest};
+use super::found::FoundTopics;
 use super::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
 use super::ownership::Creations;
-use super::plan::{FoundTopics, Plan, plan};
+use super::plan::{Plan, plan};
 use super::round::{Outcome, Retry};
 use super::wanted::{ObjectKey, Wanted};
 
@@ -61,7 +62,7 @@ struct Entry {
 #[derive(Debug)]
 struct Deletion {
     asked: DeletionRequest,
-    /// The same without topics that are not ours after all.
+    /// The same without what is not ours after all.
     request: Arc<DeletionRequest>,
     creations: Creations,
     deleted: DeletionState,
@@ -134,7 +135,7 @@ impl ClusterRegistry {
         }
         let earlier = cluster.deletions.remove(&who).map(|deletion| deletion.creations);
         let (asked, creations) = (request.clone(), known.or(earlier).unwrap_or_default());
-        let mut request = request;
+        let mut request = without_others(&self.claims, request);
         request.topics.retain(|name| !creations.is_refused(name));
         let deleted = cluster.down.clone().map_or(DeletionState::Pending, DeletionState::Failed);
         let (request, now) = (Arc::new(request), Instant::now());
@@ -415,6 +416,21 @@ impl ClusterRegistry {
         }
         changed
     }
+}
+
+/// The request without the names that another StockWatch has.
+fn without_others(claims: &Claims, mut request: DeletionRequest) -> DeletionRequest {
+    let DeletionRequest { who, topics, group, cluster_id: Some(cluster_id) } = &mut request else {
+        return request;
+    };
+    let is_ours = |owner: Option<&ObjectKey>, name: &str| {
+        let Some(owner) = owner.filter(|owner| **owner != *who) else { return true };
+        tracing::info!(name, "left alone by a deletion: it is of {}/{}", owner.namespace, owner.name);
+        false
+    };
+    topics.retain(|topic| is_ours(claims.topic_owner(cluster_id, topic), topic));
+    group.take_if(|group| !is_ours(claims.group_owner(cluster_id, group), group));
+    request
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::client::{Answers, BATCH, Client, new_topic};
+use super::found::FoundTopics;
 use super::metrics::Metrics;
 use super::observed::{KafkaProblem, Observed};
 use super::ownership::Creations;
-use super::plan::{FoundTopics, Plan};
+use super::plan::Plan;
 use super::refusal;
 use super::settings::{Need, Setting, need};
 use super::trouble::Failure;

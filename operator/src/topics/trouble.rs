@@ -17,6 +17,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How librdkafka begins to say why an endpoint gives no token.
 const NO_TOKEN: &str = "Failed to acquire SASL OAUTHBEARER token";
 
+/// What librdkafka names where an answer is too large.
+const TOO_LARGE: &str = "receive.message.max.bytes";
+
 /// Why a cluster cannot be asked now.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
@@ -44,6 +47,10 @@ impl Failure {
             }
             KafkaReason::NotAuthorized => {
                 "spec.kafka: the user may not look at topics: grant Describe on the topics and on the cluster"
+            }
+            _ if detail.contains(TOO_LARGE) => {
+                "spec.kafka.bootstrapServers: a broker's answer is larger than the 16 MiB that the operator takes, about \
+                 250,000 partitions: check that these are the addresses of Kafka brokers"
             }
             _ => {
                 "spec.kafka.bootstrapServers: no broker answers: check the addresses, tls and sasl, and that Kafka runs"
@@ -131,6 +138,7 @@ impl ClientContext for ErrorListener {
             (None, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve)) => {
                 self.hear(KafkaReason::KafkaUnreachable, text);
             }
+            _ if text.contains(TOO_LARGE) => self.hear(KafkaReason::KafkaUnreachable, text),
             // An error of one broker of several.
             _ => {}
         }

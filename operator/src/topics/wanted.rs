@@ -5,7 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use stockwatch_crds::v1alpha1::{TopicSpec, TopicState, TopicsSpec};
 use stockwatch_crds::{Spec, StateTopic, StockWatch, Topic};
 
-use super::ownership::is_own;
+/// Whether a topic of this state in the status belongs to its StockWatch: it is kept as the spec says, and is deleted
+/// with it. Whoever creates, configures, deletes or claims topics asks here.
+pub fn is_own(state: TopicState) -> bool {
+    match state {
+        TopicState::Creating | TopicState::Created => true,
+        TopicState::Found => false,
+    }
+}
 
 /// One StockWatch of one API server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

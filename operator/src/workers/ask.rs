@@ -96,11 +96,41 @@ pub(crate) async fn get<T: DeserializeOwned>(
     limit: Duration,
     most_bytes: usize,
 ) -> Result<T, AskError> {
-    let body = timeout(limit, exchange(address, path, most_bytes)).await.map_err(|_| AskError::Timeout)??;
-    Ok(serde_json::from_slice(&body)?)
+    match exchange(address, path, limit, most_bytes).await? {
+        (StatusCode::OK, body) => Ok(serde_json::from_slice(&body)?),
+        (status, _) => Err(AskError::Status(status)),
+    }
 }
 
-async fn exchange(address: SocketAddr, path: &str, most_bytes: usize) -> Result<Bytes, AskError> {
+/// Reads why a worker is not ready, of at most `most_bytes`, within `limit`; `None`: it is.
+pub(crate) async fn not_ready(
+    address: SocketAddr,
+    limit: Duration,
+    most_bytes: usize,
+) -> Result<Option<String>, AskError> {
+    match exchange(address, "/readyz", limit, most_bytes).await? {
+        (StatusCode::OK, _) => Ok(None),
+        (StatusCode::SERVICE_UNAVAILABLE, body) => {
+            Ok(Some(String::from_utf8_lossy(&body).trim().to_owned()).filter(|words| !words.is_empty()))
+        }
+        (status, _) => Err(AskError::Status(status)),
+    }
+}
+
+async fn exchange(
+    address: SocketAddr,
+    path: &str,
+    limit: Duration,
+    most_bytes: usize,
+) -> Result<(StatusCode, Bytes), AskError> {
+    timeout(limit, unbounded(address, path, most_bytes)).await.map_err(|_| AskError::Timeout)?
+}
+
+async fn unbounded(
+    address: SocketAddr,
+    path: &str,
+    most_bytes: usize,
+) -> Result<(StatusCode, Bytes), AskError> {
     let stream = timeout(MARGIN, TcpStream::connect(address)).await.map_err(|_| AskError::Timeout)??;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)
@@ -109,11 +139,9 @@ async fn exchange(address: SocketAddr, path: &str, most_bytes: usize) -> Result<
         .body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        if response.status() != StatusCode::OK {
-            return Err(AskError::Status(response.status()));
-        }
+        let status = response.status();
         let body = Limited::new(response.into_body(), most_bytes).collect().await.map_err(AskError::Body)?;
-        Ok(body.to_bytes())
+        Ok((status, body.to_bytes()))
     };
     // The connection moves only while it is polled; its end says nothing that the answer does not.
     let mut answer = std::pin::pin!(answer);

@@ -101,7 +101,7 @@ pub(crate) fn request(wanted: &Wanted) -> DeletionRequest {
     DeletionRequest {
         who: wanted.who.clone(),
         topics: wanted.topics.iter().map(|topic| topic.name.clone()).collect(),
-        group: wanted.group.clone(),
+        group: Some(wanted.group.clone()),
         cluster_id: wanted.cluster_id.clone(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Copied, Object, refused, rendered};
+use stockwatch_tests::{Copied, Object, refused, refused_with, rendered};
 
 /// The files of `tests/chart/`.
 const ALL: [&str; 5] = ["default", "namespaced", "kafka", "bare", "full"];
@@ -144,6 +144,23 @@ fn an_operator_of_listed_namespaces_has_roles_in_each_and_none_over_the_cluster(
     let arguments = operator_arguments(&objects);
     assert!(arguments.contains(&"--namespaces=desk-a,desk-b".into()));
     assert!(arguments.contains(&"--secret-role=".into()), "it has no ClusterRole to tell of: {arguments:?}");
+}
+
+#[test]
+fn names_and_labels_that_kubernetes_would_refuse_are_refused_before_anything_is_installed() {
+    for (field, values) in [
+        ("nameOverride", json!({"nameOverride": "Stock_Watch"})),
+        ("fullnameOverride", json!({"fullnameOverride": "1st"})),
+        ("fullnameOverride", json!({"fullnameOverride": "watch.er"})),
+        ("name", json!({"serviceAccount": {"name": "watch_er"}})),
+        ("priorityClassName", json!({"priorityClassName": "-high"})),
+        ("app.kubernetes.io/name", json!({"commonLabels": {"app.kubernetes.io/name": "mine"}})),
+        ("app.kubernetes.io/instance", json!({"podLabels": {"app.kubernetes.io/instance": "mine"}})),
+        ("team", json!({"podLabels": {"team": "two words"}})),
+    ] {
+        let says = refused_with("default", &values);
+        assert!(says.contains(field), "{values}: {says}");
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod objects;
+mod partition;
 mod quotes;
 mod refused;
 mod security;

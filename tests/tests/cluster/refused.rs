@@ -110,6 +110,19 @@ fn whatever_refuses_an_object_is_said_in_its_own_words_and_ends_by_itself() {
 }
 
 #[test]
+fn a_webhook_that_never_answers_is_said_to_hang_and_nobody_waits_for_it_for_ever() {
+    let release = Release::shared();
+    let home = Namespace::create(Cluster::shared(), "hangs");
+    let obstacle = Obstacle::webhook(&home, &release.user(), "services", Webhook::Silence);
+    home.simulate("tech", |_| {});
+    home.wait(240, "stockwatch/tech", &Until::because("Stalled", "WritesTimeOut"));
+    let said = condition(&home.get("stockwatch/tech"), "Ready")["message"].clone();
+    assert!(said.as_str().unwrap().starts_with("Service tech-stockwatch: "), "{said}");
+    obstacle.lift();
+    await_ready(&home, "stockwatch/tech", Instant::now());
+}
+
+#[test]
 fn pods_that_a_quota_refuses_are_said_to_be_in_its_words_and_come_when_it_goes() {
     let _release = Release::shared();
     let home = Namespace::create(Cluster::shared(), "refused");

@@ -96,6 +96,16 @@ fn a_topic_or_group_that_another_stockwatch_has_is_waited_for_without_a_worker()
     };
     assert_eq!((owned("first"), owned("second"), owned("third")), (6, 0, 0), "the losers create nothing");
 
+    let deletes = |watch: &mut Watch| {
+        share_group(watch);
+        watch.kafka.insert("deletionPolicy".into(), json!("Delete"));
+    };
+    home.simulate("fourth", deletes);
+    home.wait(30, "stockwatch/fourth", &Until::because("Ready", "GroupConflict"));
+    home.kubectl(&["delete", "stockwatch/fourth", "--timeout=30s"]);
+    let groups = Topics::new(Broker::shared_for_pods().client()).groups();
+    assert!(groups.contains(&group), "a loser's deletion takes nothing of the owner's: {groups:?}");
+
     home.kubectl(&["delete", "stockwatch/first"]);
     for other in ["stockwatch/second", "stockwatch/third"] {
         home.wait(60, other, &Until::ready());

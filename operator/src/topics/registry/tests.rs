@@ -187,3 +187,30 @@ async fn what_brokers_refuse_is_tried_again_soon_at_first_and_then_with_the_regu
     assert!(waits[0] <= Duration::from_secs(5), "{waits:?}");
     assert!(waits.iter().all(|wait| *wait <= LOOK_EVERY), "{waits:?}");
 }
+
+#[test]
+fn a_deletion_leaves_the_group_and_the_topics_of_another_stockwatch_alone() {
+    let (mut registry, kafka) = (ClusterRegistry::default(), connection("kafka:1"));
+    let (old, mut young) = (wanted(stockwatch("old", 1)), wanted(stockwatch("young", 2)));
+    young.topics.iter_mut().skip(1).for_each(|topic| topic.name.insert_str(0, "own."));
+    for one in [&old, &young] {
+        registry.observe(&kafka, one.clone());
+    }
+    round(&mut registry, &kafka);
+    let mut deletes = |wanted: &Wanted| {
+        let request = DeletionRequest {
+            who: wanted.who.clone(),
+            topics: wanted.topics.iter().take(2).map(|topic| topic.name.clone()).collect(),
+            group: Some(wanted.group.clone()),
+            cluster_id: Some("c".into()),
+        };
+        registry.delete(&kafka, request);
+        let deletion = registry.take(&kafka).deletions.swap_remove(0);
+        (deletion.topics.clone(), deletion.group.clone())
+    };
+    assert_eq!(deletes(&young), (vec!["own.same.stream".to_owned()], None));
+    assert_eq!(
+        deletes(&old),
+        (vec!["same.raw".to_owned(), "same.stream".to_owned()], Some("same".to_owned()))
+    );
+}

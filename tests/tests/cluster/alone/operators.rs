@@ -109,6 +109,10 @@ fn whatever_befalls_a_leader_its_successor_goes_on_and_two_never_act_at_once() {
                 soon(leads == 0.0, leads)
             });
             assert_eq!(restarts(), before, "{fault:?}: in the same process");
+            for known in ["stockwatches", "quotes", "queue_depth", "active"] {
+                let told = leader.http().metric(&format!("operator_{known}"), "");
+                assert_eq!(told, 0.0, "{fault:?}: {known} is the leader's to tell");
+            }
         }
     }
     release.await_operators();

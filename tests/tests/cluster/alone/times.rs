@@ -1,19 +1,21 @@
-//! How long a dead worker and a dead leader are missed: printed by `make test-faults`, no test.
+//! How long a dead worker and a dead leader are missed, and until a refusal is said and is over: measured by
+//! `make test-faults`, on a machine that does nothing else.
 #![allow(clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 
 use stockwatch_tests::{
-    Alone, Audit, Broker, Cluster, Container, Market, Namespace, Request, Scene, Topic, faults, soon,
-    wait_for,
+    Alone, Audit, Broker, Cluster, Container, Market, Namespace, Obstacle, Request, Scene, Topic, Until,
+    faults, soon, wait_for,
 };
 
-/// Measures several times, and prints the median and the worst.
+/// Measures several times, prints the median and the worst, and panics where the median is over the bar, in seconds.
 fn report(what: &str, bar: u64, mut measure: impl FnMut() -> Duration) {
     let mut all: Vec<Duration> = (0..faults(1, 5)).map(|_| measure()).collect();
     all.sort_unstable();
     let [median, worst] = [all[all.len() / 2], all[all.len() - 1]].map(|time| time.as_secs_f64());
     println!("{what}: median {median:.1} s, worst {worst:.1} s of {} (bar: {bar} s)", all.len());
+    assert!(all[all.len() / 2] <= Duration::from_secs(bar), "{what}: {median:.1} s, the bar is {bar} s");
 }
 
 /// From now until every partition's quotes of after now are judged: outputs and offsets are committed together.
@@ -85,4 +87,26 @@ fn dead_leaders() {
     report("leader's pod deleted in order, another leads", 2, || {
         failover(&|leader| release.delete_pod(leader), false)
     });
+}
+
+#[test]
+#[ignore = "a measurement: make test-faults"]
+fn refusals() {
+    let (alone, cluster) = (Alone::new(), Cluster::shared());
+    let _release = alone.shared();
+    let mut mended = Vec::new();
+    report("an object that a quota refuses, said", 5, || {
+        let home = Namespace::create(cluster, "times");
+        let obstacle = Obstacle::quota(&home, "count/services");
+        let from = Instant::now();
+        home.simulate("tech", |_| {});
+        home.wait(60, "stockwatch/tech", &Until::because("Ready", "ObjectRefused"));
+        let said = from.elapsed();
+        let from = Instant::now();
+        obstacle.lift();
+        home.wait(120, "stockwatch/tech", &Until::ready());
+        mended.push(from.elapsed());
+        said
+    });
+    report("the quota gone, ready", 60, || mended.pop().unwrap());
 }

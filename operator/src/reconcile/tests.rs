@@ -1,0 +1,138 @@
+//! What a reconcile says where the API server answers some of its requests only.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hyper::Method;
+use kube::api::DynamicObject;
+use kube::runtime::events::{Event, EventType};
+use serde_json::{Value, json};
+use tokio::time::advance;
+
+use super::fixtures::{Asked, Request, context};
+use super::*;
+
+/// A StockWatch whose Secret cannot be read either, so that Kafka is not asked.
+fn stockwatch(metadata: &Value, policy: &str) -> StockWatch {
+    let mut stockwatch = json!({
+        "apiVersion": "stockwatch.dev/v1alpha1",
+        "kind": "StockWatch",
+        "metadata": {
+            "name": "tech", "namespace": "market", "uid": "u", "generation": 7, "resourceVersion": "5",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {
+            "tickers": [{"symbol": "META"}],
+            "windows": [{"duration": "5m", "tolerance": "1%"}],
+            "kafka": {
+                "bootstrapServers": "kafka:9092",
+                "deletionPolicy": policy,
+                "sasl": {"mechanism": "SCRAM-SHA-512", "secret": {"name": "login"}},
+            },
+        },
+    });
+    stockwatch["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+    serde_json::from_value(stockwatch).unwrap()
+}
+
+/// The API server cannot answer just now.
+fn unavailable() -> Option<(u16, Value)> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 500, "reason": "",
+        "message": "etcdserver: request timed out",
+    });
+    Some((500, status))
+}
+
+fn is_status(request: &Request) -> bool {
+    request.method == Method::PATCH && request.path.ends_with("/stockwatches/tech/status")
+}
+
+/// Reconciles, each time with an error, until this long after the first time; gives the last status that it wrote.
+async fn said(context: &Context, asked: &Asked, seconds: u64) -> String {
+    let (key, end) = (Key::new("market", "tech"), Instant::now() + Duration::from_secs(seconds));
+    loop {
+        reconcile(context, &key).await.unwrap_err();
+        if Instant::now() > end {
+            break;
+        }
+        advance(Duration::from_secs(4)).await;
+    }
+    let asked = asked.lock().unwrap();
+    asked.iter().rfind(|request| is_status(request)).map(|request| request.body.clone()).unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_cannot_be_set_for_now_keeps_nothing_else_from_being_done_and_said() {
+    let (context, asked) = context(|_| unavailable());
+    context.store.learn_stockwatch(stockwatch(&json!({}), "Delete"));
+    let said = said(&context, &asked, 10).await;
+    assert!(said.contains("does not answer"), "{said}");
+    assert!(asked.lock().unwrap().iter().any(|request| request.path.ends_with("/services/tech-stockwatch")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_gets_no_answer_says_so() {
+    let (context, asked) = context(|_| unavailable());
+    let metadata = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [names::FINALIZER]});
+    context.store.learn_stockwatch(stockwatch(&metadata, "Delete"));
+    let said = said(&context, &asked, 10).await;
+    assert!(said.contains("a step of the deletion") && said.contains("ApiServerUnavailable"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_cannot_be_read_is_said_and_stays_for_it_alone_knows_what_was_before_an_edit() {
+    let (context, asked) = context(|_| unavailable());
+    context.store.learn_stockwatch(stockwatch(&json!({}), "Retain"));
+    let copy: DynamicObject = serde_json::from_value(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "tech-stockwatch", "namespace": "market", "uid": "c", "resourceVersion": "4",
+            "annotations": {(names::HASH): "of before"},
+            "ownerReferences": [{
+                "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch", "name": "tech", "uid": "u",
+                "controller": true,
+            }],
+        },
+    }))
+    .unwrap();
+    context.store.learn_owned(Kind::ConfigMap, copy);
+    let said = said(&context, &asked, 10).await;
+    assert!(said.contains("does not answer"), "{said}");
+    let asked = asked.lock().unwrap();
+    let copy = |request: &&Request| request.path.ends_with("/configmaps/tech-stockwatch");
+    assert!(asked.iter().filter(copy).all(|request| request.method == Method::GET), "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_hangs_is_waited_for_two_minutes_and_then_somebody_has_to_act() {
+    let hangs = |request: &Request| request.method == Method::PATCH && !is_status(request);
+    let (context, asked) = context(move |request| if hangs(request) { None } else { unavailable() });
+    context.store.learn_stockwatch(stockwatch(&json!({}), "Delete"));
+    let early = said(&context, &asked, 60).await;
+    assert!(early.contains("ApiServerUnavailable") && early.contains("Reconciling"), "{early}");
+    let late = said(&context, &asked, 90).await;
+    for word in ["WritesTimeOut", "webhook", "Stalled"] {
+        assert!(late.contains(word), "{word}: {late}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_gets_no_answer_is_created_later() {
+    let tries = AtomicU32::new(0);
+    let (context, asked) = context(move |_| match tries.fetch_add(1, Ordering::Relaxed) {
+        0 => None,
+        1 => unavailable(),
+        _ => Some((201, json!({"metadata": {}}))),
+    });
+    let about = crate::events::about(&stockwatch(&json!({}), "Retain"));
+    let event = Event {
+        type_: EventType::Warning,
+        reason: "KafkaUnreachable".into(),
+        note: None,
+        action: "Reconcile".into(),
+        secondary: None,
+    };
+    context.writes.event(&event, &about).await.unwrap();
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
