@@ -52,6 +52,8 @@ pub(crate) const MAX_SETTING_VALUE: usize = 256;
 
 /// Tickers that a status names.
 pub(crate) const MAX_FAILING: usize = 20;
+/// Characters of the reason of one.
+pub(crate) const MAX_FAILING_REASON: usize = 64;
 /// Changes of tolerances that a status lists.
 pub(crate) const MAX_EDITS: usize = 20;
 /// Of what a user gives the worker's pods, as JSON: see [`MAX_TICKERS_BYTES`].

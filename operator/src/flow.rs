@@ -42,8 +42,13 @@ const LIMIT: Duration = Duration::from_secs(3);
 const MOST_BYTES: usize = 256 * 1024;
 /// After so many polls in a row that a worker did not answer, the others are listened to without it.
 const UNANSWERED: u32 = 5;
-/// Between two writes of failing tickers.
+/// Between two writes of failing tickers, unless a symbol is new that the source does not know: somebody has just written
+/// it, and looks.
 const FAILING_EVERY: Duration = Duration::from_secs(300);
+/// In this time at most so many writes of failing tickers, whatever comes and goes.
+const FAILING_MOST: (Duration, usize) = (Duration::from_secs(3600), 12);
+/// What a report says of a symbol that the source does not know.
+const NOT_FOUND: &str = "NotFound";
 
 /// What polls led to, by StockWatch.
 #[derive(Debug, Default)]
@@ -63,8 +68,8 @@ struct Polled {
     quotes: Quotes,
     /// How often it was polled sooner than it would be.
     hurried: u32,
-    /// When the failing tickers last changed.
-    failing_changed: Option<Instant>,
+    /// When the failing tickers changed in the last hour, the oldest first.
+    failing_changed: Vec<Instant>,
 }
 
 impl Flows {
@@ -172,15 +177,16 @@ impl Polled {
     fn hear(&mut self, stockwatch: &StockWatch, ready: usize, reports: &[FlowReport], now: Instant) -> bool {
         let is_whole = reports.len() >= ready;
         self.unanswered = if is_whole { 0 } else { self.unanswered.saturating_add(1) };
+        let is_patient = self.unanswered < UNANSWERED;
+        let is_enough = is_whole || !(is_patient || reports.is_empty());
         let found = match ready {
             0 => Some(no_ready_workers()),
-            _ if is_whole => verdict(reports).map(statement),
-            _ if self.unanswered < UNANSWERED => None,
-            _ if reports.is_empty() => Some(Statement::unknown(
+            _ if is_enough => verdict(reports).map(statement),
+            _ if is_patient => None,
+            _ => Some(Statement::unknown(
                 Reason::WorkersUnreachable,
                 "no worker can be asked over HTTP: is there a NetworkPolicy?",
             )),
-            _ => verdict(reports).map(statement),
         };
         let is_turn = found.is_some_and(|found| {
             let is_due = self.turn.is_due(self.said(stockwatch).as_ref(), &found);
@@ -191,7 +197,7 @@ impl Polled {
         });
         let status = stockwatch.status.as_ref();
         let named = status.map(|status| status.failing_tickers.as_slice()).unwrap_or_default();
-        let is_named = ready > 0 && is_whole && self.name_failing(reports, named, now);
+        let is_named = ready > 0 && is_enough && self.name_failing(reports, named, now);
         is_turn || is_named
     }
 
@@ -215,12 +221,18 @@ impl Polled {
     fn name_failing(&mut self, reports: &[FlowReport], status: &[FailingTicker], now: Instant) -> bool {
         let before = self.quotes.failing.as_deref().unwrap_or(status);
         let failing = failing_tickers(reports, before);
-        let is_early = self.failing_changed.is_some_and(|at| now.duration_since(at) < FAILING_EVERY);
-        if failing == before || is_early {
+        let (hour, most) = FAILING_MOST;
+        self.failing_changed.retain(|at| now.duration_since(*at) < hour);
+        let is_early = self.failing_changed.last().is_some_and(|at| now.duration_since(*at) < FAILING_EVERY);
+        let is_known = |new: &FailingTicker| {
+            before.iter().any(|old| (&old.symbol, &old.reason) == (&new.symbol, &new.reason))
+        };
+        let is_urgent = failing.iter().any(|new| new.reason == NOT_FOUND && !is_known(new));
+        if failing == before || (is_early && !is_urgent) || self.failing_changed.len() >= most {
             return false;
         }
         self.quotes.failing = Some(failing);
-        self.failing_changed = Some(now);
+        self.failing_changed.push(now);
         true
     }
 }

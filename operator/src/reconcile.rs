@@ -233,6 +233,7 @@ async fn reconcile_live(
         pods: pods.as_deref(),
         turn: turn.as_ref(),
         report: &inputs.report,
+        source: inputs.sources.problem.as_ref(),
         quotes: &context.flows.of(key, &owner.uid),
         edits: &edits,
     };

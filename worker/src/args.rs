@@ -37,7 +37,7 @@ pub enum Command {
     Tail(Tail),
     /// Show averages and alarms of simulated quotes in the terminal; needs neither Kafka nor Kubernetes
     Demo(Demo),
-    /// Ask a source for symbols once and say what it answers from here; needs neither Kafka nor Kubernetes
+    /// Ask a source for symbols once and say what it answers from here, in a worker's pod the pod's source; needs no Kafka
     Fetch(Fetch),
     /// Say what other tolerances would have given: alarms, episodes and paper profit of the quotes in the raw topic
     Whatif(Box<WhatIf>),
@@ -126,6 +126,18 @@ pub struct Tail {
 /// What a worker's pod has for other commands that are run in it.
 #[derive(Debug, Args)]
 pub struct PodDirectories {
+    /// The StockWatch.
+    #[command(flatten)]
+    pub copies: PodCopies,
+
+    /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
+    #[arg(long, value_name = "DIRECTORY", default_value = CREDENTIALS)]
+    pub credentials: PathBuf,
+}
+
+/// The copies of its StockWatch that a worker's pod has.
+#[derive(Debug, Args)]
+pub struct PodCopies {
     /// Where the operator's copy of the pod's StockWatch is mounted
     #[arg(long, value_name = "DIRECTORY", default_value = SPEC_DIRECTORY)]
     pub spec_directory: PathBuf,
@@ -133,10 +145,6 @@ pub struct PodDirectories {
     /// Where the pod's worker keeps its own copy
     #[arg(long, value_name = "DIRECTORY", default_value = STATE_DIRECTORY)]
     pub state_directory: PathBuf,
-
-    /// Where the secrets that the StockWatch names are: DIRECTORY/<secret name>/<key>
-    #[arg(long, value_name = "DIRECTORY", default_value = CREDENTIALS)]
-    pub credentials: PathBuf,
 }
 
 /// A topic that a worker writes for others.
@@ -167,11 +175,11 @@ pub struct Demo {
 /// `fetch`. Exit code 0: each symbol has a quote, 1: not each, 2: nothing could be asked.
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// What to ask for. Default: the tickers of --watch-file
+    /// What to ask for. Default: the StockWatch's tickers
     #[arg(value_name = "SYMBOL")]
     pub symbols: Vec<String>,
 
-    /// Ask the source of this StockWatch instead of Yahoo
+    /// Ask the source of this StockWatch. Default: that of the worker's pod; outside of a pod Yahoo
     #[arg(long, value_name = "FILE")]
     pub watch_file: Option<PathBuf>,
 
@@ -187,9 +195,13 @@ pub struct Fetch {
     #[arg(long, value_name = "TEXT")]
     pub user_agent: Option<String>,
 
-    /// With --watch-file: where the secrets of its source are: DIRECTORY/<secret name>/<key>
+    /// Where the secrets of the StockWatch's source are: DIRECTORY/<secret name>/<key>
     #[arg(long, value_name = "DIRECTORY", default_value = SOURCE_SECRETS)]
     pub source_secrets: PathBuf,
+
+    /// The StockWatch of the pod.
+    #[command(flatten)]
+    pub pod: PodCopies,
 }
 
 /// `source.yahoo.mode`.
@@ -404,7 +416,7 @@ mod tests {
         for (name, topic) in [("alarms", TailTopic::Alarms), ("dead-letter", TailTopic::DeadLetter)] {
             let Command::Tail(tail) = parsed(name).unwrap().command else { panic!("tail was asked for") };
             assert_eq!((tail.topic, tail.from_beginning, tail.max), (topic, false, None));
-            assert_eq!(tail.pod.spec_directory, PathBuf::from(SPEC_DIRECTORY));
+            assert_eq!(tail.pod.copies.spec_directory, PathBuf::from(SPEC_DIRECTORY));
         }
         assert!(parsed("raw-input").is_err());
     }

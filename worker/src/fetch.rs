@@ -1,16 +1,15 @@
 //! `stockwatch-worker fetch`: asks a source for some symbols, once, and says what it answers from this network.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use stockwatch_core::parse_nanos;
-use stockwatch_crds::{LoadError, Source, Ticker, load};
+use stockwatch_crds::{Source, Spec, Ticker};
 
 use crate::args;
-use crate::config;
+use crate::config::{self, FindError};
 use crate::extract::FetchedQuote;
 use crate::extract::once::{Likely, Outcome, once};
 use crate::flow::Session;
@@ -23,10 +22,8 @@ const PRICE: usize = 20;
 /// Why nothing is asked.
 #[derive(Debug, thiserror::Error)]
 enum FetchCommandError {
-    #[error("{0}")]
-    File(#[from] config::Refusal),
-    #[error("{}: {problem}", file.display())]
-    StockWatch { file: PathBuf, problem: LoadError },
+    #[error(transparent)]
+    Spec(#[from] FindError),
     #[error("no symbol: name some, or a StockWatch by --watch-file")]
     NoSymbol,
     #[error("--{0} is for a source of Yahoo, and {1} has another one")]
@@ -70,13 +67,10 @@ fn what(arguments: &args::Fetch) -> Result<(Source, Vec<Arc<Ticker>>), FetchComm
         |symbol: &String| Ticker { symbol: symbol.clone(), entity: symbol.clone(), overrides: Vec::new() };
     let mut tickers: Vec<Ticker> = arguments.symbols.iter().map(named).collect();
     let mut source = Source::default();
-    if let Some(file) = &arguments.watch_file {
-        let text = config::read(file)?;
-        let loaded =
-            load(&text).map_err(|problem| FetchCommandError::StockWatch { file: file.clone(), problem })?;
-        source = loaded.spec.source;
+    if let Some(spec) = stockwatch(arguments)? {
+        source = spec.source;
         if tickers.is_empty() {
-            tickers = loaded.spec.tickers;
+            tickers = spec.tickers;
         }
     }
     if let Source::Yahoo { mode, base_url, user_agent, .. } = &mut source {
@@ -97,13 +91,27 @@ fn what(arguments: &args::Fetch) -> Result<(Source, Vec<Arc<Ticker>>), FetchComm
         ];
         if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
             let file = arguments.watch_file.as_ref().map(|file| file.display().to_string());
-            return Err(FetchCommandError::NotYahoo(name, file.unwrap_or_default()));
+            let whose = file.unwrap_or_else(|| "the StockWatch of this pod".into());
+            return Err(FetchCommandError::NotYahoo(name, whose));
         }
     }
     if tickers.is_empty() {
         return Err(FetchCommandError::NoSymbol);
     }
     Ok((source, tickers.into_iter().map(Arc::new).collect()))
+}
+
+/// The StockWatch whose source is asked; `None`: Yahoo is, as by default.
+fn stockwatch(arguments: &args::Fetch) -> Result<Option<Spec>, FindError> {
+    let file = arguments.watch_file.as_deref();
+    let spec = match config::find(file, &arguments.pod) {
+        Ok(live) => live.spec,
+        Err(FindError::NoCopy { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // Before a StockWatch is given a source that can be asked, its pod's network is tried with symbols.
+    let is_asked = !matches!(spec.source, Source::External { .. } | Source::Simulated { .. });
+    Ok(Some(spec).filter(|_| is_asked || file.is_some() || arguments.symbols.is_empty()))
 }
 
 fn said(outcome: &Outcome, now: i128) -> String {
@@ -148,10 +156,55 @@ fn age(nanos: i128) -> String {
 mod tests {
     use std::time::Duration;
 
+    use clap::Parser;
+
     use super::*;
     use crate::extract::FetchError;
 
     const SECOND: i128 = 1_000_000_000;
+
+    /// What `fetch` asks in a pod whose StockWatch has this source.
+    fn in_pod(source: &str, arguments: &[&str]) -> Result<(Source, Vec<Arc<Ticker>>), FetchCommandError> {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = format!(
+            r#"{{"apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch",
+                "metadata": {{"name": "tech", "namespace": "market", "uid": "u", "generation": 1}},
+                "spec": {{"tickers": [{{"symbol": "IBM"}}], "source": {source}, "kafka": {{"bootstrapServers": "k:1"}}}}}}"#
+        );
+        std::fs::write(directory.path().join("stockwatch.json"), copy).unwrap();
+        let pod = ["--spec-directory", directory.path().to_str().unwrap(), "--state-directory", "/none"];
+        let all = [&["stockwatch-worker", "fetch"][..], &pod, arguments].concat();
+        let args::Command::Fetch(fetch) = args::Arguments::try_parse_from(all).unwrap().command else {
+            panic!("fetch was asked for")
+        };
+        what(&fetch)
+    }
+
+    #[test]
+    fn in_a_pod_the_source_of_its_stockwatch_is_asked() {
+        let proxied =
+            r#"{"yahoo": {"baseUrl": "https://gateway.example", "proxy": {"urlSecret": {"name": "p"}}}}"#;
+        let (source, tickers) = in_pod(proxied, &["META"]).unwrap();
+        let Source::Yahoo { base_url, proxy, .. } = source else { panic!("{source:?}") };
+        assert!(base_url == "https://gateway.example" && proxy.is_some(), "{base_url}");
+        assert_eq!(tickers[0].symbol, "META");
+        let (_, tickers) = in_pod(proxied, &[]).unwrap();
+        assert_eq!(tickers[0].symbol, "IBM", "without symbols, the StockWatch's tickers");
+
+        let provider =
+            r#"{"http": {"url": "https://provider.example/{symbol}", "price": "/p", "time": "/t"}}"#;
+        assert!(matches!(in_pod(provider, &["META"]), Ok((Source::Http(_), _))));
+        let error = in_pod(provider, &["META", "--mode", "chart"]).unwrap_err();
+        assert!(error.to_string().contains("the StockWatch of this pod has another one"), "{error}");
+    }
+
+    #[test]
+    fn in_a_pod_whose_source_cannot_be_asked_symbols_are_asked_of_yahoo() {
+        let simulated = r#"{"simulated": {}}"#;
+        assert!(matches!(in_pod(simulated, &["META"]), Ok((Source::Yahoo { .. }, _))));
+        assert!(matches!(in_pod(simulated, &[]), Ok((Source::Simulated { .. }, _))));
+        assert!(in_pod("{}", &["META"]).is_err(), "a copy that cannot be used is said to be so");
+    }
 
     #[test]
     fn a_quote_is_shown_with_its_time_and_age() {

@@ -52,7 +52,7 @@ pub fn run(arguments: &Tail) -> ExitCode {
 }
 
 fn tail(arguments: &Tail, out: &mut impl Write) -> Result<(), TailError> {
-    let kafka = config::find(arguments.watch_file.as_deref(), &arguments.pod)?.spec.kafka;
+    let kafka = config::find(arguments.watch_file.as_deref(), &arguments.pod.copies)?.spec.kafka;
     let connection = Connection::new(&kafka, &arguments.pod.credentials)?;
     let topic = name(arguments.topic, &kafka.topics);
     let failed = |source| TailError::Topic { topic: topic.to_owned(), source };

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::report::FlowReport;
-use super::rfc3339;
-use crate::limits::MAX_FAILING;
+use super::{cut, rfc3339};
+use crate::limits::{MAX_FAILING, MAX_FAILING_REASON, MAX_SYMBOL};
 use crate::v1alpha1::FailingTicker;
 
 /// The reason of a ticker that two partitions hold.
@@ -15,13 +15,13 @@ const TWO_PARTITIONS: &str = "TwoPartitions";
 pub fn failing_tickers(reports: &[FlowReport], before: &[FailingTicker]) -> Vec<FailingTicker> {
     let at = reports.iter().map(|report| report.at).max().unwrap_or_default();
     let failing = reports.iter().flat_map(|report| &report.failing.tickers).map(|ticker| FailingTicker {
-        symbol: ticker.symbol.clone(),
-        reason: ticker.reason.clone(),
+        symbol: cut(&ticker.symbol, MAX_SYMBOL),
+        reason: cut(&ticker.reason, MAX_FAILING_REASON),
         since: rfc3339(ticker.since),
         message: None,
     });
     let split = split_tickers(reports).into_iter().map(|(symbol, partitions)| FailingTicker {
-        symbol: symbol.to_owned(),
+        symbol: cut(symbol, MAX_SYMBOL),
         reason: TWO_PARTITIONS.into(),
         since: rfc3339(at),
         message: Some(sentence(&partitions)),
@@ -101,6 +101,19 @@ mod tests {
         assert_eq!(named.len(), 20);
         assert_eq!((named[0].symbol.as_str(), named[0].since.as_str()), ("A", "1970-01-01T00:00:07Z"));
         assert!(named.is_sorted_by(|a, b| a.symbol < b.symbol));
+    }
+
+    #[test]
+    fn what_is_longer_than_a_status_takes_is_cut_and_times_that_are_no_dates_are_1970() {
+        let (symbol, reason) = ("ä".repeat(40), "r".repeat(70));
+        let forged = report(&[(&symbol, &reason, i64::MIN)], &[(0, &[&symbol]), (1, &[&symbol])]);
+        let named = failing_tickers(std::slice::from_ref(&forged), &[]);
+        assert_eq!(named.len(), 2);
+        for ticker in &named {
+            assert!(ticker.symbol.chars().count() == 32 && ticker.reason.chars().count() <= 64, "{ticker:?}");
+            assert!(ticker.since.starts_with("1970-01-01T00:"), "{ticker:?}");
+        }
+        assert_eq!(failing_tickers(&[forged], &named), named, "nothing is written again");
     }
 
     #[test]

@@ -28,12 +28,17 @@ pub struct FlowReport {
     pub learned: u32,
     /// Those whose answers are about a day older than a quote that they had.
     pub stale: u32,
+    /// How often each ticker is asked for, where the rate does not allow it as often as the spec says.
+    pub stretched: Option<Stretched>,
     /// Since when no request gets an answer that can be used, and why.
     pub down: Option<Down>,
     /// The newest quote time of all tickers.
     pub newest: Option<i64>,
     /// Tickers without a quote.
     pub failing: FailingNow,
+    /// Tickers that are answered without a new quote, at most 50: the reason is `Silent` or `Stale`, as counted above, and
+    /// `since` the time of the newest quote.
+    pub quiet: Vec<Failing>,
     /// The newest quote time by exchange, at most 50 of them.
     pub exchanges: Vec<Exchange>,
     /// Instead of all that, for a source that is somebody else's.
@@ -52,7 +57,18 @@ pub struct Down {
     pub since: i64,
 }
 
-/// Tickers without a quote: at once those that the source does not know, others after 15 minutes.
+/// An interval that is longer than the spec's, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Stretched {
+    /// The spec's.
+    pub asked: u64,
+    /// The one that is kept.
+    pub kept: u64,
+}
+
+/// Tickers without a quote: at once those that the source does not know, others after 15 minutes, and those whose newest
+/// quote is older than [`UNTRADED`](super::UNTRADED).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FailingNow {
@@ -68,7 +84,7 @@ pub struct FailingNow {
 pub struct Failing {
     /// What the source is asked for.
     pub symbol: String,
-    /// Why there is none, such as `NotFound`.
+    /// Why there is none, such as `NotFound` or `Untraded`.
     pub reason: String,
     /// Since when.
     pub since: i64,

@@ -1,21 +1,22 @@
 //! One verdict on the answers of all ready workers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::failing::split_tickers;
 use super::report::{Down, External, FlowReport};
-use super::rfc3339;
+use super::{UNTRADED, cut, rfc3339};
 
-/// An exchange that had no quote for so long is closed for good, or the source no longer has it.
-const EXCHANGE_DEAD: i64 = 10 * 24 * 3600;
 /// One ticker whose usual pace is not known proves nothing by its silence; so many together do.
 const SILENT_TOGETHER: u32 = 3;
 /// One bad record is an accident.
 const DEAD_LETTERS: u64 = 3;
-/// Dead letters older than this say nothing of now.
+/// Dead letters older than this say nothing of now; and while a quote was accepted within this time, quotes come.
 const DEAD_LETTERS_RECENT: i64 = 600;
 /// Tickers named in a message.
 const NAMED: usize = 3;
+/// Characters of a message, more than any has that is made of honest reports.
+const MAX_MESSAGE: usize = 1024;
 
 /// Why quotes flow or not: the reason of the condition QuotesFlow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,8 +79,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn new(reason: FlowReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+    fn new(reason: FlowReason, message: impl AsRef<str>) -> Self {
+        Self { reason, message: cut(message.as_ref(), MAX_MESSAGE) }
     }
 }
 
@@ -88,15 +89,21 @@ pub fn verdict(reports: &[FlowReport]) -> Option<Verdict> {
     let at = reports.iter().map(|report| report.at).max()?;
     let externals: Vec<&External> = reports.iter().filter_map(|report| report.external.as_ref()).collect();
     if !externals.is_empty() {
-        return Some(no_quotes_from_others(&externals, at).unwrap_or_else(|| when_flowing(reports)));
+        return of_others(reports, &externals, at);
     }
     let total = Total::of(reports);
     let asking = reports.iter().filter(|report| report.tickers > 0);
     let down: Option<Vec<&Down>> = asking.map(|report| report.down.as_ref()).collect();
     if let Some(first) = down.and_then(|down| down.into_iter().min_by_key(|down| down.since)) {
+        let what = match first.reason.as_str() {
+            "NotConfigured" => {
+                "nothing is asked, the workers' log says what is wrong with the source's Secret"
+            }
+            _ => "the source answers no request",
+        };
         return Some(Verdict::new(
             FlowReason::of_failure(&first.reason),
-            format!("the source answers no request: {} since {}", first.reason, rfc3339(first.since)),
+            format!("{what}: {} since {}", first.reason, rfc3339(first.since)),
         ));
     }
     if total.heard == 0 {
@@ -110,13 +117,15 @@ pub fn verdict(reports: &[FlowReport]) -> Option<Verdict> {
             format!("{} of {} tickers have answers a day older than before", total.stale, total.tickers);
         return Some(Verdict::new(FlowReason::StaleQuotes, message));
     }
-    if let Some((name, newest)) = dead_exchange(reports, at) {
-        let message = format!("the newest quote of exchange {name} is of {}", rfc3339(newest));
+    let newest = reports.iter().filter_map(|report| report.newest).max().unwrap_or_default();
+    // One exchange that is closed for good says nothing of the others: its tickers are named as failing.
+    let has_exchange = reports.iter().any(|report| !report.exchanges.is_empty());
+    if has_exchange && at.saturating_sub(newest) > UNTRADED {
+        let message = format!("the newest quote of all exchanges is of {}", rfc3339(newest));
         return Some(Verdict::new(FlowReason::StaleQuotes, message));
     }
     let proves = total.learned > 0 || total.expected >= SILENT_TOGETHER;
     if total.expected > 0 && total.silent == total.expected && proves {
-        let newest = reports.iter().filter_map(|report| report.newest).max().unwrap_or_default();
         let message = format!(
             "markets are open, but no new quote came of any of {} tickers; the newest is of {}",
             total.expected,
@@ -171,17 +180,6 @@ fn none_succeeds(reports: &[FlowReport], total: &Total) -> Verdict {
     )
 }
 
-/// The exchange without a quote for longest, if that is too long. What one worker has of it counts for all.
-fn dead_exchange(reports: &[FlowReport], at: i64) -> Option<(&str, i64)> {
-    let mut exchanges: BTreeMap<&str, i64> = BTreeMap::new();
-    for exchange in reports.iter().flat_map(|report| &report.exchanges) {
-        let newest = exchanges.entry(&exchange.name).or_insert(exchange.newest);
-        *newest = exchange.newest.max(*newest);
-    }
-    let oldest = exchanges.into_iter().min_by_key(|(_, newest)| *newest);
-    oldest.filter(|(_, newest)| at.saturating_sub(*newest) > EXCHANGE_DEAD)
-}
-
 /// Nothing is wrong with the whole.
 fn when_flowing(reports: &[FlowReport]) -> Verdict {
     let (total, split) = (Total::of(reports), split_tickers(reports));
@@ -202,41 +200,67 @@ fn when_flowing(reports: &[FlowReport]) -> Verdict {
         let of = if total.tickers > 0 { format!(" of {}", total.tickers) } else { String::new() };
         return Verdict::new(
             FlowReason::SomeTickersFail,
-            format!("{failing}{of}: {}{more}; status.failingTickers is newer than this", named.join("; ")),
+            format!(
+                "{failing}{of}: {}{more}; status.failingTickers is newer than this{}",
+                named.join("; "),
+                stretched(reports)
+            ),
         );
     }
-    if total.open > 0 || reports.iter().any(|report| report.external.is_some()) {
-        return Verdict::new(FlowReason::Flowing, "new quotes come as expected");
-    }
-    Verdict::new(
-        FlowReason::MarketsClosed,
-        "no new quotes are expected: the markets of its tickers are closed",
-    )
+    let (reason, message) = if total.open > 0 || reports.iter().any(|report| report.external.is_some()) {
+        (FlowReason::Flowing, "new quotes come as expected")
+    } else {
+        (FlowReason::MarketsClosed, "no new quotes are expected: the markets of its tickers are closed")
+    };
+    Verdict::new(reason, format!("{message}{}", stretched(reports)))
 }
 
-/// What is wrong with the records of a source that is somebody else's.
-fn no_quotes_from_others(externals: &[&External], at: i64) -> Option<Verdict> {
+/// What is added to a message where tickers are asked for less often than the spec says; empty where they are not.
+fn stretched(reports: &[FlowReport]) -> String {
+    // A worker that lost its tickers reports the interval that it kept for them.
+    let asking = reports.iter().filter(|report| report.tickers > 0);
+    let longest = asking.filter_map(|report| report.stretched).max_by_key(|interval| interval.kept);
+    longest.map_or_else(String::new, |interval| {
+        let [asked, kept] = [interval.asked, interval.kept].map(Duration::from_millis);
+        format!(
+            "; each ticker is asked for every {kept:?} instead of {asked:?}: the limit of requests a minute allows no more"
+        )
+    })
+}
+
+/// What follows from the records of a source that is somebody else's; `None` while only some bad ones were seen.
+fn of_others(reports: &[FlowReport], externals: &[&External], at: i64) -> Option<Verdict> {
     let accepted = externals.iter().filter_map(|external| external.accepted).max();
+    let since = externals.iter().map(|external| external.since).min().unwrap_or(at);
+    let last = accepted.unwrap_or(since);
+    let silence = at.saturating_sub(last);
+    let expect_every = externals.iter().filter_map(|external| external.expect_every).max();
     let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
     for external in externals.iter().filter(|external| {
-        external.dead_letter.is_some_and(|last| Some(last) > accepted && at - last <= DEAD_LETTERS_RECENT)
+        external.dead_letter.is_some_and(|bad| bad > last && at.saturating_sub(bad) <= DEAD_LETTERS_RECENT)
     }) {
         for (reason, count) in &external.dead_letters {
             *reasons.entry(reason).or_default() += count;
         }
     }
+    let is_long = silence > expect_every.map_or(DEAD_LETTERS_RECENT, |every| every.min(DEAD_LETTERS_RECENT));
     if reasons.values().sum::<u64>() >= DEAD_LETTERS {
-        let most = reasons.into_iter().max_by_key(|(_, count)| *count).map_or("", |(reason, _)| reason);
-        let message =
-            format!("raw records come, but none is a quote, most often: {most}; see the dead-letter topic");
-        return Some(Verdict::new(FlowReason::OnlyDeadLetters, message));
+        if is_long {
+            let most = reasons.into_iter().max_by_key(|(_, count)| *count).map_or("", |(reason, _)| reason);
+            let message = format!(
+                "raw records come, but none is a quote, most often: {most}; see the dead-letter topic"
+            );
+            return Some(Verdict::new(FlowReason::OnlyDeadLetters, message));
+        }
+        // Workers that have just begun know of no good quote before: what was said then stands.
+        accepted?;
     }
-    let expect_every = externals.iter().filter_map(|external| external.expect_every).max()?;
-    let since = externals.iter().map(|external| external.since).min().unwrap_or(at);
-    let last = accepted.unwrap_or(since);
-    let message =
-        format!("no quote was accepted since {}; one is expected every {expect_every} s", rfc3339(last));
-    (at - last > expect_every).then(|| Verdict::new(FlowReason::NoQuotes, message))
+    if let Some(every) = expect_every.filter(|every| silence > *every) {
+        let message =
+            format!("no quote was accepted since {}; one is expected every {every} s", rfc3339(last));
+        return Some(Verdict::new(FlowReason::NoQuotes, message));
+    }
+    Some(when_flowing(reports))
 }
 
 #[cfg(test)]

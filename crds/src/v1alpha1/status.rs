@@ -5,7 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{MAX_EDITS, MAX_FAILING, MAX_SYMBOL};
+use crate::limits::{MAX_EDITS, MAX_FAILING, MAX_FAILING_REASON, MAX_SYMBOL};
 
 /// What the operator says of a StockWatch.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
@@ -49,7 +49,7 @@ pub struct StockWatchStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub topics: Vec<TopicStatus>,
     /// Tickers without a quote, ascending by symbol, at most 20: at once those that the source does not know, others
-    /// after 15 minutes. Written at most once in 5 minutes.
+    /// after 15 minutes, and those without a new quote for 12 days. Written at most 12 times in an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_FAILING))]
     pub failing_tickers: Vec<FailingTicker>,
@@ -129,8 +129,9 @@ pub struct FailingTicker {
     /// The ticker's symbol.
     #[schemars(length(max = MAX_SYMBOL))]
     pub symbol: String,
-    /// Why there is no quote, such as NotFound or Timeout; TwoPartitions: two partitions compute it.
-    #[schemars(length(max = 64))]
+    /// Why there is no quote, such as NotFound or Timeout; Untraded: there is no new one for 12 days; TwoPartitions: two
+    /// partitions compute it.
+    #[schemars(length(max = MAX_FAILING_REASON))]
     pub reason: String,
     /// Since when.
     #[schemars(length(max = 32), extend("format" = "date-time"))]

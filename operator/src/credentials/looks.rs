@@ -29,11 +29,13 @@ pub struct PodSecrets {
 }
 
 /// Which of the Secrets that a source names the pods may mount. One that is missing, or not labelled, is left out, and
-/// concerns the source alone: the worker says so and asks nobody.
+/// concerns the source alone: the worker asks nobody, and QuotesFlow says why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mountable {
     /// The Secrets that are there and labelled.
     pub names: BTreeSet<String>,
+    /// Why one is left out.
+    pub problem: Option<SecretProblem>,
     /// When they are to be looked at again; `None`: none is named.
     pub again: Option<Instant>,
 }
@@ -85,8 +87,14 @@ impl Look {
 
     /// What it says of a source's.
     pub(super) fn of_source(self) -> Mountable {
-        let usable = self.named.into_iter().filter(|(_, problem)| problem.is_none());
-        Mountable { names: usable.map(|(name, _)| name).collect(), again: self.again }
+        let mut mountable = Mountable { again: self.again, ..Mountable::default() };
+        for (name, problem) in self.named {
+            match problem {
+                None => _ = mountable.names.insert(name),
+                Some(problem) => _ = mountable.problem.get_or_insert(problem),
+            }
+        }
+        mountable
     }
 }
 
@@ -257,6 +265,22 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         look(&client, &looks, &[]).await;
         assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn why_a_sources_secret_is_not_mounted_is_said_with_the_command() {
+        let of = async |labels, names: &[&str]| {
+            look(&server(labels).0, &Looks::new(AT_SOURCES), names).await.of_source().problem
+        };
+        let problem = of(json!({"stockwatch.dev/credentials": "true"}), &["user"]).await.unwrap();
+        assert_eq!(problem.reason, Reason::SecretNotLabelled);
+        let command = "kubectl label secret user -n market stockwatch.dev/credentials=source --overwrite";
+        assert!(problem.message.ends_with(command), "{}", problem.message);
+        let labelled = json!({"stockwatch.dev/credentials": "source"});
+        let problem = of(labelled.clone(), &["other", "user"]).await.unwrap();
+        assert_eq!(problem.reason, Reason::SecretMissing);
+        assert!(problem.message.contains("other, which spec.source names,"), "{}", problem.message);
+        assert_eq!(of(labelled, &["user"]).await, None);
     }
 
     #[tokio::test]

@@ -35,7 +35,11 @@ fn refused() -> FlowReport {
 }
 
 fn lacking(symbols: &[&str]) -> FlowReport {
-    let ticker = |symbol: &&str| Failing { symbol: (*symbol).into(), reason: "NotFound".into(), since: 4000 };
+    failing("NotFound", symbols)
+}
+
+fn failing(reason: &str, symbols: &[&str]) -> FlowReport {
+    let ticker = |symbol: &&str| Failing { symbol: (*symbol).into(), reason: reason.into(), since: 4000 };
     let tickers: Vec<Failing> = symbols.iter().map(ticker).collect();
     FlowReport { failing: FailingNow { count: u32::try_from(tickers.len()).unwrap(), tickers }, ..flowing() }
 }
@@ -84,19 +88,57 @@ fn without_ready_workers_nothing_is_known_and_the_first_answer_ends_that() {
     assert_eq!(reason(&polled), Some("Flowing"));
 }
 
+fn named(polled: &Polled) -> Vec<String> {
+    polled.quotes.failing.iter().flatten().map(|ticker| ticker.symbol.clone()).collect()
+}
+
 #[test]
-fn a_failing_ticker_is_named_at_once_and_further_ones_five_minutes_later() {
+fn a_failing_ticker_is_named_at_once_and_what_changes_then_five_minutes_later() {
     let stockwatch = stockwatch(Some(("True", "SomeTickersFail")), &json!([]));
     let (mut polled, now) = (Polled::default(), Instant::now());
-    let named = |polled: &Polled| -> Vec<String> {
-        polled.quotes.failing.iter().flatten().map(|ticker| ticker.symbol.clone()).collect()
-    };
-    assert!(polled.hear(&stockwatch, 1, &[lacking(&["B"])], now));
+    let both = [failing("Timeout", &["A", "B"])];
+    assert!(polled.hear(&stockwatch, 1, &[failing("Timeout", &["B"])], now));
     assert_eq!(named(&polled), ["B"]);
-    assert!(!polled.hear(&stockwatch, 1, &[lacking(&["A", "B"])], now + MINUTE));
-    assert!(!polled.hear(&stockwatch, 1, &[lacking(&["A", "B"])], now + 4 * MINUTE));
-    assert!(polled.hear(&stockwatch, 1, &[lacking(&["A", "B"])], now + 5 * MINUTE));
+    assert!(!polled.hear(&stockwatch, 1, &both, now + MINUTE));
+    assert!(!polled.hear(&stockwatch, 1, &both, now + 4 * MINUTE));
+    assert!(polled.hear(&stockwatch, 1, &both, now + 5 * MINUTE));
     assert_eq!(named(&polled), ["A", "B"]);
+}
+
+#[test]
+fn each_mistyped_symbol_is_named_at_once_and_one_that_is_mended_goes_later() {
+    let stockwatch = stockwatch(Some(("True", "SomeTickersFail")), &json!([]));
+    let (mut polled, now) = (Polled::default(), Instant::now());
+    assert!(polled.hear(&stockwatch, 1, &[lacking(&["B"])], now));
+    assert!(polled.hear(&stockwatch, 1, &[lacking(&["A", "B"])], now + MINUTE));
+    assert_eq!(named(&polled), ["A", "B"]);
+    assert!(!polled.hear(&stockwatch, 1, &[lacking(&["A"])], now + 2 * MINUTE));
+    assert!(polled.hear(&stockwatch, 1, &[lacking(&["A"])], now + 6 * MINUTE));
+    assert_eq!(named(&polled), ["A"]);
+}
+
+#[test]
+fn symbols_that_come_and_go_are_written_at_most_twelve_times_in_any_hour() {
+    let stockwatch = stockwatch(Some(("True", "SomeTickersFail")), &json!([]));
+    let (mut polled, begun) = (Polled::default(), Instant::now());
+    let writes: Vec<u32> = (0..24 * 60)
+        .filter(|minute| {
+            let symbols: &[&str] = if minute % 2 == 0 { &["A"] } else { &[] };
+            polled.hear(&stockwatch, 1, &[lacking(symbols)], begun + MINUTE * *minute)
+        })
+        .collect();
+    let in_hour = |from: u32| writes.iter().filter(|minute| (from..from + 60).contains(*minute)).count();
+    assert!(writes.len() > 12, "not only once");
+    assert!((0..23 * 60).all(|from| in_hour(from) <= 12), "{writes:?}");
+}
+
+#[test]
+fn a_worker_that_cannot_be_asked_holds_up_names_no_longer_than_the_verdict() {
+    let stockwatch = stockwatch(Some(("True", "SomeTickersFail")), &json!([]));
+    let (mut polled, now) = (Polled::default(), Instant::now());
+    let named_at = (1..10).find(|_| polled.hear(&stockwatch, 2, &[lacking(&["A"])], now));
+    assert_eq!(named_at, Some(UNANSWERED));
+    assert_eq!(named(&polled), ["A"]);
 }
 
 #[test]

@@ -269,5 +269,8 @@ mod tests {
             .collect();
         assert!(missing.is_empty(), "docs/conditions.md has no entry for {missing:?}");
         assert!(Condition::ALL.iter().all(|condition| is_there(&&condition.as_str())));
+        let flow = names(include_str!("../../../crds/src/flow/verdict.rs"));
+        assert!(flow.contains(&"OnlyDeadLetters"), "{flow:?}");
+        assert!(flow.iter().all(|name| DOCS.contains(&format!("`{name}`"))), "{flow:?}");
     }
 }

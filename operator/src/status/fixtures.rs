@@ -23,6 +23,7 @@ pub(super) struct Scene {
     pub(super) pods: Option<String>,
     pub(super) turn: Option<Turn>,
     pub(super) report: Report,
+    pub(super) source: Option<credentials::SecretProblem>,
     pub(super) quotes: Quotes,
     pub(super) edits: Vec<ToleranceEdit>,
 }
@@ -55,6 +56,7 @@ impl Scene {
             pods: None,
             turn: None,
             report: Report { pods: vec![answered("a", 7), answered("b", 7)] },
+            source: None,
             quotes: Quotes::default(),
             edits: Vec::new(),
         }
@@ -84,6 +86,7 @@ impl Scene {
             pods: self.pods.as_deref(),
             turn: self.turn.as_ref(),
             report: &self.report,
+            source: self.source.as_ref(),
             quotes: &self.quotes,
             edits: &self.edits,
         };

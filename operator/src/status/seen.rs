@@ -35,6 +35,8 @@ pub struct Seen<'a> {
     pub turn: Option<&'a Turn>,
     /// What the workers answered.
     pub report: &'a Report,
+    /// Why the source cannot be asked the way the spec says.
+    pub source: Option<&'a credentials::SecretProblem>,
     /// What the workers' quotes led to.
     pub quotes: &'a Quotes,
     /// Changes of tolerances that the status does not list yet.

@@ -519,6 +519,25 @@ fn whether_quotes_flow_is_said_beside_ready_and_stands_until_something_else_is_k
 }
 
 #[test]
+fn a_secret_that_the_source_lacks_is_said_at_once_beside_ready_and_until_quotes_come() {
+    let mut scene = Scene::new();
+    let message =
+        "Secret keys is not for StockWatches: if it may be sent to the source, kubectl label secret keys";
+    scene.source = Some(SecretProblem { reason: Reason::SecretNotLabelled, message: message.into() });
+    let status = scene.write();
+    let flow = said(&status, Condition::QuotesFlow).unwrap();
+    assert_eq!((&*flow.status, &*flow.reason, &*flow.message), ("False", "SecretNotLabelled", message));
+    assert_eq!(ready(&scene), "True Working");
+    scene.decision = Decision::Suspend;
+    scene.quotes.statement = Some(no_ready_workers());
+    assert_eq!(condition(&scene.status(), Condition::QuotesFlow), "Unknown NoReadyWorkers");
+    scene.decision = Decision::Run;
+    (scene.source, scene.quotes) = (None, Quotes::default());
+    let flow = condition(&scene.status(), Condition::QuotesFlow);
+    assert_eq!(flow, "False SecretNotLabelled", "no worker has said anything else yet");
+}
+
+#[test]
 fn a_secret_that_the_pods_may_not_have_is_said_by_ready_and_starts_nobody() {
     let mut scene = Scene::new();
     let message = "Secret keys is not for StockWatches: if the workers may see it, kubectl label secret keys";

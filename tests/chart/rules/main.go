@@ -57,14 +57,26 @@ func main() {
 		}
 	}
 	failed := false
+	firing, silent := map[string]bool{}, map[string]bool{}
 	testing.Init()
 	for _, test := range tests {
 		rule, there := found[test.Alert]
 		if !there {
 			fail("no rule %s", test.Alert)
 		}
+		if len(test.Fires) > 0 {
+			firing[test.Alert] = true
+		} else {
+			silent[test.Alert] = true
+		}
 		if got, want := fires(rule, test), lines(test.Fires); !slices.Equal(got, want) {
 			fmt.Fprintf(os.Stderr, "rules: %s (%s): fires %q instead of %q\n", test.Says, test.Alert, got, want)
+			failed = true
+		}
+	}
+	for alert := range found {
+		if !firing[alert] || !silent[alert] {
+			fmt.Fprintf(os.Stderr, "rules: %s has no case in which it fires, or none in which it does not\n", alert)
 			failed = true
 		}
 	}

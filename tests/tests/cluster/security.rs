@@ -1,14 +1,25 @@
 //! Passwords and certificates from Secrets: which ones may be used, and how a new one reaches the workers.
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Broker, Cluster, Market, Namespace, Release, Scene, Topic, Until, soon, wait_for};
+use stockwatch_tests::{
+    Broker, Cluster, Market, Namespace, Release, Scene, Topic, Until, condition, soon, wait_for,
+};
 
 /// The message of the condition `Ready`, awaited with a reason.
 fn message(home: &Namespace, object: &str, reason: &str) -> String {
-    home.wait(60, object, &Until::because("Ready", reason));
-    let conditions = home.get(object)["status"]["conditions"].clone();
-    let ready = conditions.as_array().unwrap().iter().find(|condition| condition["type"] == "Ready");
-    ready.unwrap()["message"].as_str().unwrap().to_owned()
+    message_of(home, object, "Ready", reason)
+}
+
+/// The message of a condition, awaited with a reason.
+fn message_of(home: &Namespace, object: &str, kind: &'static str, reason: &str) -> String {
+    home.wait(60, object, &Until::because(kind, reason));
+    condition(&home.get(object), kind)["message"].as_str().unwrap().to_owned()
+}
+
+/// Runs the command that a message ends with.
+fn heed(cluster: &Cluster, message: &str) {
+    let advice = message.split_once("kubectl ").unwrap_or_else(|| panic!("no command in: {message}")).1;
+    cluster.kubectl(&advice.split(' ').collect::<Vec<_>>());
 }
 
 /// What a message has between two of its words.
@@ -75,8 +86,7 @@ fn a_secret_is_used_only_where_its_namespace_and_its_label_allow_it() {
 
     let unlabelled = message(&home, "stockwatch/secured", "SecretNotLabelled");
     assert!(home.pods("stockwatch.dev/name").is_empty(), "no worker was given the Secret");
-    let advice = unlabelled.split_once("kubectl ").unwrap_or_else(|| panic!("no command in: {unlabelled}")).1;
-    cluster.kubectl(&advice.split(' ').collect::<Vec<_>>());
+    heed(cluster, &unlabelled);
     home.wait(120, "stockwatch/secured", &Until::ready());
     scene.send_market(&mut Market::new(8, &["a", "b", "c"]), 300);
     scene.assert_right();
@@ -103,8 +113,7 @@ fn a_pod_is_given_a_secret_only_with_the_label_for_pods() {
     home.patch("stockwatch/tech", &json!({"spec": {"worker": worker}}));
     let unlabelled = message(&home, "stockwatch/tech", "SecretNotLabelled");
     assert_eq!(home.pods("stockwatch.dev/name=tech"), before, "they go on as they are");
-    let advice = unlabelled.split_once("kubectl ").unwrap_or_else(|| panic!("no command in: {unlabelled}")).1;
-    cluster.kubectl(&advice.split(' ').collect::<Vec<_>>());
+    heed(cluster, &unlabelled);
     wait_for(60, "a pod with the Secret", || {
         let now = home.pods("stockwatch.dev/name=tech");
         soon(now.len() == 1 && now.keys().all(|pod| !before.contains_key(pod)), now)
@@ -139,7 +148,7 @@ fn a_sources_secret_is_mounted_only_with_its_own_label_and_the_worker_runs_witho
         || home.get("deployment/keyed-stockwatch")["spec"]["template"]["spec"]["volumes"].to_string();
     assert!(!volumes().contains(r#""keys""#), "the label is that of Kafka's Secrets");
 
-    home.kubectl(&["label", "--overwrite", "secret", "keys", "stockwatch.dev/credentials=source"]);
+    heed(cluster, &message_of(&home, "stockwatch/keyed", "QuotesFlow", "SecretNotLabelled"));
     wait_for(120, "the Secret is mounted", || soon(volumes().contains(r#""keys""#), volumes()));
     home.wait(120, "stockwatch/keyed", &Until::ready());
 }

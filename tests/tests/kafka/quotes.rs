@@ -88,7 +88,8 @@ fn answers_that_go_back_by_eight_days_are_said_to_be_stale() {
     yahoo.script("GOOD", [in_session("GOOD", 100, newest), old]);
     let scene = scene("stale", &yahoo, &["GOOD"]);
     let worker = scene.worker("w");
-    await_quotes(&worker, "a stale answer", |said| said["stale"] == 1 && said["newest"] == newest);
+    let said = await_quotes(&worker, "a stale answer", |said| said["stale"] == 1 && said["newest"] == newest);
+    assert_eq!(said["quiet"], json!([{"symbol": "GOOD", "reason": "Stale", "since": newest}]));
 }
 
 #[test]

@@ -217,6 +217,8 @@ fn tickers_that_do_not_fit_the_rate_stretch_the_interval() {
         let seen = worker.metric("fetch_interval_seconds");
         soon((3.9..4.5).contains(&seen), seen)
     });
+    let (_, said) = worker.get("/quotes").unwrap();
+    assert!(said.contains(r#""stretched":{"asked":1000,"kept":4"#), "{said}");
     wait_for(60, "every symbol asked for twice", || {
         soon(names.iter().all(|name| yahoo.asked(name) >= 2), "not yet")
     });

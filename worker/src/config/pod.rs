@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::cluster::{Copies, Resource};
 use super::{LiveSpec, Refusal, first, read};
-use crate::args::PodDirectories;
+use crate::args::PodCopies;
 
 /// Why there is no spec.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +29,11 @@ pub enum FindError {
 ///
 /// # Errors
 /// There is none, or it cannot be used.
-pub fn find(file: Option<&Path>, pod: &PodDirectories) -> Result<LiveSpec, FindError> {
+pub fn find(file: Option<&Path>, pod: &PodCopies) -> Result<LiveSpec, FindError> {
     if let Some(file) = file {
-        return Ok(first(&read(file)?)?);
+        let at_file =
+            |refusal: Refusal| Refusal::Unreadable { path: file.to_owned(), problem: refusal.to_string() };
+        return Ok(first(&read(file)?).map_err(at_file)?);
     }
     copied(pod, None)?.ok_or_else(|| FindError::NoCopy {
         spec: pod.spec_directory.display().to_string(),
@@ -44,7 +46,7 @@ pub fn find(file: Option<&Path>, pod: &PodDirectories) -> Result<LiveSpec, FindE
 ///
 /// # Errors
 /// No copy is good: what is wrong with the newest.
-pub fn copied(pod: &PodDirectories, named: Option<&Resource>) -> Result<Option<LiveSpec>, Refusal> {
+pub fn copied(pod: &PodCopies, named: Option<&Resource>) -> Result<Option<LiveSpec>, Refusal> {
     let copies = Copies::new(&pod.spec_directory, &pod.state_directory);
     let spec = copies.newest_good(|copy| {
         named.is_none_or(|named| copy.namespace == named.namespace && copy.name == named.name)

@@ -313,7 +313,7 @@ fn silence_of_a_ticker_that_is_rarely_traded_is_said_after_ten_of_its_usual_gaps
 }
 
 #[test]
-fn a_source_whose_answers_stand_still_for_days_is_never_said_to_flow_and_said_to_be_stale_after_ten() {
+fn a_source_whose_answers_stand_still_for_days_is_never_said_to_flow_and_said_to_be_stale_after_twelve() {
     for market in [new_york(), xetra(), tokyo(), crypto()] {
         let mut world = World::new(vec![market.clone()], day(10, 12));
         let (opening, _) = market.hours(day(10, 15)).unwrap();
@@ -323,7 +323,7 @@ fn a_source_whose_answers_stand_still_for_days_is_never_said_to_flow_and_said_to
         world.said.clear();
         (0..8 * 24 * 60).for_each(|_| world.minute(&|_, _| Ok(frozen)));
         assert!(!world.said.contains(&FlowReason::Flowing), "{}", market.name);
-        (0..2 * 24 * 60 + 60).for_each(|_| world.minute(&|_, _| Ok(frozen)));
+        (0..4 * 24 * 60 + 60).for_each(|_| world.minute(&|_, _| Ok(frozen)));
         assert_eq!(world.said.last(), Some(&FlowReason::StaleQuotes), "{}", market.name);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use stockwatch_crds::flow::{Exchange, Failing, FailingNow, FlowReport};
+use stockwatch_crds::flow::{Exchange, Failing, FailingNow, FlowReport, UNTRADED};
 
 use super::reason;
 use super::session::{Instrument, Session};
@@ -10,7 +10,7 @@ use super::source::Requests;
 use super::ticker::{Due, Ticker};
 use crate::metrics::FetchOutcome;
 
-/// Failing tickers named in a report.
+/// Failing tickers named in a report, and quiet ones.
 const NAMED: usize = 50;
 /// Exchanges of a report.
 const EXCHANGES: usize = 50;
@@ -70,7 +70,7 @@ impl Tickers {
             exchanges: self.exchanges(),
             ..FlowReport::default()
         };
-        for ticker in self.tickers.values() {
+        for (symbol, ticker) in &self.tickers {
             let Some(outcome) = ticker.outcome() else { continue };
             report.heard += 1;
             report.newest = report.newest.max(ticker.newest());
@@ -86,7 +86,15 @@ impl Tickers {
                 report.silent += u32::from(is_silent);
                 report.learned += u32::from(is_known);
             }
+            let why = match due {
+                _ if ticker.is_stale() => "Stale",
+                Due::Quote { is_silent: true, .. } => "Silent",
+                _ => continue,
+            };
+            report.quiet.push(named(symbol, why, ticker.newest().unwrap_or_default()));
         }
+        report.quiet.sort_by(|one, other| (one.since, &one.symbol).cmp(&(other.since, &other.symbol)));
+        report.quiet.truncate(NAMED);
         report
     }
 
@@ -107,22 +115,25 @@ impl Tickers {
         counts
     }
 
-    /// Those that are not known first, then the longest failing.
+    /// Those that are not known first, then the longest failing, then those that no longer trade.
     fn failing(&self, now: i64) -> FailingNow {
-        let mut failing: Vec<(bool, i64, &str, FetchOutcome)> = self
+        let mut failing: Vec<(u8, i64, &str, String)> = self
             .tickers
             .iter()
-            .filter_map(|(symbol, ticker)| {
-                let (since, outcome) = (ticker.failing(now)?, ticker.outcome()?);
-                Some((outcome != FetchOutcome::NotFound, since, symbol.as_str(), outcome))
+            .filter_map(|(symbol, ticker)| match (ticker.failing(now), ticker.outcome()?) {
+                (Some(since), outcome) => {
+                    let rank = u8::from(outcome != FetchOutcome::NotFound);
+                    Some((rank, since, symbol.as_str(), reason(outcome)))
+                }
+                (None, FetchOutcome::Ok) => {
+                    let since = untraded(ticker, now)?;
+                    Some((2, since, symbol.as_str(), "Untraded".to_owned()))
+                }
+                (None, _) => None,
             })
             .collect();
-        failing.sort_by_key(|(is_other, since, symbol, _)| (*is_other, *since, *symbol));
-        let tickers = failing.iter().take(NAMED).map(|(_, since, symbol, outcome)| Failing {
-            symbol: (*symbol).to_owned(),
-            reason: reason(*outcome),
-            since: *since,
-        });
+        failing.sort();
+        let tickers = failing.iter().take(NAMED).map(|(_, since, symbol, why)| named(symbol, why, *since));
         FailingNow { count: count(failing.len()), tickers: tickers.collect() }
     }
 
@@ -139,6 +150,17 @@ impl Tickers {
         let exchanges = exchanges.into_iter().take(EXCHANGES);
         exchanges.map(|(name, newest)| Exchange { name: name.to_owned(), newest }).collect()
     }
+}
+
+/// The time of the newest quote, where that is so long ago that the ticker no longer trades. Without hours nothing is known
+/// of when its quotes are due.
+fn untraded(ticker: &Ticker, now: i64) -> Option<i64> {
+    let newest = ticker.newest().filter(|newest| now.saturating_sub(*newest) > UNTRADED)?;
+    ticker.session()?.has_hours().then_some(newest)
+}
+
+fn named(symbol: &str, reason: &str, since: i64) -> Failing {
+    Failing { symbol: symbol.to_owned(), reason: reason.to_owned(), since }
 }
 
 /// A source that knows no hours, such as one that makes quotes up, is always open.
@@ -164,9 +186,53 @@ mod tests {
         tickers
     }
 
+    fn names(tickers: Vec<Failing>) -> Vec<(String, String)> {
+        tickers.into_iter().map(|ticker| (ticker.symbol, ticker.reason)).collect()
+    }
+
     fn named(tickers: &Tickers, now: i64) -> Vec<(String, String)> {
-        let failing = tickers.report(now).failing.tickers.into_iter();
-        failing.map(|ticker| (ticker.symbol, ticker.reason)).collect()
+        names(tickers.report(now).failing.tickers)
+    }
+
+    #[test]
+    fn a_ticker_that_is_not_traded_for_twelve_days_is_named_whatever_the_others_do() {
+        const DAY: i64 = 86_400;
+        let exchange =
+            Session::new(Some("SHZ".into()), Instrument::Other).trading(NOW - 100, NOW + 100, None);
+        let fund = Session::new(Some("NAS".into()), Instrument::MutualFund);
+        let mut tickers = tickers(&["HOLIDAY", "OLD", "FUND", "NEW", "MISTYPED"]);
+        for (symbol, days, session) in
+            [("HOLIDAY", 11, &exchange), ("OLD", 13, &exchange), ("FUND", 13, &fund), ("NEW", 0, &exchange)]
+        {
+            tickers.heard(NOW, [(symbol, Ok((Some(NOW - days * DAY), Some(session))))]);
+        }
+        tickers.heard(NOW, [("MISTYPED", Err(FetchOutcome::NotFound))]);
+        let both = [("MISTYPED".into(), "NotFound".into()), ("OLD".into(), "Untraded".into())];
+        assert_eq!(named(&tickers, NOW), both);
+        assert_eq!(tickers.report(NOW).failing.tickers[1].since, NOW - 13 * DAY);
+        tickers.heard(NOW, [("OLD", Ok((Some(NOW), Some(&exchange))))]);
+        assert_eq!(named(&tickers, NOW).len(), 1, "it trades again");
+    }
+
+    #[test]
+    fn silent_and_stale_tickers_are_named_with_their_newest_quotes_time() {
+        const HOUR: i64 = 3600;
+        let session = Session::new(Some("CCC".into()), Instrument::Crypto);
+        let mut tickers = tickers(&["SILENT", "STALE", "WELL"]);
+        for symbol in ["SILENT", "STALE", "WELL"] {
+            tickers.heard(NOW, [(symbol, Ok((Some(NOW), Some(&session))))]);
+        }
+        let later = NOW + 3 * HOUR;
+        for (symbol, event) in [("SILENT", NOW), ("STALE", NOW - 24 * HOUR), ("WELL", later)] {
+            tickers.heard(later, [(symbol, Ok((Some(event), Some(&session))))]);
+        }
+        let report = tickers.report(later);
+        assert_eq!((report.silent, report.stale), (2, 1), "a stale one has no new quotes either");
+        assert!(report.quiet.iter().all(|ticker| ticker.since == NOW));
+        assert_eq!(
+            names(report.quiet),
+            [("SILENT".into(), "Silent".into()), ("STALE".into(), "Stale".into())]
+        );
     }
 
     #[test]

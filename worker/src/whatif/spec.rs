@@ -43,14 +43,14 @@ impl From<Refusal> for SpecError {
 /// There is none, or it cannot be used.
 pub(super) fn find(arguments: &WhatIf) -> Result<LiveSpec, SpecError> {
     let Some(resource) = &arguments.watch else {
-        return Ok(config::find(arguments.watch_file.as_deref(), &arguments.pod)?);
+        return Ok(config::find(arguments.watch_file.as_deref(), &arguments.pod.copies)?);
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asked = runtime
         .block_on(async { Api::of_pod(resource.clone(), &arguments.service_account)?.get(ASK_LIMIT).await });
     match asked {
         Ok(document) => Ok(document.load().map_err(Refusal::from)?),
-        Err(source) => config::copied(&arguments.pod, Some(resource))?
+        Err(source) => config::copied(&arguments.pod.copies, Some(resource))?
             .ok_or_else(|| SpecError::Api { resource: resource.clone(), source }),
     }
 }

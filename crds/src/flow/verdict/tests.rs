@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use super::super::report::{Exchange, Failing, FailingNow, Held};
+use super::super::report::{Exchange, Failing, FailingNow, Held, Stretched};
 use super::*;
 
 const NOW: i64 = 1_790_000_000;
@@ -87,14 +87,63 @@ fn answers_of_the_day_before_are_stale_where_half_of_them_are() {
 }
 
 #[test]
-fn an_exchange_is_stale_when_no_worker_has_a_quote_of_it_for_ten_days() {
-    let of = |days: i64| {
-        let exchange = Exchange { name: "NMS".into(), newest: NOW - days * 86_400 };
-        FlowReport { exchanges: vec![exchange], ..report() }
+fn exchanges_are_stale_when_no_worker_has_a_quote_of_any_for_twelve_days() {
+    let of = |name: &str, days: i64| {
+        let newest = NOW - days * 86_400;
+        FlowReport {
+            exchanges: vec![Exchange { name: name.into(), newest }],
+            newest: Some(newest),
+            ..report()
+        }
     };
-    assert_eq!(reason(&[of(9)]), "Flowing");
-    assert_eq!(reason(&[of(11)]), "StaleQuotes");
-    assert_eq!(reason(&[of(11), of(1)]), "Flowing");
+    assert_eq!(reason(&[of("SHZ", 11)]), "Flowing", "a long holiday");
+    assert_eq!(reason(&[of("NMS", 13)]), "StaleQuotes");
+    assert_eq!(reason(&[of("NMS", 13), of("NMS", 1)]), "Flowing");
+    assert_eq!(reason(&[of("NMS", 13), of("GER", 40)]), "StaleQuotes");
+    let no_hours = FlowReport { exchanges: vec![], ..of("", 13) };
+    assert_eq!(reason(&[no_hours]), "Flowing", "nothing is known of when its quotes are due");
+}
+
+#[test]
+fn one_exchange_that_is_closed_for_good_hides_nothing_of_the_others() {
+    let exchange = |name: &str, newest| Exchange { name: name.into(), newest };
+    let dead = FailingNow {
+        count: 1,
+        tickers: vec![Failing { symbol: "OLD".into(), reason: "Untraded".into(), since: NOW - 20 * 86_400 }],
+    };
+    let exchanges = vec![exchange("NMS", NOW - 60), exchange("OLD", NOW - 20 * 86_400)];
+    let one = FlowReport { exchanges, failing: dead, ..report() };
+    assert_eq!(reason(std::slice::from_ref(&one)), "SomeTickersFail");
+    assert_eq!(reason(&[FlowReport { silent: 5, ..one }]), "NoQuotes");
+}
+
+#[test]
+fn an_interval_that_is_longer_than_asked_is_said_in_the_message() {
+    let stretched = Some(Stretched { asked: 60_000, kept: 75_500 });
+    let all = FlowReport { stretched, ..report() };
+    let said = |report: &FlowReport| verdict(std::slice::from_ref(report)).unwrap().message;
+    assert!(said(&all).contains("every 75.5s instead of 60s"), "{}", said(&all));
+    let some = FlowReport { failing: failing("NotFound", 1), ..all.clone() };
+    assert!(said(&some).contains("every 75.5s instead of 60s"), "{}", said(&some));
+    let idle = FlowReport { at: NOW, stretched, ..FlowReport::default() };
+    assert_eq!(verdict(&[report(), idle]), verdict(&[report()]), "that worker asks for nothing");
+}
+
+#[test]
+fn a_source_whose_secret_cannot_be_used_is_not_said_to_be_asked() {
+    let said = verdict(&[down("NotConfigured")]).unwrap();
+    assert_eq!(said.reason, FlowReason::NoQuotes);
+    assert!(
+        said.message.starts_with("nothing is asked") && said.message.contains("Secret"),
+        "{}",
+        said.message
+    );
+}
+
+#[test]
+fn a_message_has_room_in_a_status_whatever_a_worker_answers() {
+    let said = verdict(&[down(&"x".repeat(200_000))]).unwrap();
+    assert!(said.message.chars().count() <= 1024);
 }
 
 #[test]
@@ -128,6 +177,27 @@ fn only_dead_letters_of_somebody_elses_source_are_said_with_their_reason() {
     assert_eq!(reason(&[external(Some(900), &dead, 601)]), "Flowing", "that was long ago");
     assert_eq!(reason(&[external(Some(900), &[("not_json", 2)], 5)]), "Flowing", "an accident");
     assert_eq!(reason(&[external(Some(900), &dead, 5), external(Some(1), &[], 0)]), "Flowing");
+    assert_eq!(reason(&[external(None, &dead, 5)]), "OnlyDeadLetters", "not one good quote in an hour");
+}
+
+#[test]
+fn bad_records_among_good_ones_are_no_source_of_dead_letters_only() {
+    let dead = [("not_json", 100)];
+    for (seconds, expected) in [(1, "Flowing"), (10, "Flowing"), (599, "Flowing"), (601, "OnlyDeadLetters")] {
+        assert_eq!(
+            reason(&[external(Some(seconds), &dead, 0)]),
+            expected,
+            "the last good one is {seconds} s old"
+        );
+        let elsewhere = [external(Some(seconds), &[], 0), external(None, &dead, 0)];
+        assert_eq!(reason(&elsewhere), expected, "{seconds} s, in another worker");
+    }
+    let mut expecting = external(Some(121), &dead, 0);
+    expecting.external.iter_mut().for_each(|external| external.expect_every = Some(120));
+    assert_eq!(reason(&[expecting]), "OnlyDeadLetters", "silence is longer than expected");
+    let mut begun = external(None, &dead, 0);
+    begun.external.iter_mut().for_each(|external| external.since = NOW - 60);
+    assert_eq!(verdict(&[begun]), None, "it has just begun, and may see a good one yet");
 }
 
 #[test]
