@@ -142,7 +142,10 @@ impl<S: Publisher> Extractor<S> {
     /// Starts another source. What the one before had under way or said is dropped: it must not be taken for this one's.
     fn start(&mut self, orders: Orders) {
         self.failing.clear();
-        self.flow.forget();
+        // At first there was no other source: what partitions hold may be this one's.
+        if self.orders.is_some() {
+            self.flow.forget();
+        }
         let (sender, batches) = mpsc::channel(AHEAD);
         let spec = orders.spec.clone();
         let (told, orders) = watch::channel(orders);

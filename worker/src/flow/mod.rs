@@ -25,6 +25,7 @@ use self::external::Committed;
 pub(crate) use self::external::DeadLetters;
 pub use self::session::{Instrument, Session};
 use self::tickers::Tickers;
+pub(crate) use self::tickers::HeldTimes;
 use crate::extract::{FetchError, FetchedQuote};
 use crate::metrics::{FailingLabel, FetchOutcome, Metrics};
 
@@ -85,9 +86,11 @@ impl Flow {
         self.lock().committed.note(now, accepted, dead_letters);
     }
 
-    /// What the partitions that compute hold.
-    pub(crate) fn set_held(&self, held: Vec<Held>) {
-        self.lock().held = held;
+    /// What the partitions that compute hold, and the times of the newest quotes of their tickers.
+    pub(crate) fn set_held(&self, held: Vec<Held>, times: HeldTimes) {
+        let mut known = self.lock();
+        known.held = held;
+        known.tickers.hold(times);
     }
 
     /// The report, without the StockWatch's uid.
