@@ -6,7 +6,7 @@ mod members;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Url};
 use stockwatch_crds::{Source as SourceSpec, Ticker};
@@ -149,7 +149,9 @@ fn symbols_of(tickers: &[Arc<Ticker>]) -> Vec<String> {
 
 /// Has sparks ask for whom they must, if that has changed.
 fn ask(told: &Orders, members: &Members, silent: &watch::Sender<Orders>) {
-    let tickers = members.to_ask(Instant::now(), every(told));
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let unix = i64::try_from(unix).unwrap_or(i64::MAX);
+    let tickers = members.to_ask(Instant::now(), unix, every(told));
     silent.send_if_modified(|orders| {
         let is_other = orders.tickers != tickers
             || (&orders.spec, orders.owned, orders.partitions) != (&told.spec, told.owned, told.partitions);

@@ -23,6 +23,7 @@ use stockwatch_crds::flow::{FlowReport, Held};
 
 use self::external::Committed;
 pub(crate) use self::external::DeadLetters;
+pub(crate) use self::session::Phase;
 pub use self::session::{Instrument, Session};
 use self::tickers::Tickers;
 pub(crate) use self::tickers::HeldTimes;
