@@ -162,7 +162,8 @@ impl<S: Publisher> Extractor<S> {
             self.metrics.fetch_seconds.observe(took.as_secs_f64());
         }
         self.metrics.fetch_interval_seconds.set(batch.interval.as_secs_f64());
-        self.flow.heard(batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote)));
+        let heard = batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote));
+        self.flow.heard(batch.is_apart, heard);
         for (ticker, quote) in batch.quotes {
             let outcome = quote.as_ref().map_or_else(FetchError::outcome, |_| FetchOutcome::Ok);
             self.metrics.fetches.get_or_create(&outcome).inc();
