@@ -10,8 +10,8 @@ use stockwatch_crds::{Source, Spec, Ticker};
 
 use crate::args;
 use crate::config::{self, FindError};
-use crate::extract::FetchedQuote;
 use crate::extract::once::{Likely, Outcome, once};
+use crate::extract::{FetchedQuote, printable};
 use crate::flow::Session;
 use crate::run::{BAD_INPUT, complain};
 
@@ -50,15 +50,20 @@ pub fn run(arguments: &args::Fetch) -> ExitCode {
 fn start(arguments: &args::Fetch) -> Result<bool, FetchCommandError> {
     let (source, tickers) = what(arguments)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asked = runtime.block_on(once(&source, &tickers, &arguments.source_secrets));
-    let outcomes = asked.map_err(FetchCommandError::Source)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let now = i128::try_from(now).unwrap_or(i128::MAX);
     let mut out = io::stdout().lock();
-    for (ticker, outcome) in &outcomes {
-        writeln!(out, "{:<SYMBOL$} {}", ticker.symbol, said(outcome, now))?;
-    }
-    Ok(outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Quote(_))))
+    let (mut all_came, mut written) = (true, Ok(()));
+    let mut each = |ticker: &Ticker, outcome: Outcome| {
+        all_came &= matches!(outcome, Outcome::Quote(_));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let now = i128::try_from(now).unwrap_or(i128::MAX);
+        if written.is_ok() {
+            written = writeln!(out, "{}", line(ticker, &outcome, now));
+        }
+    };
+    let asked = runtime.block_on(once(&source, &tickers, &arguments.source_secrets, &mut each));
+    asked.map_err(FetchCommandError::Source)?;
+    written?;
+    Ok(all_came)
 }
 
 /// The source and whom to ask it for.
@@ -114,6 +119,11 @@ fn stockwatch(arguments: &args::Fetch) -> Result<Option<Spec>, FindError> {
     Ok(Some(spec).filter(|_| is_asked || file.is_some() || arguments.symbols.is_empty()))
 }
 
+/// What came is a stranger's text: a terminal must not obey it.
+fn line(ticker: &Ticker, outcome: &Outcome, now: i128) -> String {
+    printable(&format!("{:<SYMBOL$} {}", ticker.symbol, said(outcome, now)))
+}
+
 fn said(outcome: &Outcome, now: i128) -> String {
     match outcome {
         Outcome::Quote(quote) => quoted(quote, now),
@@ -122,6 +132,9 @@ fn said(outcome: &Outcome, now: i128) -> String {
             "nothing came in {} s (its market may be closed, or the symbol mistyped: --mode spark tells)",
             patience.as_secs()
         ),
+        Outcome::NotAsked => {
+            "not asked: the source refused before, and asking on would make a ban longer".into()
+        }
     }
 }
 
@@ -220,6 +233,14 @@ mod tests {
         ] {
             assert_eq!(age(seconds * SECOND), expected);
         }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_escaped() {
+        let ticker = Ticker { symbol: "ÄÖ=X".into(), entity: "a".into(), overrides: vec![] };
+        let quote = FetchedQuote::new("1", "1790000000", Some("\u{1b}[2J\u{202e}\n'$'".into())).unwrap();
+        let line = line(&ticker, &Outcome::Quote(quote), 1_790_000_012 * SECOND);
+        assert!(line.starts_with(r"ÄÖ=X         1 \u{1b}[2J\u{202e}\n'$'"), "{line}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What the worker counts, in OpenMetrics: every family is named `stockwatch_…` and every label's values are
 //! listed here, so the number of series is fixed.
 
+mod stream;
+
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 
@@ -13,6 +15,8 @@ use prometheus_client::registry::{Metric, Registry};
 use stockwatch_core::SkipReason;
 use stockwatch_core::account::Side;
 use stockwatch_core::wire::DeadLetterReason;
+
+pub use self::stream::StreamConnected;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -233,6 +237,8 @@ pub struct Metrics {
     pub tickers_owned: Gauge,
     /// Seconds between two fetches of one ticker, after stretching.
     pub fetch_interval_seconds: Gauge<f64, AtomicU64>,
+    /// Whether the stream is connected, where quotes come from one.
+    pub stream_connected: StreamConnected,
     /// Seconds since the newest quote of the tickers that are due one; 0 where none is.
     pub newest_quote_age_seconds: Gauge,
     /// Tickers whose last fetch gave no quote, by outcome; those of `ok` are 0.
@@ -297,6 +303,11 @@ impl Metrics {
             applied_generation: register(r, "applied_generation", "Generation that is computed with"),
             tickers_owned: register(r, "tickers_owned", "Tickers fetched by this process"),
             fetch_interval_seconds: register(r, "fetch_interval_seconds", "Time between fetches of a ticker"),
+            stream_connected: StreamConnected(register(
+                r,
+                "stream_connected",
+                "1 while the stream of quotes is connected",
+            )),
             newest_quote_age_seconds: register(
                 r,
                 "newest_quote_age_seconds",

@@ -4,13 +4,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{FetchError, FetchedQuote};
+use super::{FetchError, FetchedQuote, short};
 use crate::flow::{Instrument, Session};
 
 /// ISO codes have 3 letters.
 const MAX_CURRENCY_BYTES: usize = 16;
-/// What an answer says is repeated in a log line, so no more of it than this.
-const MAX_SAID_CHARS: usize = 200;
 
 #[derive(Deserialize)]
 struct Answer<'a> {
@@ -192,10 +190,6 @@ fn problem(error: &RawValue) -> FetchError {
     }
 }
 
-fn short(said: &str) -> String {
-    said.chars().take(MAX_SAID_CHARS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -214,6 +208,13 @@ mod tests {
             let said = chart(body.as_bytes()).unwrap_err().to_string();
             assert!(said.len() < 300, "{} bytes", said.len());
         }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        let body = r#"{"chart":{"error":{"code":"it's \u001b[2J\u202e\r\nover"}}}"#;
+        let said = chart(body.as_bytes()).unwrap_err().to_string();
+        assert!(said.ends_with(r"it's \u{1b}[2J\u{202e}\r\nover"), "{said}");
     }
 
     const META: &str = r#"{"currency":"GBp","symbol":"BARG.L","exchangeName":"LSE","instrumentType":"EQUITY","regularMarketTime":1790000000,"regularMarketPrice":187.500000000000001,"priceHint":2,"currentTradingPeriod":{"regular":{"timezone":"BST","start":1789997400,"end":1790020800,"gmtoffset":3600}},"dataGranularity":"1d","range":"1d"}"#;

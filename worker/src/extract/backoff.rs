@@ -1,9 +1,8 @@
-//! How long to wait after a failure: one request's own wait, and the source's pause after a refusal.
+//! How long to wait after a failure.
 
 use std::time::Duration;
 
 use stockwatch_crds::Backoff;
-use tokio::time::Instant;
 
 use super::FetchError;
 
@@ -11,12 +10,15 @@ use super::FetchError;
 const SOON: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(120));
 /// After what rarely passes soon: a refusal, or a symbol that nobody knows.
 const LATE: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(1800));
+/// After a stream's connection ended: most can be made again at once.
+const AGAIN: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// A longer wait that a server asks for is cut to this.
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(3600);
 
 /// Returns the wait of a request that failed alone, for the `failures`th time in a row.
 pub(super) fn of_request(error: &FetchError, failures: u32) -> Duration {
-    let is_lasting = error.is_refusal() || matches!(error, FetchError::NotFound | FetchError::Client(_));
+    let is_lasting = error.is_refusal()
+        || matches!(error, FetchError::NotFound | FetchError::Client(_) | FetchError::TooLarge);
     at_least(error.retry_after(), if is_lasting { LATE } else { SOON }.after(failures, fastrand::f64()))
 }
 
@@ -25,47 +27,23 @@ pub(super) fn of_batch(times: u32) -> Duration {
     LATE.after(times, fastrand::f64())
 }
 
-/// The pause of a whole source that refuses: doubled by each further refusal, forgotten with the first answer.
-#[derive(Debug, Default)]
-pub(super) struct Pause {
-    refusals: u32,
-    end: Option<Instant>,
+/// Returns the pause of a source that refused for the `refusals`th time in a row.
+pub(super) fn of_source(retry_after: Option<Duration>, refusals: u32) -> Duration {
+    at_least(retry_after, LATE.after(refusals, fastrand::f64()))
 }
 
-impl Pause {
-    /// Returns how many pauses there were since the last answer: after 0, each request is a trial.
-    pub(super) fn refusals(&self) -> u32 {
-        self.refusals
-    }
-
-    /// Returns when the last pause ends or ended.
-    pub(super) fn end(&self) -> Option<Instant> {
-        self.end
-    }
-
-    /// Begins a pause and returns its length; `None` if the refused request was sent before the pause that is running.
-    pub(super) fn refused(&mut self, now: Instant, retry_after: Option<Duration>) -> Option<Duration> {
-        if let Some(end) = self.end.filter(|end| now < *end) {
-            self.end = Some(end.max(now + at_least(retry_after, Duration::ZERO)));
-            return None;
+/// Returns how long to leave a stream alone that ended or could not be reached, for the `failures`th time in a row.
+pub(super) fn of_stream(error: &FetchError, failures: u32) -> Duration {
+    match error {
+        FetchError::Connect(_) | FetchError::Timeout | FetchError::TooLarge => {
+            AGAIN.after(failures, fastrand::f64())
         }
-        self.refusals = self.refusals.saturating_add(1);
-        let pause = at_least(retry_after, LATE.after(self.refusals, fastrand::f64()));
-        self.end = Some(now + pause);
-        Some(pause)
-    }
-
-    /// Takes note of an answer; true if it ends the pauses. One to a request from before the pause says nothing.
-    pub(super) fn answered(&mut self, now: Instant) -> bool {
-        let ends = self.refusals > 0 && self.end.is_none_or(|end| end <= now);
-        if ends {
-            self.refusals = 0;
-        }
-        ends
+        _ => of_request(error, failures),
     }
 }
 
-fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
+/// A server's wish, within bounds, where it is longer than one's own wait.
+pub(super) fn at_least(retry_after: Option<Duration>, own: Duration) -> Duration {
     retry_after.unwrap_or(Duration::ZERO).min(RETRY_AFTER_MOST).max(own)
 }
 
@@ -98,20 +76,12 @@ mod tests {
     }
 
     #[test]
-    fn requests_refused_together_are_one_refusal_and_only_an_answer_to_a_trial_ends_the_pauses() {
-        let (mut pause, now) = (Pause::default(), Instant::now());
-        assert!(between(pause.refused(now, None).unwrap(), 60));
-        let second = Duration::from_secs(1);
-        assert_eq!(pause.refused(now + second, None), None);
-        assert!(!pause.answered(now + second), "the request was sent before the pause");
-        let hour = Duration::from_secs(3600);
-        assert_eq!(pause.refused(now + second, Some(hour)), None);
-        assert_eq!(pause.end(), Some(now + second + hour), "but what it asks for is heard");
-        let later = now + second + hour;
-        assert!(between(pause.refused(later, None).unwrap(), 120));
-        let trial = pause.end().unwrap();
-        assert!(pause.answered(trial));
-        assert!(!pause.answered(trial), "just once");
-        assert!(between(pause.refused(trial, None).unwrap(), 60), "it begins anew");
+    fn a_stream_comes_back_soon_unless_it_is_refused_or_not_there() {
+        assert!(between(of_stream(&FetchError::Connect("closed".into()), 1), 1));
+        assert!(between(of_stream(&FetchError::Timeout, 100), 60));
+        let gone = FetchError::Client("426".into());
+        for error in [FetchError::RateLimited { retry_after: None }, FetchError::NotFound, gone] {
+            assert!(between(of_stream(&error, 1), 60), "{error}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, HeaderMap, LOCATION, RETRY_AFTER};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Response, Url, redirect};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
@@ -71,28 +71,42 @@ impl SourceClient {
     /// What the status, the headers or the connection say is wrong.
     pub(super) async fn fetch(self, url: Url) -> Result<Vec<u8>, FetchError> {
         let request = self.client.get(url).header(ACCEPT, "application/json").headers(self.headers);
-        let response = request.send().await.map_err(failure)?;
-        let status = response.status();
-        if let Some(error) = refusal(status, response.headers()) {
-            return Err(error);
-        }
-        let retry_after = retry_after(response.headers());
-        Err(match status.as_u16() {
-            200 => match body(response).await? {
-                page if is_page(&page) => FetchError::Refused { said: PAGE.into(), retry_after },
-                body => return Ok(body),
-            },
-            404 if self.dialect == Dialect::Plain => FetchError::NotFound,
-            404 => match serde_json::from_slice::<IgnoredAny>(&body(response).await?) {
-                Ok(_) => FetchError::NotFound,
-                Err(_) => FetchError::RateLimited { retry_after },
-            },
-            999 if self.dialect == Dialect::Yahoo => FetchError::RateLimited { retry_after },
-            400..=499 => FetchError::Client(status.to_string()),
-            500..=599 => FetchError::Server { status: status.to_string(), retry_after },
-            _ => FetchError::BadBody(format!("unexpected status {status}")),
-        })
+        read(request.send().await.map_err(failure)?, self.dialect).await
     }
+}
+
+/// Returns the body of a good answer, at most 1 MiB.
+///
+/// # Errors
+/// What the status, the headers or the body say is wrong.
+pub(super) async fn read(response: Response, dialect: Dialect) -> Result<Vec<u8>, FetchError> {
+    let status = response.status();
+    let retry_after = retry_after(response.headers());
+    let refused = |said: String| FetchError::Refused { said, retry_after };
+    Err(match status.as_u16() {
+        200 => match body(response).await? {
+            page if is_page(&page) => refused(PAGE.into()),
+            body => return Ok(body),
+        },
+        300..=399 => {
+            let to = response.headers().get(LOCATION).and_then(|to| Url::parse(to.to_str().ok()?).ok());
+            let host = to.as_ref().and_then(Url::host_str);
+            refused(format!("{REDIRECT}{}", host.unwrap_or("another place")))
+        }
+        404 if dialect == Dialect::Plain => FetchError::NotFound,
+        404 => match serde_json::from_slice::<IgnoredAny>(&body(response).await?) {
+            Ok(_) => FetchError::NotFound,
+            Err(_) => FetchError::RateLimited { retry_after },
+        },
+        429 => FetchError::RateLimited { retry_after },
+        999 if dialect == Dialect::Yahoo => FetchError::RateLimited { retry_after },
+        // These are about what is asked: a symbol, or too many of them.
+        400 | 413 | 414 | 422 | 431 => FetchError::Client(status.to_string()),
+        // All others are about who asks: 401 to 403, a ban (418), a country (451).
+        400..=499 => refused(status.to_string()),
+        500..=599 => FetchError::Server { status: status.to_string(), retry_after },
+        _ => FetchError::BadBody(format!("unexpected status {status}")),
+    })
 }
 
 /// A client that upgrades connections to WebSockets: HTTP/1.1, and without a limit of the whole. The error is a sentence.
@@ -149,22 +163,6 @@ fn may_redirect(asked: &Url, to: &Url, has_keys: bool) -> bool {
     };
     let is_encrypted = to.scheme() == "https" || asked.scheme() == "http";
     is_encrypted && (asked.host() == to.host() || (is_below(asked) && is_below(to)))
-}
-
-/// The refusal that a status is, whatever the body says.
-pub(super) fn refusal(status: StatusCode, headers: &HeaderMap) -> Option<FetchError> {
-    let retry_after = retry_after(headers);
-    let refused = |said: String| FetchError::Refused { said, retry_after };
-    Some(match status.as_u16() {
-        300..=399 => {
-            let to = headers.get(LOCATION).and_then(|to| Url::parse(to.to_str().ok()?).ok());
-            let host = to.as_ref().and_then(Url::host_str);
-            refused(format!("{REDIRECT}{}", host.unwrap_or("another place")))
-        }
-        401..=403 => refused(status.to_string()),
-        429 => FetchError::RateLimited { retry_after },
-        _ => return None,
-    })
 }
 
 fn is_page(body: &[u8]) -> bool {

@@ -142,7 +142,10 @@ impl<S: Publisher> Extractor<S> {
     /// Starts another source. What the one before had under way or said is dropped: it must not be taken for this one's.
     fn start(&mut self, orders: Orders) {
         self.failing.clear();
-        self.flow.forget();
+        // At first there was no other source: what partitions hold may be this one's.
+        if self.orders.is_some() {
+            self.flow.forget();
+        }
         let (sender, batches) = mpsc::channel(AHEAD);
         let spec = orders.spec.clone();
         let (told, orders) = watch::channel(orders);
@@ -159,7 +162,8 @@ impl<S: Publisher> Extractor<S> {
             self.metrics.fetch_seconds.observe(took.as_secs_f64());
         }
         self.metrics.fetch_interval_seconds.set(batch.interval.as_secs_f64());
-        self.flow.heard(batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote)));
+        let heard = batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote));
+        self.flow.heard(batch.is_apart, heard);
         for (ticker, quote) in batch.quotes {
             let outcome = quote.as_ref().map_or_else(FetchError::outcome, |_| FetchOutcome::Ok);
             self.metrics.fetches.get_or_create(&outcome).inc();

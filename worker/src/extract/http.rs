@@ -15,7 +15,7 @@ use super::pointers::Pointers;
 use super::secrets::Material;
 use super::source::{Answer, Ask, Orders, Pace, Request};
 use super::yahoo::IN_QUERY;
-use super::{FetchError, FetchedQuote};
+use super::{FetchError, FetchedQuote, short};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Requests for one ticker under way at once, so that a slow answer does not hold up all others.
@@ -175,7 +175,7 @@ impl Places {
 }
 
 fn bad(error: serde_json::Error) -> FetchError {
-    FetchError::BadBody(error.to_string().chars().take(200).collect())
+    FetchError::BadBody(short(&error.to_string()))
 }
 
 #[cfg(test)]

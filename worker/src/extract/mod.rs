@@ -11,6 +11,7 @@ mod fetched;
 pub mod http;
 mod leaf;
 pub mod once;
+mod pause;
 pub mod pointers;
 mod poll;
 mod publish;
@@ -30,14 +31,18 @@ use stockwatch_crds::{Source as SourceSpec, YahooMode};
 use tokio::sync::{mpsc, watch};
 
 pub use self::fetched::{FetchError, FetchedQuote};
+use self::pause::Pause;
 use self::poll::poll;
 use self::secrets::{Material, SourceSecrets, with_secrets};
 use self::source::{Batch, Orders, Source};
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
 use crate::kafka::Connection;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, StreamConnected};
 use crate::ownership::OwnedPartitions;
+
+/// What is repeated of a text that others wrote is a part of a line.
+const MAX_SAID_CHARS: usize = 200;
 
 /// What the extractor needs of the process.
 #[derive(Debug)]
@@ -64,8 +69,9 @@ pub struct Deps {
 pub async fn run(deps: Deps) {
     let sink = publish::Producer::new(deps.connection, Arc::clone(&deps.metrics));
     let secrets = SourceSecrets::new(&deps.source_secrets);
+    let connected = deps.metrics.stream_connected.clone();
     let start: extractor::StartSource =
-        Box::new(move |spec, orders, batches| Ok(start(&secrets, spec, orders, batches)));
+        Box::new(move |spec, orders, batches| Ok(start(&secrets, &connected, spec, orders, batches)));
     let extractor = extractor::Extractor::new(deps.spec, deps.owned, deps.metrics, deps.flow, sink, start);
     let sink = extractor.run(deps.stop).await;
     sink.close().await;
@@ -74,6 +80,7 @@ pub async fn run(deps: Deps) {
 /// Starts the source that a spec names; `None` asks nobody.
 fn start(
     secrets: &SourceSecrets,
+    connected: &StreamConnected,
     spec: &SourceSpec,
     orders: watch::Receiver<Orders>,
     batches: mpsc::Sender<Batch>,
@@ -81,11 +88,13 @@ fn start(
     match spec {
         SourceSpec::External { .. } => None,
         SourceSpec::Simulated { seed, .. } => {
-            Some(poll(simulated::Simulated::new(*seed), orders, batches).boxed())
+            Some(poll(simulated::Simulated::new(*seed), Pause::default(), orders, batches).boxed())
         }
         SourceSpec::Yahoo { .. } | SourceSpec::Http(_) => {
-            let spec = spec.clone();
-            let start = move |material: &Material, orders, batches| asked(&spec, material, orders, batches);
+            let (spec, connected) = (spec.clone(), connected.clone());
+            let start = move |material: &Material, orders, batches| {
+                asked(&spec, &connected, material, orders, batches)
+            };
             Some(with_secrets(secrets.clone(), orders, batches, Box::new(start)).boxed())
         }
     }
@@ -94,6 +103,7 @@ fn start(
 /// Starts a source that is asked over a network. The error is a sentence.
 fn asked(
     spec: &SourceSpec,
+    connected: &StreamConnected,
     material: &Material,
     orders: watch::Receiver<Orders>,
     batches: mpsc::Sender<Batch>,
@@ -103,12 +113,33 @@ fn asked(
             let named = |error| format!("spec.source.yahoo, {base_url:?}: {error}");
             if *mode == YahooMode::Stream {
                 let stream = stream::Stream::new(base_url, user_agent, material).map_err(named)?;
-                return Ok(stream.run(orders, batches).boxed());
+                return Ok(stream.run(connected.clone(), orders, batches).boxed());
             }
             let yahoo = yahoo::Yahoo::new(base_url, user_agent, material).map_err(named)?;
-            Ok(poll(yahoo, orders, batches).boxed())
+            Ok(poll(yahoo, Pause::default(), orders, batches).boxed())
         }
-        SourceSpec::Http(http) => Ok(poll(http::Provider::new(http, material)?, orders, batches).boxed()),
+        SourceSpec::Http(http) => {
+            let provider = http::Provider::new(http, material)?;
+            Ok(poll(provider, Pause::default(), orders, batches).boxed())
+        }
         SourceSpec::External { .. } | SourceSpec::Simulated { .. } => Err("nobody is asked".into()),
     }
+}
+
+/// Returns the beginning of a text that others wrote, as a line shows it.
+fn short(text: &str) -> String {
+    let start: String = text.chars().take(MAX_SAID_CHARS).collect();
+    printable(&start).chars().take(MAX_SAID_CHARS).collect()
+}
+
+/// Returns a text with all characters escaped that a terminal obeys or that nobody sees.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' | '\\' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
 }

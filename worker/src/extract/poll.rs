@@ -12,16 +12,19 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::FetchError;
+use super::pause::Pause;
 use super::schedule::{Schedule, Turn};
 use super::source::{Answer, Ask, Batch, Orders, Quote, Request};
 
-/// Asks until it is dropped.
+/// Asks until it is dropped. `pause` is shared with whoever else asks the same source.
 pub(super) async fn poll(
     source: impl Ask,
+    pause: Pause,
     mut orders: watch::Receiver<Orders>,
     batches: mpsc::Sender<Batch>,
 ) -> Infallible {
-    let mut schedule = Schedule::new(Instant::now());
+    let mut turns = pause.subscribe();
+    let mut schedule = Schedule::new(Instant::now(), pause);
     let mut interval = Duration::ZERO;
     let mut under_way = FuturesUnordered::new();
     orders.mark_changed();
@@ -38,11 +41,14 @@ pub(super) async fn poll(
             Ok(()) = orders.changed() => interval = follow(&source, &mut schedule, &orders.borrow_and_update(), interval),
             Some((request, began, answer)) = under_way.next() => {
                 let now = Instant::now();
-                say(schedule.done(now, &request, &answer), &request, &answer);
-                let batch = Batch { took: Some(now - began), interval, quotes: heard(request, answer) };
+                let turn = schedule.done(now, &request, &answer);
+                say(turn, &request, &answer);
+                let is_apart = turn == Some(Turn::Apart);
+                let batch = Batch { took: Some(now - began), interval, is_apart, quotes: heard(request, answer) };
                 // Its receiver goes with this source.
                 let _ = batches.send(batch).await;
             }
+            Ok(()) = turns.changed() => {}
             () = due => {
                 let now = Instant::now();
                 while let Some(request) = schedule.start(now) {
@@ -76,7 +82,7 @@ fn say(turn: Option<Turn>, request: &Request, answer: &Answer) {
             asked = symbols(request),
             "{error}: nothing is asked until the pause ends"
         ),
-        (None, Err(error)) if error.is_refusal() => tracing::info!(asked = symbols(request), "{error}"),
+        (_, Err(error)) if error.is_refusal() => tracing::info!(asked = symbols(request), "{error}"),
         _ => {}
     }
 }
@@ -90,7 +96,8 @@ fn symbols(request: &Request) -> String {
 fn heard(request: Request, answer: Answer) -> Vec<(Arc<Ticker>, Quote)> {
     let Request { tickers, is_alone } = request;
     let quotes = answer.unwrap_or_else(|error| vec![Err(error); tickers.len()]);
-    let is_said =
-        |quote: &Quote| is_alone || !matches!(quote, Err(FetchError::NotFound | FetchError::Client(_)));
+    let is_said = |quote: &Quote| {
+        is_alone || !matches!(quote, Err(FetchError::NotFound | FetchError::Client(_) | FetchError::TooLarge))
+    };
     tickers.into_iter().zip(quotes).filter(|(_, quote)| is_said(quote)).collect()
 }

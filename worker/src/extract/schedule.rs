@@ -20,13 +20,14 @@ use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
 use super::FetchError;
-use super::backoff::{self, Pause};
+use super::backoff;
+use super::pause::Pause;
 use super::source::{Answer, Pace, Quote, Request};
 
 /// A newly owned symbol is first asked for within this time, if the rate allows.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// Refusals of one symbol, beside answers to others, after which they are its own.
-const OWN_REFUSALS: u32 = 2;
+pub(super) const OWN_REFUSALS: u32 = 2;
 
 /// How a request ended, as far as it says something about the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,20 +40,26 @@ enum Ended {
 impl Ended {
     fn of(answer: &Answer) -> Self {
         match answer {
-            Ok(_) | Err(FetchError::NoPrice | FetchError::NotFound | FetchError::Client(_)) => Self::Answered,
+            Ok(_) => Self::Answered,
+            // The source is well: it is this request that it does not answer.
+            Err(
+                FetchError::NoPrice | FetchError::NotFound | FetchError::Client(_) | FetchError::TooLarge,
+            ) => Self::Answered,
             Err(error) if error.is_refusal() => Self::Refused,
             Err(_) => Self::Failed,
         }
     }
 }
 
-/// What a request changed for the whole source.
+/// What a request's end is for the whole source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Nothing is asked for during this time.
     Paused(Duration),
     /// The source answers again.
     Resumed,
+    /// Symbols that stand apart were refused: nothing.
+    Apart,
 }
 
 /// A symbol's standing.
@@ -113,12 +120,14 @@ pub(super) struct Schedule {
     ready: Instant,
     under_way: usize,
     pause: Pause,
+    /// The request under way is a trial.
+    is_trying: bool,
     last: Ended,
 }
 
 impl Schedule {
-    /// An empty schedule.
-    pub(super) fn new(now: Instant) -> Self {
+    /// An empty schedule of a source that has this pause.
+    pub(super) fn new(now: Instant, pause: Pause) -> Self {
         let second = Duration::from_secs(1);
         Self {
             zero: now,
@@ -129,7 +138,8 @@ impl Schedule {
             queue: BTreeSet::new(),
             ready: now,
             under_way: 0,
-            pause: Pause::default(),
+            pause,
+            is_trying: false,
             last: Ended::Answered,
         }
     }
@@ -186,9 +196,11 @@ impl Schedule {
 
     /// When the next request may start; `None` while too many are under way, or nobody is to be asked for.
     pub(super) fn next(&self) -> Option<Instant> {
-        let at_once = if self.pause.refusals() > 0 { 1 } else { self.pace.at_once };
-        let (due, _) = self.first().filter(|_| self.under_way < at_once)?;
-        Some((*due).max(self.ready))
+        let pause = self.pause.state();
+        let at_once = if pause.refusals > 0 { 1 } else { self.pace.at_once };
+        // Of all who share the pause, one tries.
+        let (due, _) = self.first().filter(|_| self.under_way < at_once && !pause.is_tried)?;
+        Some((*due).max(self.ready).max(pause.end.unwrap_or(self.ready)))
     }
 
     /// Returns the request that is to start now; its symbols are out of the queue until [`Self::done`].
@@ -203,7 +215,7 @@ impl Schedule {
         };
         let like = standing(first)?;
         // Each further trial is smaller: where every batch holds a symbol that is refused, one without it is found.
-        let trial = self.pace.batch.checked_shr(self.pause.refusals()).unwrap_or(0).max(1);
+        let trial = self.pace.batch.checked_shr(self.pause.state().refusals).unwrap_or(0).max(1);
         let due = self.queue.iter().take_while(|(due, _)| *due <= now).map(|(_, symbol)| symbol);
         let others = due.filter(|symbol| *symbol != first && standing(symbol) == Some(like));
         let symbols: Vec<String> = once(first).chain(others).take(like.0.min(trial)).cloned().collect();
@@ -218,12 +230,16 @@ impl Schedule {
         }
         self.ready = now + self.gap(now);
         self.under_way += 1;
+        self.is_trying |= self.pause.starts();
         Some(Request { tickers, is_alone: like.0 == 1 })
     }
 
     /// Takes note of how a request ended. Each of its symbols is due again, unless it was removed meanwhile.
     pub(super) fn done(&mut self, now: Instant, request: &Request, answer: &Answer) -> Option<Turn> {
         self.under_way = self.under_way.saturating_sub(1);
+        if mem::take(&mut self.is_trying) {
+            self.pause.tried();
+        }
         let ended = Ended::of(answer);
         let before = mem::replace(&mut self.last, ended);
         let resumed = ended == Ended::Answered && self.pause.answered(now);
@@ -234,9 +250,9 @@ impl Schedule {
                 }
             }
             Err(error) => {
-                let pause = self.failed(now, request, error, before);
-                if pause.is_some() {
-                    return pause.map(Turn::Paused);
+                let turn = self.failed(now, request, error, before);
+                if turn.is_some() {
+                    return turn;
                 }
             }
         }
@@ -254,16 +270,9 @@ impl Schedule {
         }
     }
 
-    /// Returns the pause that begins with it.
-    fn failed(
-        &mut self,
-        now: Instant,
-        request: &Request,
-        error: &FetchError,
-        before: Ended,
-    ) -> Option<Duration> {
+    fn failed(&mut self, now: Instant, request: &Request, error: &FetchError, before: Ended) -> Option<Turn> {
         let ended = self.last;
-        let is_trial = self.pause.refusals() > 0;
+        let is_trial = self.pause.state().refusals > 0;
         // The source itself is well, but for this batch.
         let asks_again = ended == Ended::Answered && !request.is_alone;
         let halves = asks_again || (before == Ended::Answered && !request.is_alone);
@@ -282,7 +291,7 @@ impl Schedule {
         }
         let pauses = ended == Ended::Refused && (is_trial || !is_apart);
         let pause = if pauses { self.pause.refused(now, error.retry_after()) } else { None };
-        let behind = self.pause.end().filter(|_| pauses);
+        let behind = self.pause.state().end.filter(|_| pauses);
         self.ready = self.ready.max(behind.unwrap_or(now));
         let wait = backoff::of_request(error, failures);
         for ticker in &request.tickers {
@@ -295,7 +304,8 @@ impl Schedule {
                 None => self.place_after(symbol, now + wait.max(self.kept / 2)),
             }
         }
-        pause
+        let is_own = ended == Ended::Refused && !pauses;
+        pause.map(Turn::Paused).or(is_own.then_some(Turn::Apart))
     }
 
     /// What is due first. After a refusal it is who failed least: an answer then says that the source is well.
@@ -310,7 +320,7 @@ impl Schedule {
 
     /// Between this start and the next one: after a pause, what is overdue spreads over half an interval.
     fn gap(&self, now: Instant) -> Duration {
-        let catches_up = self.pause.end().is_some_and(|end| now < end + self.kept);
+        let catches_up = self.pause.state().end.is_some_and(|end| now < end + self.kept);
         let spread = if catches_up { self.kept / 2 / self.slots.max(1) } else { Duration::ZERO };
         self.pace.gap.max(spread)
     }

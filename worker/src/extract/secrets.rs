@@ -176,7 +176,8 @@ pub(super) async fn with_secrets(
                     .tickers
                     .iter()
                     .map(|ticker| (ticker.clone(), Err(FetchError::NotConfigured(why.clone()))));
-                let batch = Batch { took: None, interval: SAY_AGAIN, quotes: quotes.collect() };
+                let batch =
+                    Batch { took: None, interval: SAY_AGAIN, is_apart: false, quotes: quotes.collect() };
                 let _ = batches.send(batch).await;
                 said = Some(why);
                 tokio::select! {

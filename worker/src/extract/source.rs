@@ -43,6 +43,8 @@ pub(super) struct Batch {
     pub(super) took: Option<Duration>,
     /// Between two requests for the same ticker, as the source keeps it.
     pub(super) interval: Duration,
+    /// The request was refused for its tickers alone, which stand apart: the source is well.
+    pub(super) is_apart: bool,
     /// A quote, or why there is none, of each ticker that something was heard of.
     pub(super) quotes: Vec<(Arc<Ticker>, Quote)>,
 }

@@ -6,21 +6,24 @@ mod members;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::{Client, Url};
 use stockwatch_crds::{Source as SourceSpec, Ticker};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use self::line::{Dial, Dialler, Line};
 use self::members::Members;
 use super::client;
+use super::pause::Pause;
 use super::poll::poll;
 use super::secrets::Material;
-use super::source::{Batch, Orders};
+use super::source::{Ask, Batch, Orders};
 use super::tick::Tick;
 use super::yahoo::Yahoo;
 use super::{FetchError, FetchedQuote};
+use crate::metrics::StreamConnected;
 
 /// Where the stream is, if the other endpoints are where they usually are.
 const STREAMER: &str = "https://streamer.finance.yahoo.com";
@@ -32,9 +35,9 @@ const AHEAD: usize = 4;
 
 /// The stream and the sparks beside it.
 #[derive(Debug)]
-pub(super) struct Stream {
-    line: line::Line,
-    sparks: Yahoo,
+pub(super) struct Stream<D = Dialler, S = Yahoo> {
+    dial: D,
+    sparks: S,
 }
 
 impl Stream {
@@ -42,22 +45,27 @@ impl Stream {
     pub(super) fn new(base_url: &str, user_agent: &str, material: &Material) -> Result<Self, String> {
         let client = client::for_websockets(user_agent, material)?;
         let sparks = Yahoo::new(base_url, user_agent, material)?;
-        Ok(Self { line: line::Line { client, url: url(base_url)? }, sparks })
+        Ok(Self { dial: Dialler { client, url: url(base_url)? }, sparks })
     }
+}
 
+impl<D: Dial, S: Ask> Stream<D, S> {
     /// Hands on what comes until it is dropped.
     pub(super) async fn run(
         self,
+        connected: StreamConnected,
         mut orders: watch::Receiver<Orders>,
         batches: mpsc::Sender<Batch>,
     ) -> Infallible {
+        let pause = Pause::default();
         let mut told = orders.borrow_and_update().clone();
         let (symbols, subscribed) = watch::channel(Vec::new());
         let (silent, asked) = watch::channel(Orders { tickers: Vec::new(), ..told.clone() });
         let (ticks, mut ticked) = mpsc::channel(AHEAD);
         let (answers, mut answered) = mpsc::channel(1);
-        let mut listening = Box::pin(self.line.listen(subscribed, ticks));
-        let mut asking = Box::pin(poll(self.sparks, asked, answers));
+        let line = Line { dial: self.dial, pause: pause.clone(), connected };
+        let mut listening = Box::pin(line.listen(subscribed, ticks));
+        let mut asking = Box::pin(poll(self.sparks, pause, asked, answers));
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut members = Members::default();
@@ -83,7 +91,8 @@ impl Stream {
                 }
                 Some(chunk) = ticked.recv() => {
                     let quotes = quotes(&mut members, chunk);
-                    batches.send(Batch { took: None, interval: every(&told), quotes }).await
+                    let batch = Batch { took: None, interval: every(&told), is_apart: false, quotes };
+                    batches.send(batch).await
                 }
                 never = &mut listening => match never {},
                 never = &mut asking => match never {},
@@ -102,7 +111,7 @@ impl Stream {
     ) -> Result<Vec<Option<Result<FetchedQuote, FetchError>>>, FetchError> {
         let (_symbols, subscribed) = watch::channel(symbols_of(tickers));
         let (ticks, mut ticked) = mpsc::channel::<Vec<Tick>>(AHEAD);
-        let socket = self.line.connect().await?;
+        let socket = self.dial.dial().await?;
         let mut quotes = vec![None; tickers.len()];
         let collected = async {
             let mut subscribed = subscribed;
@@ -149,7 +158,9 @@ fn symbols_of(tickers: &[Arc<Ticker>]) -> Vec<String> {
 
 /// Has sparks ask for whom they must, if that has changed.
 fn ask(told: &Orders, members: &Members, silent: &watch::Sender<Orders>) {
-    let tickers = members.to_ask(Instant::now(), every(told));
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let unix = i64::try_from(unix).unwrap_or(i64::MAX);
+    let tickers = members.to_ask(Instant::now(), unix, every(told));
     silent.send_if_modified(|orders| {
         let is_other = orders.tickers != tickers
             || (&orders.spec, orders.owned, orders.partitions) != (&told.spec, told.owned, told.partitions);

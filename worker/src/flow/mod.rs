@@ -23,7 +23,9 @@ use stockwatch_crds::flow::{FlowReport, Held};
 
 use self::external::Committed;
 pub(crate) use self::external::DeadLetters;
+pub(crate) use self::session::Phase;
 pub use self::session::{Instrument, Session};
+pub(crate) use self::tickers::HeldTimes;
 use self::tickers::Tickers;
 use crate::extract::{FetchError, FetchedQuote};
 use crate::metrics::{FailingLabel, FetchOutcome, Metrics};
@@ -66,9 +68,10 @@ impl Flow {
         self.lock().tickers.forget();
     }
 
-    /// A request ended: a quote of each symbol, or why there is none.
+    /// A request ended: a quote of each symbol, or why there is none. `is_apart`: it was refused for its symbols alone.
     pub fn heard<'a>(
         &self,
+        is_apart: bool,
         quotes: impl IntoIterator<Item = (&'a str, &'a Result<FetchedQuote, FetchError>)>,
     ) {
         let heard = quotes.into_iter().map(|(symbol, quote)| match quote {
@@ -76,7 +79,8 @@ impl Flow {
             Err(error) => (symbol, Err(error.outcome())),
         });
         let now = self.now();
-        self.lock().tickers.heard(now, heard);
+        let mut known = self.lock();
+        if is_apart { known.tickers.heard_apart(now, heard) } else { known.tickers.heard(now, heard) }
     }
 
     /// The pipeline has committed a transaction with so many accepted quotes, and so many dead letters by reason.
@@ -85,9 +89,11 @@ impl Flow {
         self.lock().committed.note(now, accepted, dead_letters);
     }
 
-    /// What the partitions that compute hold.
-    pub(crate) fn set_held(&self, held: Vec<Held>) {
-        self.lock().held = held;
+    /// What the partitions that compute hold, and the times of the newest quotes of their tickers.
+    pub(crate) fn set_held(&self, held: Vec<Held>, times: HeldTimes) {
+        let mut known = self.lock();
+        known.held = held;
+        known.tickers.hold(times);
     }
 
     /// The report, without the StockWatch's uid.

@@ -68,6 +68,13 @@ pub(super) struct Trading {
     pub(super) lunch: Option<(i64, i64)>,
 }
 
+/// Whether a market trades, and since when, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Phase {
+    pub(crate) is_open: bool,
+    pub(crate) since: i64,
+}
+
 impl Session {
     /// A market without known hours. An exchange's name that is empty or too long is left out.
     pub fn new(exchange: Option<String>, instrument: Instrument) -> Self {
@@ -121,6 +128,27 @@ impl Session {
         };
         (trading.start <= now).then_some(trading)
     }
+
+    /// Whether quotes may come at a time, which they do until `closing` seconds after the close; `None` where hours are not
+    /// known. Since a source shows one day, a closed market is taken to turn at the same times of each other day: then
+    /// it is worth asking what is shown now.
+    pub(crate) fn phase(&self, now: i64, closing: i64) -> Option<Phase> {
+        if !self.has_hours() {
+            return None;
+        }
+        if let Some(trading) = self.current(now) {
+            let end = trading.end.saturating_add(closing);
+            if now <= end {
+                return Some(Phase { is_open: true, since: trading.start });
+            }
+            if self.instrument == Instrument::Currency {
+                return Some(Phase { is_open: false, since: end });
+            }
+        }
+        let (start, end) = self.hours()?;
+        let last = |turn: i64| now - (now - turn).rem_euclid(DAY);
+        Some(Phase { is_open: false, since: last(start).max(last(end + closing)) })
+    }
 }
 
 impl Regular {
@@ -160,6 +188,32 @@ mod tests {
         assert!(!open(sunday + 23 * HOUR - 1));
         assert!(open(sunday + 23 * HOUR));
         assert_eq!(session.current(sunday + 23 * HOUR).unwrap().start, sunday + 23 * HOUR);
+    }
+
+    #[test]
+    fn a_market_is_open_until_its_quotes_have_come_and_turns_twice_a_day() {
+        // New York on Friday 2026-01-02: 14:30 to 21:00 UTC.
+        let midnight = 1_767_312_000;
+        let (open, close) = (midnight + 14 * HOUR + HOUR / 2, midnight + 21 * HOUR);
+        let session = Session::new(None, Instrument::Other).trading(open, close, None);
+        for (now, is_open, since) in [
+            (open - 1, false, close + MINUTE - DAY),
+            (open, true, open),
+            (close + MINUTE, true, open),
+            (close + MINUTE + 1, false, close + MINUTE),
+            (open + DAY - 1, false, close + MINUTE),
+            (open + DAY, false, open + DAY),
+            (close + 2 * DAY + HOUR, false, close + MINUTE + 2 * DAY),
+        ] {
+            assert_eq!(session.phase(now, MINUTE), Some(Phase { is_open, since }), "{}", now - midnight);
+        }
+        let always = Session::new(None, Instrument::Crypto).phase(open, MINUTE).unwrap();
+        assert!(always.is_open);
+        let currency = Session::new(None, Instrument::Currency).phase(midnight + 22 * HOUR, MINUTE);
+        assert_eq!(currency, Some(Phase { is_open: false, since: close + MINUTE }));
+        for unknown in [Instrument::Other, Instrument::MutualFund] {
+            assert_eq!(Session::new(None, unknown).phase(open, MINUTE), None);
+        }
     }
 
     #[test]

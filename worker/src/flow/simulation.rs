@@ -1,6 +1,10 @@
 //! Thirty days of simulated markets, minute by minute, against the verdict that the operator would come to.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod restarts;
+
+use std::collections::HashMap;
+
 use stockwatch_crds::flow::{FlowReason, verdict};
 
 use super::session::{DAY, HOUR, Instrument, MINUTE, Session};
@@ -170,6 +174,8 @@ fn markets() -> Vec<Market> {
 struct World {
     markets: Vec<Market>,
     tickers: Tickers,
+    /// Times of the quotes of a day, by market: what the partition holds.
+    held: HashMap<&'static str, Vec<i64>>,
     now: i64,
     said: Vec<FlowReason>,
 }
@@ -181,17 +187,31 @@ impl World {
     fn new(markets: Vec<Market>, start: i64) -> Self {
         let mut tickers = Tickers::default();
         tickers.follow(markets.iter().map(|market| market.name));
-        Self { markets, tickers, now: start * DAY, said: Vec::new() }
+        Self { markets, tickers, held: HashMap::new(), now: start * DAY, said: Vec::new() }
     }
 
     fn minute(&mut self, answer: &Answer<'_>) {
         self.now += MINUTE;
         for market in &self.markets {
             let session = market.shown(self.now);
-            let heard = answer(self.now, market.newest(self.now)).map(|event| (Some(event), Some(&session)));
-            self.tickers.heard(self.now, [(market.name, heard)]);
+            let answered = answer(self.now, market.newest(self.now));
+            self.tickers
+                .heard(self.now, [(market.name, answered.map(|event| (Some(event), Some(&session))))]);
+            let held = self.held.entry(market.name).or_default();
+            held.extend(answered.ok().filter(|event| held.last().is_none_or(|last| event > last)));
+            let oldest = held.last().map_or(0, |newest| newest - DAY);
+            held.retain(|time| *time > oldest);
         }
         self.said.extend(verdict(&[self.tickers.report(self.now)]).map(|verdict| verdict.reason));
+    }
+
+    /// Another worker takes over, with what the partition holds, of which it is told the newest.
+    fn restart(&mut self) {
+        self.tickers = Tickers::default();
+        let newest = |held: &Vec<i64>| held[held.len().saturating_sub(21)..].to_vec();
+        let held = self.held.iter().map(|(name, held)| ((*name).to_owned(), newest(held)));
+        self.tickers.hold(held.collect());
+        self.tickers.follow(self.markets.iter().map(|market| market.name));
     }
 
     /// So many minutes in which the source is honest and no poll finds anything wrong.

@@ -1,5 +1,7 @@
 //! One ticker: how its last fetch ended, and whether new quotes of it are due.
 
+use std::mem;
+
 use super::session::{DAY, HOUR, MINUTE, Session, Trading};
 use crate::metrics::FetchOutcome;
 
@@ -39,6 +41,8 @@ pub(super) struct Ticker {
     /// How much later than its time a quote comes, at best.
     delay: Option<i64>,
     gaps: Gaps,
+    /// Times of the newest quotes that its partition held before the first answer, ascending.
+    held: Vec<i64>,
 }
 
 /// The usual time between two new quotes.
@@ -82,6 +86,11 @@ pub(super) enum Due {
 }
 
 impl Ticker {
+    /// Nothing was heard of it yet, but its partition holds quotes of these times, ascending.
+    pub(super) fn holding(held: Vec<i64>) -> Self {
+        Self { held, ..Self::default() }
+    }
+
     /// A fetch failed.
     pub(super) fn failed(&mut self, now: i64, outcome: FetchOutcome) {
         self.outcome = Some(outcome);
@@ -96,22 +105,34 @@ impl Ticker {
             self.session = session.cloned();
         }
         let Some(event) = event.filter(|event| *event <= now + AHEAD) else { return };
-        self.last = Some(event);
-        let known = self.newest;
-        if known.is_some_and(|newest| event <= newest) {
+        if self.last.replace(event).is_none() {
+            return self.begin(now, event);
+        }
+        if self.newest.is_some_and(|newest| event <= newest) {
             return;
         }
         let trading = self.trading(now);
         let is_of = trading.filter(|trading| event >= trading.start).map(|trading| trading.start);
-        if known.is_some() {
-            self.learn(now, event, trading, is_of);
-            self.fresh_at = Some(now);
-        } else {
-            // It may have come at any time since.
-            self.fresh_at = Some(event.min(now));
-        }
+        self.learn(now, event, trading, is_of);
+        self.fresh_at = Some(now);
         self.newest = Some(event);
         self.fresh_in = is_of.or(self.fresh_in);
+    }
+
+    /// Takes the first answer. It is judged by the quotes held before: the process may have begun in the middle of trouble.
+    fn begin(&mut self, now: i64, event: i64) {
+        let mut held = mem::take(&mut self.held);
+        held.retain(|time| *time <= now + AHEAD);
+        let newest = held.last().map_or(event, |last| event.max(*last));
+        self.newest = Some(newest);
+        // It may have come at any time since.
+        self.fresh_at = Some(newest.min(now));
+        let Some(trading) = self.trading(now) else { return };
+        self.fresh_in = (newest >= trading.start).then_some(trading.start);
+        held.retain(|time| (trading.start..=trading.end).contains(time));
+        for (one, next) in held.iter().zip(held.iter().skip(1)) {
+            self.gaps.learn(trading.between(*one, *next, 0));
+        }
     }
 
     fn learn(&mut self, now: i64, event: i64, trading: Option<Trading>, is_of: Option<i64>) {

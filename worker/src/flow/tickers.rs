@@ -18,31 +18,61 @@ const EXCHANGES: usize = 50;
 /// What was heard of one ticker: the quote's time, if it can be read, and its market; or how the fetch failed.
 pub(super) type Heard<'a> = Result<(Option<i64>, Option<&'a Session>), FetchOutcome>;
 
+/// Times of the newest quotes that partitions hold of tickers, ascending, in seconds since 1970; by symbol.
+pub(crate) type HeldTimes = HashMap<String, Vec<i64>>;
+
 /// By symbol.
 #[derive(Debug, Default)]
 pub(super) struct Tickers {
     tickers: HashMap<String, Ticker>,
+    held: HeldTimes,
     requests: Requests,
 }
 
 impl Tickers {
-    /// These are asked for from now on. What is known of those that stay is kept.
+    /// What partitions hold: new tickers begin with it.
+    pub(super) fn hold(&mut self, held: HeldTimes) {
+        self.held = held;
+    }
+
+    /// These are asked for from now on. What is known of those that stay is kept; those that come, after a restart or from
+    /// another worker, begin with what their partitions hold.
     pub(super) fn follow<'a>(&mut self, symbols: impl IntoIterator<Item = &'a str>) {
-        let mut known = std::mem::take(&mut self.tickers);
-        self.tickers = symbols
-            .into_iter()
-            .map(|symbol| (symbol.to_owned(), known.remove(symbol).unwrap_or_default()))
-            .collect();
+        let (mut known, held) = (std::mem::take(&mut self.tickers), &mut self.held);
+        let mut ticker = |symbol: &str| {
+            let known = known.remove(symbol);
+            known.unwrap_or_else(|| Ticker::holding(held.remove(symbol).unwrap_or_default()))
+        };
+        self.tickers = symbols.into_iter().map(|symbol| (symbol.to_owned(), ticker(symbol))).collect();
     }
 
     /// Another source: what was known is of the one before.
     pub(super) fn forget(&mut self) {
         self.requests = Requests::default();
+        self.held.clear();
         self.tickers.values_mut().for_each(|ticker| *ticker = Ticker::default());
     }
 
     /// One request ended. Tickers that are not asked for any more are left out.
     pub(super) fn heard<'a>(&mut self, now: i64, heard: impl IntoIterator<Item = (&'a str, Heard<'a>)>) {
+        let outcomes = self.note(now, heard);
+        self.requests.ended(now, outcomes);
+    }
+
+    /// Tickers that stand apart were refused: that says nothing of the source.
+    pub(super) fn heard_apart<'a>(
+        &mut self,
+        now: i64,
+        heard: impl IntoIterator<Item = (&'a str, Heard<'a>)>,
+    ) {
+        self.note(now, heard);
+    }
+
+    fn note<'a>(
+        &mut self,
+        now: i64,
+        heard: impl IntoIterator<Item = (&'a str, Heard<'a>)>,
+    ) -> Vec<FetchOutcome> {
         let mut outcomes = Vec::new();
         for (symbol, heard) in heard {
             let ticker = self.tickers.get_mut(symbol);
@@ -57,7 +87,7 @@ impl Tickers {
                 }
             }
         }
-        self.requests.ended(now, outcomes);
+        outcomes
     }
 
     /// What the operator is told.
@@ -261,6 +291,36 @@ mod tests {
         assert_eq!(tickers.report(NOW).newest, Some(NOW - 60), "it is somebody else's now");
         tickers.forget();
         assert_eq!(tickers.report(NOW).heard, 0);
+    }
+
+    #[test]
+    fn a_ticker_that_comes_begins_with_what_its_partition_holds() {
+        const DAY: i64 = 24 * 3600;
+        let mut tickers = Tickers::default();
+        let held = [("A", NOW - 60), ("B", NOW - 60), ("C", NOW + DAY)];
+        tickers.hold(held.map(|(symbol, time)| (symbol.to_owned(), vec![time])).into());
+        tickers.follow(["A", "B", "C", "D"]);
+        let old = Ok((Some(NOW - 8 * DAY), None));
+        tickers.heard(NOW, [("A", old), ("B", Ok((Some(NOW), None))), ("C", old), ("D", old)]);
+        let report = tickers.report(NOW);
+        assert_eq!(
+            (report.stale, report.newest),
+            (1, Some(NOW)),
+            "what is held from the future says nothing"
+        );
+        tickers.follow([]);
+        tickers.follow(["A"]);
+        tickers.heard(NOW, [("A", old)]);
+        assert_eq!(tickers.report(NOW).stale, 0, "it is told again for each partition that comes");
+    }
+
+    #[test]
+    fn a_refusal_of_tickers_that_stand_apart_is_theirs() {
+        let mut tickers = tickers(&["A", "B"]);
+        tickers.heard(NOW, [("A", Ok((Some(NOW), None)))]);
+        tickers.heard_apart(NOW, [("B", Err(FetchOutcome::Refused))]);
+        assert_eq!(tickers.report(NOW).down, None);
+        assert_eq!(named(&tickers, NOW + 900), [("B".into(), "Refused".into())]);
     }
 
     #[test]

@@ -104,6 +104,8 @@ impl Loop<'_> {
             self.transactions.begin(&mut self.membership.owned)?;
             // Before any quote: a successor finds the owner of an open transaction by the last commit only.
             self.commit()?;
+            // Before the extractor asks: answers are judged by what was before them.
+            self.tell_holdings();
             self.membership.publish(self.transactions.partition_count());
         }
         if self.last_tick.elapsed() >= TICK {
@@ -295,8 +297,8 @@ impl Loop<'_> {
     /// Tells what partitions hold.
     fn tell_holdings(&mut self) {
         let (settings, spec) = (self.settings, &self.rules.live().spec);
-        let held = holdings::held(spec, &mut self.membership.owned, settings.flow.now());
-        settings.flow.set_held(held);
+        let (held, times) = holdings::held(spec, &mut self.membership.owned, settings.flow.now());
+        settings.flow.set_held(held, times);
         let entities = u64::try_from(settings.metrics.entities.get()).unwrap_or_default();
         let wait = LOOK_AT_HOLDINGS + Duration::from_secs(entities / ENTITIES_A_SECOND);
         self.look_at_holdings = Instant::now() + wait;

@@ -138,8 +138,24 @@ async fn a_404_without_json_is_a_limit_of_yahoos_alone() {
         let fetched = client(dialect).fetch(Url::parse(&server.uri()).unwrap()).await;
         assert_eq!(fetched.unwrap_err(), expected, "{dialect:?} {status} {body:?}");
     }
-    let refused = fetch(ResponseTemplate::new(402).set_body_string(r#"{"error":"upgrade your plan"}"#)).await;
-    assert!(refused.unwrap_err().is_refusal(), "payment required");
+}
+
+#[tokio::test]
+async fn a_status_about_what_is_asked_is_the_requests_and_all_others_are_refusals_with_their_wait() {
+    let status = async |status| {
+        let answer = ResponseTemplate::new(status).insert_header("retry-after", "120");
+        let server = answering(answer.set_body_string(r#"{"error":"no"}"#)).await;
+        client(Dialect::Plain).fetch(Url::parse(&server.uri()).unwrap()).await.unwrap_err()
+    };
+    for about_what in [400, 413, 414, 422, 431] {
+        let error = status(about_what).await;
+        assert!(matches!(error, FetchError::Client(_)), "{about_what}: {error}");
+    }
+    for about_whom in [401, 402, 403, 405, 407, 408, 410, 418, 451] {
+        let error = status(about_whom).await;
+        assert!(error.is_refusal(), "{about_whom}: {error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(120)), "{about_whom}");
+    }
 }
 
 #[tokio::test]

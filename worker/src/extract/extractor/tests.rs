@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::config::LiveSpec;
+use crate::extract::pause::Pause;
 use crate::extract::poll::poll;
 use crate::extract::source::{Answer, Ask, Pace, Request};
 use crate::extract::{FetchedQuote, simulated, yahoo};
@@ -137,6 +138,7 @@ struct Running {
     owned: watch::Sender<OwnedPartitions>,
     stop: watch::Sender<bool>,
     metrics: Arc<Metrics>,
+    flow: Arc<Flow>,
     records: Records,
     task: JoinHandle<Records>,
 }
@@ -150,13 +152,15 @@ fn start(source: &Fake, spec: Spec, owned: OwnedPartitions) -> Running {
     let start_source: StartSource = Box::new(move |spec, orders, batches| {
         Ok(match spec {
             SourceSpec::External { .. } => None,
-            _ => Some(poll(source.clone(), orders, batches).boxed()),
+            _ => Some(poll(source.clone(), Pause::default(), orders, batches).boxed()),
         })
     });
     let (shared, sink) = (Arc::clone(&metrics), records.clone());
-    let extractor = Extractor::new(spec_receiver, owned_receiver, shared, Arc::default(), sink, start_source);
+    let flow: Arc<Flow> = Arc::default();
+    let extractor =
+        Extractor::new(spec_receiver, owned_receiver, shared, Arc::clone(&flow), sink, start_source);
     let task = tokio::spawn(extractor.run(stop_receiver));
-    Running { spec, owned, stop, metrics, records, task }
+    Running { spec, owned, stop, metrics, flow, records, task }
 }
 
 fn most_in_a_second(calls: &[(Instant, String)]) -> usize {
@@ -259,6 +263,26 @@ async fn too_many_requests_silence_the_whole_process_unless_it_is_always_one_sym
     assert!(most_in_a_second(&calls) <= 5, "and it does not come back in a burst");
     let counted = running.metrics.fetches.get_or_create(&FetchOutcome::RateLimited).get();
     assert_eq!(usize::try_from(counted).unwrap(), calls.iter().filter(|call| call.1 == "S7").count());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_source_is_not_down_while_one_symbol_of_two_is_always_refused() {
+    let source = Fake::new(|symbol| {
+        let refused = Err(FetchError::Refused { said: "402".into(), retry_after: None });
+        (Duration::ZERO, if symbol == "S1" { refused } else { quote() })
+    });
+    let mut spec = spec(2);
+    spec.source = charts(10 * MINUTE);
+    let running = start(&source, spec, owned(1, [0]));
+    // Until it stands apart.
+    sleep(120 * MINUTE).await;
+    source.calls();
+    for _ in 0..12 * 60 {
+        sleep(MINUTE).await;
+        assert_eq!(running.flow.report(&charts(MINUTE)).down, None);
+    }
+    let count = source.count();
+    assert!(count["S0"] >= 71 && count["S1"] >= 12, "{count:?}");
 }
 
 #[tokio::test(start_paused = true)]

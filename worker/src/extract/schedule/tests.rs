@@ -45,7 +45,8 @@ struct World {
 impl World {
     fn new(count: usize, pace: Pace) -> Self {
         let now = Instant::now();
-        let mut world = Self { schedule: Schedule::new(now), zero: now, now, asked: vec![], pauses: vec![] };
+        let schedule = Schedule::new(now, Pause::default());
+        let mut world = Self { schedule, zero: now, now, asked: vec![], pauses: vec![] };
         world.schedule.set(now, &tickers(0..count), pace);
         world
     }
@@ -239,6 +240,22 @@ fn a_batch_that_is_refused_for_one_of_its_symbols_is_halved_until_that_is_alone(
     assert!(world.times("S9", 61 * MINUTE) <= 6);
     let hour = world.since(61 * MINUTE).count();
     assert!(hour <= 60 * 3 + 12, "{hour}: the others are together again");
+}
+
+#[test]
+fn a_batch_whose_answer_is_too_large_is_halved_until_one_fits() {
+    let mut world = World::new(44, SPARK);
+    world.run(121 * MINUTE, |_, request| {
+        if request.tickers.len() > 3 || asks_for(request, &["S9"]) {
+            Err(FetchError::TooLarge)
+        } else {
+            well(request)
+        }
+    });
+    assert!(world.pauses.is_empty());
+    let coverage = world.least_coverage(44, &["S9"], 2 * MINUTE, 121 * MINUTE);
+    assert!(coverage >= 0.9, "{coverage}");
+    assert!(world.times("S9", 61 * MINUTE) <= 8, "{}", world.times("S9", 61 * MINUTE));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The WebSocket of a stream: connects, subscribes again and again, and connects anew. What a server sends costs bounded
-//! memory, whatever it sends.
+//! memory, whatever it sends. A refusal is the whole source's, as one of a spark is: both keep the same pause.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use reqwest::header::{
 };
 use reqwest::{StatusCode, Upgraded};
 use serde_json::json;
-use stockwatch_crds::Backoff;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -21,14 +20,18 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use super::{Client, FetchError, Tick, Url};
 use crate::extract::backoff;
-use crate::extract::client::{TIMEOUT, failure, refusal};
-use crate::extract::tick;
+use crate::extract::client::{Dialect, TIMEOUT, failure, read};
+use crate::extract::pause::Pause;
+use crate::extract::schedule::OWN_REFUSALS;
+use crate::extract::{short, tick};
+use crate::metrics::StreamConnected;
 
 /// The subscription is repeated so often: servers close a connection that says nothing.
 const REPEAT: Duration = Duration::from_secs(15);
 /// A connection on which nothing came for so long, not even the answer to a ping, is dead.
 const SILENCE: Duration = Duration::from_secs(60);
-const RECONNECT: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// After a pause sparks that are due try first: they are the smaller question.
+const BEHIND_SPARKS: Duration = Duration::from_secs(5);
 /// A connection that lasted so long was no failed try.
 const STEADY: Duration = Duration::from_secs(60);
 /// A frame of a price has about 300 bytes; a larger message than this ends the connection.
@@ -38,64 +41,38 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 const CHUNK: usize = 256;
 const PAGE_OF_STREAM: &str = "https://finance.yahoo.com";
 
-/// Where a stream is.
+/// Connects to a stream.
+pub(in crate::extract) trait Dial: Send + Sync {
+    /// Connects, without subscribing, in bounded time. The error says what the status or the connection says is wrong.
+    fn dial(&self) -> impl Future<Output = Result<Socket, FetchError>> + Send;
+}
+
+/// Where Yahoo's stream is.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(in crate::extract) struct Dialler {
     pub(super) client: Client,
     pub(super) url: Url,
 }
 
-type Socket = WebSocketStream<Upgraded>;
+pub(in crate::extract) type Socket = WebSocketStream<Upgraded>;
 
-impl Line {
-    /// Hands ticks on until it is dropped; connects again whenever the connection ends.
-    pub(super) async fn listen(
-        self,
-        mut symbols: watch::Receiver<Vec<String>>,
-        ticks: mpsc::Sender<Vec<Tick>>,
-    ) -> Infallible {
-        let mut failures: u32 = 0;
-        loop {
-            // A connection without a subscription is closed by the server.
-            let _ = symbols.wait_for(|symbols| !symbols.is_empty()).await;
-            let began = Instant::now();
-            let ended = match self.connect().await {
-                Ok(socket) => {
-                    tracing::info!("the stream is connected");
-                    follow(socket, &mut symbols, &ticks).await
-                }
-                Err(error) => error,
-            };
-            failures = if began.elapsed() >= STEADY { 1 } else { failures.saturating_add(1) };
-            let wait = if ended.is_refusal() {
-                backoff::of_request(&ended, failures)
-            } else {
-                RECONNECT.after(failures, fastrand::f64())
-            };
-            tracing::warn!(again_seconds = wait.as_secs_f64(), "the stream ended: {ended}");
-            sleep(wait).await;
-        }
+impl Dial for Dialler {
+    async fn dial(&self) -> Result<Socket, FetchError> {
+        timeout(TIMEOUT, self.shake_hands()).await.map_err(|_| FetchError::Timeout)?
     }
+}
 
-    /// Connects, without subscribing.
-    ///
-    /// # Errors
-    /// What the status or the connection says is wrong.
-    pub(super) async fn connect(&self) -> Result<Socket, FetchError> {
+impl Dialler {
+    async fn shake_hands(&self) -> Result<Socket, FetchError> {
         let key = generate_key();
         let request =
             self.client.get(self.url.clone()).header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
         let request = request.header(SEC_WEBSOCKET_KEY, &key).header(SEC_WEBSOCKET_VERSION, "13");
-        let sent = timeout(TIMEOUT, request.header(ORIGIN, PAGE_OF_STREAM).send());
-        let response = sent.await.map_err(|_| FetchError::Timeout)?.map_err(failure)?;
+        let response = request.header(ORIGIN, PAGE_OF_STREAM).send().await.map_err(failure)?;
         let status = response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS {
-            let other = || match status.as_u16() {
-                400..=499 => FetchError::Client(status.to_string()),
-                500..=599 => FetchError::Server { status: status.to_string(), retry_after: None },
-                _ => FetchError::BadBody(format!("status {status} instead of a WebSocket")),
-            };
-            return Err(refusal(status, response.headers()).unwrap_or_else(other));
+            read(response, Dialect::Yahoo).await?;
+            return Err(FetchError::BadBody(format!("status {status} instead of a WebSocket")));
         }
         let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(|accept| accept.as_bytes().to_vec());
         if accepted != Some(derive_accept_key(key.as_bytes()).into_bytes()) {
@@ -107,6 +84,80 @@ impl Line {
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_MESSAGE_BYTES));
         Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await)
+    }
+}
+
+/// A stream that is listened to.
+#[derive(Debug)]
+pub(super) struct Line<D> {
+    pub(super) dial: D,
+    pub(super) pause: Pause,
+    pub(super) connected: StreamConnected,
+}
+
+/// Without a line there is none to be connected.
+impl<D> Drop for Line<D> {
+    fn drop(&mut self) {
+        self.connected.clear();
+    }
+}
+
+impl<D: Dial> Line<D> {
+    /// Hands ticks on until it is dropped; connects again whenever the connection ends.
+    pub(super) async fn listen(
+        self,
+        mut symbols: watch::Receiver<Vec<String>>,
+        ticks: mpsc::Sender<Vec<Tick>>,
+    ) -> Infallible {
+        let (mut failures, mut refusals, mut was_refused) = (0_u32, 0_u32, false);
+        loop {
+            self.connected.set(false);
+            // A connection without a subscription is closed by the server.
+            let _ = symbols.wait_for(|symbols| !symbols.is_empty()).await;
+            // A stream that alone is refused must not hold sparks up for ever, as no symbol may.
+            self.pause.over(BEHIND_SPARKS, refusals < OWN_REFUSALS).await;
+            let began = Instant::now();
+            let ended = match self.connect(&mut refusals).await {
+                Ok(socket) => follow(socket, &mut symbols, &ticks).await,
+                Err(error) => error,
+            };
+            let is_another = began.elapsed() >= STEADY || was_refused != ended.is_refusal();
+            failures = if is_another { 1 } else { failures.saturating_add(1) };
+            was_refused = ended.is_refusal();
+            let wait = backoff::of_stream(&ended, failures);
+            tracing::warn!(again_seconds = wait.as_secs_f64(), "the stream ended: {ended}");
+            self.connected.set(false);
+            sleep(wait).await;
+        }
+    }
+
+    /// Connects, and keeps the pause; `refusals` are those in a row while sparks were answered.
+    async fn connect(&self, refusals: &mut u32) -> Result<Socket, FetchError> {
+        let is_trial = self.pause.starts();
+        let dialled = self.dial.dial().await;
+        let now = Instant::now();
+        if is_trial {
+            self.pause.tried();
+        }
+        match &dialled {
+            Ok(_) => {
+                *refusals = 0;
+                self.connected.set(true);
+                tracing::info!("the stream is connected");
+                if self.pause.answered(now) {
+                    tracing::info!("the source answers again");
+                }
+            }
+            Err(error) if error.is_refusal() && (is_trial || *refusals < OWN_REFUSALS) => {
+                *refusals += u32::from(!is_trial);
+                if let Some(pause) = self.pause.refused(now, error.retry_after()) {
+                    let pause_seconds = pause.as_secs_f64();
+                    tracing::warn!(pause_seconds, "{error}: nothing is asked until the pause ends");
+                }
+            }
+            Err(_) => {}
+        }
+        dialled
     }
 }
 
@@ -199,6 +250,6 @@ fn closed() -> FetchError {
 fn broken(error: &Error) -> FetchError {
     match error {
         Error::Capacity(_) => FetchError::TooLarge,
-        error => FetchError::Connect(error.to_string().chars().take(200).collect()),
+        error => FetchError::Connect(short(&error.to_string())),
     }
 }

@@ -9,11 +9,16 @@ use tokio::time::Instant;
 
 use crate::extract::FetchedQuote;
 use crate::extract::source::Quote;
+use crate::flow::Phase;
 
 /// A symbol's currency is looked up again after this time.
 const INFORM_AGAIN: Duration = Duration::from_secs(3600);
 /// Intervals without a tick after which a symbol is asked for.
 const SILENT_FOR: u32 = 2;
+/// Seconds after the close in which closing auctions and late exchanges still tick.
+const CLOSING: i64 = 20 * 60;
+/// Times are compared in whole seconds.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The symbols of a stream.
 #[derive(Debug, Default)]
@@ -64,12 +69,23 @@ impl Members {
     }
 
     /// Returns whom sparks must ask for, in the order of their symbols: the silent ones, and those of whom nothing, or
-    /// nothing new, is known.
-    pub(super) fn to_ask(&self, now: Instant, interval: Duration) -> Vec<Arc<Ticker>> {
+    /// nothing new, is known. Silence in a closed market means nothing: of that one sparks tell once after the close and
+    /// once at the opening. `unix` is now in seconds since 1970.
+    pub(super) fn to_ask(&self, now: Instant, unix: i64, interval: Duration) -> Vec<Arc<Ticker>> {
+        let patience = interval.saturating_mul(SILENT_FOR);
         let is_asked = |(symbol, member): &(&String, &Member)| {
-            let is_silent =
-                now.saturating_duration_since(member.ticked) >= interval.saturating_mul(SILENT_FOR);
-            is_silent || self.told.get(*symbol).is_none_or(|(told, _)| is_old(*told, now))
+            let Some((told, quote)) = self.told.get(*symbol).filter(|(told, _)| !is_old(*told, now)) else {
+                return true;
+            };
+            let silence = now.saturating_duration_since(member.ticked);
+            let Some(Phase { is_open, since }) =
+                quote.session().and_then(|session| session.phase(unix, CLOSING))
+            else {
+                return silence >= patience;
+            };
+            let lasts = Duration::from_secs(u64::try_from(unix - since).unwrap_or_default());
+            let is_told = now.saturating_duration_since(*told) <= lasts + SECOND;
+            !is_told || (is_open && silence.min(lasts) >= patience)
         };
         let mut asked: Vec<Arc<Ticker>> =
             self.of.iter().filter(is_asked).map(|(_, member)| Arc::clone(&member.ticker)).collect();
@@ -88,6 +104,7 @@ fn is_old(told: Instant, now: Instant) -> bool {
 mod tests {
     use super::*;
     use crate::extract::FetchError;
+    use crate::flow::{Instrument, Session};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -96,7 +113,11 @@ mod tests {
     }
 
     fn asked(members: &Members, now: Instant) -> Vec<String> {
-        members.to_ask(now, MINUTE).iter().map(|ticker| ticker.symbol.clone()).collect()
+        asked_at(members, now, 0)
+    }
+
+    fn asked_at(members: &Members, now: Instant, unix: i64) -> Vec<String> {
+        members.to_ask(now, unix, MINUTE).iter().map(|ticker| ticker.symbol.clone()).collect()
     }
 
     fn told(symbol: &str) -> (Arc<Ticker>, Quote) {
@@ -128,6 +149,67 @@ mod tests {
         assert_eq!(asked(&members, start + 2 * MINUTE), ["A"], "a spark is no tick");
         members.ticked(start + 2 * MINUTE, "A");
         assert_eq!(asked(&members, start + 2 * MINUTE), [""; 0]);
+    }
+
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+    /// Friday 2026-01-02, and New York's hours of that day in UTC.
+    const FRIDAY: i64 = 1_767_312_000;
+    const OPEN: i64 = 14 * HOUR + HOUR / 2;
+    const CLOSE: i64 = 21 * HOUR;
+
+    /// What Yahoo shows: the hours of a working day, from its midnight in New York until that of the next one.
+    fn told_at(unix: i64) -> (Arc<Ticker>, Quote) {
+        let day = (unix - 5 * HOUR - FRIDAY).div_euclid(DAY);
+        let shown = FRIDAY + DAY * if day < 3 { 0 } else { day };
+        let session = Session::new(None, Instrument::Other).trading(shown + OPEN, shown + CLOSE, None);
+        let (ticker, quote) = told("A");
+        (ticker, quote.map(|quote| quote.in_session(session)))
+    }
+
+    /// Goes on second by second from a time on Friday, while the stream ticks or not; returns when sparks asked.
+    fn asked_from(from: i64, until: i64, ticks: impl Fn(i64) -> bool) -> Vec<i64> {
+        let (mut members, start) = (Members::default(), Instant::now());
+        members.set(start, &[ticker("A")]);
+        members.informed(start, &[told_at(from)]);
+        let mut times = Vec::new();
+        for unix in from..until {
+            let now = start + Duration::from_secs(u64::try_from(unix - from).unwrap());
+            if ticks(unix) {
+                members.ticked(now, "A");
+            }
+            if !asked_at(&members, now, unix).is_empty() {
+                members.informed(now, &[told_at(unix)]);
+                times.push(unix);
+            }
+        }
+        times
+    }
+
+    #[test]
+    fn at_night_and_at_weekends_sparks_ask_hourly_after_the_close_and_at_the_opening() {
+        let (friday, monday) = (FRIDAY + 20 * HOUR, FRIDAY + 3 * DAY + 16 * HOUR);
+        let is_open = |unix: i64| {
+            let day = (unix - FRIDAY).div_euclid(DAY);
+            (day == 0 || day == 3) && (OPEN..=CLOSE).contains(&(unix - FRIDAY - day * DAY))
+        };
+        let times = asked_from(friday, monday, is_open);
+        let while_closing = |unix: &i64| (FRIDAY + CLOSE..=FRIDAY + CLOSE + CLOSING).contains(unix);
+        let quiet = times.iter().filter(|unix| !while_closing(unix)).count();
+        assert!((66..=72).contains(&quiet), "{quiet} in 68 hours");
+        let after_close = FRIDAY + CLOSE + CLOSING..FRIDAY + CLOSE + CLOSING + 60;
+        assert!(times.iter().any(|unix| after_close.contains(unix)), "{times:?}");
+        let opening = FRIDAY + 3 * DAY + OPEN;
+        assert!(times.iter().any(|unix| (opening..opening + 60).contains(unix)), "{times:?}");
+    }
+
+    #[test]
+    fn who_is_silent_in_an_open_market_is_asked_for_from_two_intervals_after_the_opening() {
+        let opening = FRIDAY + 3 * DAY + OPEN;
+        let times = asked_from(FRIDAY + 22 * HOUR, opening + HOUR, |_| false);
+        let silent: Vec<i64> = times.into_iter().filter(|unix| *unix > opening + 5).collect();
+        assert_eq!(silent.first(), Some(&(opening + 120)));
+        assert_eq!(silent.len(), 3600 - 120, "until it ticks");
     }
 
     #[test]
