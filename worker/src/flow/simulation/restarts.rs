@@ -74,7 +74,7 @@ fn a_feed_that_stands_still_for_days_is_never_said_to_flow_by_workers_that_begin
         let frozen = market.newest(world.now);
         world.turns(false, &|_, _| Ok(frozen));
         world.said.clear();
-        for minute in 0..11 * 24 * 60 {
+        for minute in 0..13 * 24 * 60 {
             if minute % 407 == 0 {
                 world.restart();
             }
