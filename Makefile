@@ -13,7 +13,7 @@ DENY_VERSION := 0.20.2
 DENY := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stockwatch/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 ADVISORIES = $(DENY) --offline check --hide-inclusion-graph advisories
 
-.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-alarms bench-outage bench-stream bench-edits bench-operator soak crds fuzz fuzz-short need-rust need-java need-go need-root packages
+.PHONY: help demo cluster cluster-down test test-faults lint chart dependencies advisories build bench bench-alarms bench-outage bench-stream bench-edits bench-operator soak crds pictures fuzz fuzz-short need-rust need-java need-go need-root packages
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -98,6 +98,10 @@ crds: need-rust packages ## crds/stockwatch.yaml, and the chart's copy of it, fr
 	$(CARGO) build $(BUILD) --bin crdgen
 	target/release/crdgen crds/stockwatch.yaml
 	cp crds/stockwatch.yaml helm/stockwatch/files/
+
+pictures: need-rust packages ## The pictures of docs/alarms.md, from what the core computes
+	$(CARGO) build $(BUILD) --example pictures
+	target/release/examples/pictures
 
 fuzz: need-rust packages ## RUNS (10000000) inputs to each fuzz target, of files and records that others may have written
 	fuzz/run.sh

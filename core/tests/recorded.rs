@@ -1,7 +1,10 @@
 //! Storage tables as earlier releases wrote them, in `recorded/`: each is read, and goes on as a naive oracle says.
 //!
-//! A file has a line with what was committed and the rules by offset, then the raw log, then the table's records. It was
-//! written by the core of its first line's commit, and is never written again.
+//! A file has a line with what was committed, the rules by offset and the accounts, then the raw log, then the table's
+//! records. It was written by the core of its first line's commit, and is never written again. Before a format changes,
+//! the present one is recorded and gets a test of its own below:
+//!
+//!     RECORDED=$(git rev-parse --short HEAD) cargo test --release --workspace --test recorded -- --ignored
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub, dead_code)]
 
 mod kept;
@@ -10,32 +13,59 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kept::{Kept, START, shape};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use stockwatch_core::account::{EntryType, Side};
 use stockwatch_core::wire::CommitMetadata;
 use stockwatch_core::{NANO, Shape, Verdict};
+use stockwatch_crds::{Alarms, Enter, GapPolicy, Trade};
 
 /// Windows and entities from a raw offset on.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 struct Rules {
     from: i64,
     generation: u64,
     /// Minutes, and a tolerance in percent.
     windows: Vec<(u32, String)>,
     entities: Vec<String>,
+    /// The minutes of `alarms.quiet`, and `alarms.minCount`; gaps are then skipped.
+    #[serde(default)]
+    alarms: Option<(u32, u64)>,
+    /// The window that accounts follow.
+    #[serde(default)]
+    trade: Option<u32>,
 }
 
 impl Rules {
     fn shape(&self) -> Arc<Shape> {
         let windows: Vec<(u32, &str)> = self.windows.iter().map(|(m, t)| (*m, t.as_str())).collect();
-        shape(self.generation, &windows, self.entities.iter().map(String::as_str), false)
+        let shape = shape(self.generation, &windows, self.entities.iter().map(String::as_str), false);
+        let skip = |(quiet, min_count)| Alarms { quiet: Some(quiet), gaps: GapPolicy::Skip, min_count };
+        let trade = |minutes| Trade {
+            minutes,
+            enter: Enter::Up,
+            budget: 1_000 * NANO,
+            fee_bps: 0,
+            fee_minimum: NANO,
+            slippage_bps: 0,
+            max_wait: 15,
+            stop_loss: None,
+        };
+        let alarms = self.alarms.map(skip).unwrap_or_default();
+        Arc::new(Shape { alarms, trade: self.trade.map(trade), ..(*shape).clone() })
     }
 }
+
+/// By entity: cash and shares in 10⁻⁹, and whether an open order invests.
+type Accounts = BTreeMap<String, (i64, i64, Option<bool>)>;
 
 #[derive(Deserialize)]
 struct Head {
     offset: i64,
     metadata: String,
     rules: Vec<Rules>,
+    #[serde(default)]
+    accounts: Accounts,
 }
 
 #[derive(Deserialize)]
@@ -96,18 +126,23 @@ impl Naive {
             let (sum, count) = self.average(entity, *minutes);
             let before = self.last.insert((entity.to_owned(), *minutes), (sum, count));
             let is_alarm = before.is_some_and(|(old, n)| {
+                let (_, least) = rules.alarms.unwrap_or_default();
+                let is_gap = newest <= time - i64::from(*minutes) * 60;
+                let is_skipped = count.min(n) < least.into() || is_gap && rules.alarms.is_some();
                 // |s/n − t/m| > p/100·|t/m|, with p in thousandths.
-                (sum * n - old * count).abs() * 100_000 > thousandths(tolerance) * old.abs() * count
+                let moved = (sum * n - old * count).abs() * 100_000;
+                moved > thousandths(tolerance) * old.abs() * count && !is_skipped
             });
-            let alarm = is_alarm.then(|| self.alarm(entity, *minutes, newest.max(time)));
+            let quiet = rules.alarms.map_or(2 * minutes, |(quiet, _)| quiet);
+            let alarm = is_alarm.then(|| self.alarm(entity, *minutes, newest.max(time), quiet));
             (*minutes, sum, count, alarm)
         };
         rules.windows.iter().map(of).collect()
     }
 
-    fn alarm(&mut self, entity: &str, minutes: u32, time: i64) -> (i64, u64) {
+    fn alarm(&mut self, entity: &str, minutes: u32, time: i64, quiet: u32) -> (i64, u64) {
         let episode = self.episodes.entry((entity.to_owned(), minutes)).or_insert((time, time, 0));
-        if time - episode.1 >= i64::from(minutes) * 120 {
+        if time - episode.1 >= i64::from(quiet) * 60 {
             *episode = (time, time, 0);
         }
         (episode.1, episode.2) = (time, episode.2 + 1);
@@ -159,10 +194,21 @@ impl Recorded {
             naive.episodes.clear(); // that release knew none
         }
         let rules = naive.rule(head.offset);
-        let kept = Kept::recorded(log, table, (head.offset, metadata.replay), rules.shape());
+        let mut kept = Kept::recorded(log, table, (head.offset, metadata.replay), rules.shape());
+        (kept.has_ledger, kept.live.has_ledger) = (true, true);
         let recorded = Self { kept, naive };
+        assert_eq!(recorded.accounts(), head.accounts);
         rules.entities.iter().for_each(|entity| recorded.compare(entity));
         recorded
+    }
+
+    fn accounts(&self) -> Accounts {
+        let of = |entity: &stockwatch_core::Entity| {
+            let account = entity.said.account.as_deref()?;
+            let shares = account.position.map_or(0, |position| position.shares);
+            Some((account.cash, shares, account.order.map(|order| order.side == Side::Invest)))
+        };
+        self.kept.live.entities().filter_map(|(name, entity)| Some((name.to_string(), of(entity)?))).collect()
     }
 
     /// The averages of an entity are those of the oracle.
@@ -206,6 +252,8 @@ impl Recorded {
             generation: last.generation + 1,
             windows: windows.iter().map(|(m, t)| (*m, (*t).to_owned())).collect(),
             entities,
+            alarms: last.alarms,
+            trade: last.trade.filter(|followed| windows.iter().any(|(minutes, _)| minutes == followed)),
         };
         self.kept.edit(rules.shape());
         self.naive.rules.push(rules);
@@ -264,4 +312,69 @@ fn the_table_of_the_first_release_with_episodes_and_currencies_goes_on() {
     let text = include_str!("recorded/724c2b9.jsonl");
     assert!(text.contains("stockwatchsaid") && text.contains("currencytime"), "there are some");
     goes_on(text);
+}
+
+#[test]
+fn the_table_of_the_first_release_with_accounts_goes_on_and_so_do_they() {
+    let text = include_str!("recorded/75e8fc5.jsonl");
+    goes_on(text);
+    let mut recorded = Recorded::restored(text);
+    let accounts = recorded.accounts();
+    let (meta, ibm) = (accounts["meta"], accounts["ibm"]);
+    assert!(meta.1 > 0 && meta.2.is_none() && ibm.2 == Some(true), "{accounts:?}");
+    recorded.quote("ibm", 228 * 30, 10_400);
+    // Accounts end with the window that they follow.
+    recorded.edit(&[(15, "0.3%"), (90, "0.15%")], None);
+    recorded.quote("meta", 228 * 30, 10_400);
+    recorded.kept.commit(0);
+    recorded.kept.check();
+    let entries: Vec<_> =
+        recorded.kept.ledger.iter().map(|(_, e)| (e.entry_type, e.cash, e.shares)).collect();
+    let price = i128::from(104 * NANO);
+    let part = |product: i128, of: i128| i64::try_from(product / of).unwrap();
+    let shares = part(i128::from(ibm.0 - NANO) * i128::from(NANO), price);
+    let sold = part(i128::from(meta.1) * price, NANO.into());
+    let (fill, close) = (entries[0], entries[1]);
+    assert_eq!((fill.0, fill.2, entries.len()), (EntryType::Fill, shares, 2));
+    assert_eq!(close, (EntryType::Close, meta.0 + sold, 0));
+}
+
+#[test]
+#[ignore = "writes the table of this release: see the module"]
+fn record() {
+    let commit = std::env::var("RECORDED").expect("RECORDED: the commit whose core this is");
+    let entities = ["meta", "ibm", "é \"q\""].map(str::to_owned).to_vec();
+    let windows = vec![(5, "0.2%".to_owned()), (60, "0.25%".to_owned())];
+    let rules = Rules { from: 0, generation: 1, windows, entities, alarms: Some((12, 2)), trade: Some(5) };
+    let (kept, naive) = (Kept::new(rules.shape()), Naive { rules: vec![rules], ..Naive::default() });
+    let mut recorded = Recorded { kept, naive };
+    recorded.kept.has_ledger = true;
+    recorded.go_on(0..90);
+    recorded.edit(&[(5, "0.2%"), (15, "0.4%"), (60, "0.25%")], Some("ibm"));
+    recorded.go_on(90..130);
+    recorded.edit(&[(5, "0.2%"), (90, "0.1%")], None);
+    // Just after a jump: one account is invested, others are about to be.
+    recorded.go_on(130..227);
+    let (log, table) = (&recorded.kept.log, &recorded.kept.table);
+    let metadata = CommitMetadata {
+        owner: "default.first.first-0".into(),
+        replay: recorded.kept.live.replay_from(),
+        timestamp: log.last().unwrap().1,
+        released: false,
+    };
+    let head = json!({
+        "commit": commit,
+        "offset": recorded.kept.end(),
+        "metadata": metadata.encode(),
+        "rules": recorded.naive.rules,
+        "accounts": recorded.accounts(),
+    });
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let log = log.iter().map(|(value, timestamp)| json!({"value": text(value), "timestamp": timestamp}));
+    let table =
+        table.iter().map(|(key, record)| json!({"key": text(key), "record": record.as_deref().map(text)}));
+    let lines: Vec<String> =
+        [head].into_iter().chain(log).chain(table).map(|line| line.to_string()).collect();
+    let file = format!("{}/tests/recorded/{commit}.jsonl", env!("CARGO_MANIFEST_DIR"));
+    std::fs::write(file, lines.join("\n") + "\n").unwrap();
 }

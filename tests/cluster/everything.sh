@@ -12,7 +12,7 @@ export KAFKA_DIR=$CLUSTER_DIR-kafka KAFKA_HOST=10.200.0.2 KAFKA_PORT=19092
 
 up() {
   "$cluster" packages
-  local tools images brokers
+  local tools images
   KUBECONFIG=$("$cluster" up)
   export KUBECONFIG
   trap down EXIT
@@ -20,7 +20,7 @@ up() {
   export PATH=$tools:$PATH
   images=$("$here/images.sh" operator worker)
   "$cluster" load $images
-  brokers=$("$kafka" up)
+  "$kafka" up >/dev/null
   kafka_service | kubectl apply -f - >/dev/null
   helm install stockwatch "$root/helm/stockwatch" -n stockwatch --create-namespace --wait \
     --set image.repository=stockwatch-operator --set worker.image.repository=stockwatch-worker >/dev/null
@@ -28,14 +28,17 @@ up() {
   kubectl wait --for=condition=Ready sw/first --timeout=120s >/dev/null
   kubectl wait --for=condition=QuotesFlow sw/first --timeout=60s >/dev/null
   kubectl get sw
+  printf '\nAn alarm, with the episode that it begins, and a fill of a paper account:\n\n'
+  tail_first alarms 1
+  # An account's first entry is an order, and the next one its fill: of three accounts, four entries have one.
+  tail_first ledger 4 | awk '/"type":"fill"/ && !n++'
   trap - EXIT
   cat <<END
 
 A StockWatch of made-up quotes runs. Retune it while it does, and see what happens:
 
   kubectl edit sw first
-  $kafka tool org.apache.kafka.tools.consumer.ConsoleConsumer --bootstrap-server $brokers \\
-    --isolation-level read_committed --topic default.first.deviation-alarm
+  kubectl exec deploy/first-stockwatch -- stockwatch-worker tail alarms    # or: ledger, averages, dead-letter
 
 Brokers are kafka.kafka:9092 for pods. Pods have no way to the internet: seed.yaml gets no quotes here.
 make cluster-down ends it.
@@ -43,6 +46,10 @@ make cluster-down ends it.
 export PATH=$tools:\$PATH
 export KUBECONFIG=$KUBECONFIG
 END
+}
+
+tail_first() { # TOPIC COUNT: its first records
+  timeout 120 kubectl exec deploy/first-stockwatch -- stockwatch-worker tail "$1" --from-beginning --max "$2"
 }
 
 kafka_service() { # kafka.kafka:9092, as the examples name it

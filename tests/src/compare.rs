@@ -252,6 +252,7 @@ mod tests {
             partition: 0,
             offset,
             timestamp: 1_700_000_000_000,
+            is_appended: false,
             key: Some(key.into()),
             value: Some(value.into()),
             headers: vec![],

@@ -20,7 +20,7 @@ const MAX: i128 = i64::MAX as i128;
 pub struct Held {
     /// The first raw offset.
     pub from: i64,
-    /// The StockWatch with the terms, and with the generation that entries name.
+    /// The StockWatch with the terms, and with the generation that entries name; without one, that may be any.
     pub watch: Watch,
     /// Whether there was a ledger to write.
     pub has_ledger: bool,
@@ -50,6 +50,8 @@ struct Account {
 
 /// Panics where the `ledger` of a partition is not what follows from its quotes and alarms.
 pub fn assert_ledger(quotes: &[Accepted], alarms: &[Record], ledger: &[Record], held: &[Held]) {
+    let mut of_key: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    alarms.iter().for_each(|alarm| of_key.entry(alarm.key_text()).or_default().push(alarm.text()));
     let mut book = Book { left: Some(ledger), ..Book::default() };
     let mut places = held.iter().peekable();
     let mut now: Option<&Held> = None;
@@ -61,7 +63,7 @@ pub fn assert_ledger(quotes: &[Accepted], alarms: &[Record], ledger: &[Record], 
         let held = now.unwrap_or_else(|| panic!("no terms for {quote:?}"));
         if quote.newest == quote.time && held.has_ledger {
             let window = held.watch.trade["window"].as_str();
-            let alarm = window.and_then(|window| written(quote, alarms, window));
+            let alarm = window.and_then(|window| written(quote, &of_key, window));
             book.quote(quote, alarm, &held.watch);
         }
     }
@@ -160,14 +162,16 @@ struct Book<'a> {
 }
 
 impl Book<'_> {
-    /// The next entry is this one, `ID` standing for the id that it has; returns that.
+    /// The next entry is this one, `ID` and `GENERATION` standing for those that it has; returns its id.
     fn expect(&mut self, entity: &str, expected: &str) -> String {
         self.fills += u64::from(expected.contains(r#""type":"fill""#));
         let Some(left) = self.left else { return "ID".into() };
         let Some((record, left)) = left.split_first() else { panic!("not in the ledger: {expected}") };
         let id = id(record);
         let name = serde_json::to_string(entity).unwrap();
-        let expected = format!(r#"{{"entityname":{name},{}}}"#, expected.replace("ID", &id));
+        let generation = record.json()["generation"].to_string();
+        let expected = expected.replace("ID", &id).replace("GENERATION", &generation);
+        let expected = format!(r#"{{"entityname":{name},{expected}}}"#);
         assert_eq!((record.key_text(), record.text()), (name, expected));
         self.left = Some(left);
         id
@@ -319,15 +323,14 @@ impl Book<'_> {
     }
 }
 
-/// The alarm that a quote raised in a window, as written.
-fn written(quote: &Accepted, alarms: &[Record], window: &str) -> Option<Value> {
+/// The alarm that a quote raised in a window, as written; `alarms` are values by key.
+fn written(quote: &Accepted, alarms: &BTreeMap<String, Vec<String>>, window: &str) -> Option<Value> {
     let ends = format!(r#","lastupdatedate":{},"id":"#, ratio(quote.newest, ONE, 9));
     let key = format!("{}{}", Value::from(quote.entity.as_str()), window.trim_end_matches('m'));
     let of_quote = format!(r#""quotetime":{},"#, ratio(quote.time, ONE, 9));
-    let found = alarms.iter().find(|alarm| {
-        alarm.key_text() == key && alarm.text().contains(&of_quote) && alarm.text().contains(&ends)
-    });
-    found.map(Record::json)
+    let mut of_key = alarms.get(&key)?.iter();
+    let found = of_key.find(|alarm| alarm.contains(&of_quote) && alarm.contains(&ends))?;
+    Some(serde_json::from_str(found).unwrap())
 }
 
 impl Account {
@@ -385,7 +388,7 @@ impl Account {
 
     fn end(&self, watch: &Watch) -> String {
         let (cash, shares) = (amount("cash", self.cash), amount("shares", self.shares));
-        let generation = watch.generation.unwrap_or(1);
+        let generation = watch.generation.map_or("GENERATION".into(), |generation| generation.to_string());
         format!(r#"{cash}{shares}{}"generation":{generation}"#, amount("lastupdatedate", self.time))
     }
 }

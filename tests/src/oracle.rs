@@ -241,6 +241,7 @@ mod tests {
             partition: 0,
             offset: i64::try_from(offset).unwrap(),
             timestamp: 1_700_000_000_000,
+            is_appended: false,
             key: None,
             value: Some(
                 format!(r#"{{"entityname":"a","currentstockprice":{price},"lastupdatedate":{time}}}"#).into(),

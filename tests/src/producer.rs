@@ -32,23 +32,13 @@ impl Producer {
 
     /// Queues a record; without a partition, the key decides.
     pub fn send(&self, topic: &str, partition: Option<i32>, key: Option<&[u8]>, value: Option<&[u8]>) {
-        self.send_at(topic, partition, key, value, None);
+        let mut record = BaseRecord::to(topic);
+        (record.partition, record.key, record.payload) = (partition, key, value);
+        self.send_record(record);
     }
 
-    /// The same with a timestamp in milliseconds since 1970.
-    pub fn send_at(
-        &self,
-        topic: &str,
-        partition: Option<i32>,
-        key: Option<&[u8]>,
-        value: Option<&[u8]>,
-        timestamp: Option<i64>,
-    ) {
-        let mut record = BaseRecord::<[u8], [u8]>::to(topic);
-        record.partition = partition;
-        record.key = key;
-        record.payload = value;
-        record.timestamp = timestamp;
+    /// Queues a record as it is, with its timestamp and headers.
+    pub fn send_record(&self, record: BaseRecord<'_, [u8], [u8]>) {
         let mut client = self.client.lock().unwrap();
         self.renew(&mut client);
         queue(&client, record);
@@ -80,6 +70,7 @@ impl Producer {
             record.key = given_up.key();
             record.payload = given_up.payload();
             record.timestamp = given_up.timestamp().to_millis();
+            record.headers = given_up.headers().cloned();
             queue(client, record);
         }
     }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::broker::Broker;
 use crate::compare::{Outputs, assert_alarms, assert_event, outputs};
 use crate::feed::Feeder;
+use crate::ledger::{Held, assert_ledger};
 use crate::market::{Market, Raw};
 use crate::namespace::Namespace;
 use crate::oracle::{Shape, fates};
@@ -101,12 +102,15 @@ impl<'b> Scene<'b> {
     }
 
     /// A StockWatch of [`Watch::new`] with a change, applied in a namespace of the cluster; its raw topic, which is
-    /// someone else's, has 3 partitions.
+    /// someone else's, has 3 partitions. So is the ledger of accounts, which is there before the first quote.
     pub fn apply(broker: &'b Broker, home: &Namespace, name: &str, change: impl FnOnce(&mut Watch)) -> Self {
         let mut watch = Watch::new(name, broker.bootstrap());
         watch.move_to(home.name());
         change(&mut watch);
-        Topics::new(broker.client()).create(&watch.topic(Topic::Raw), 3, &[]);
+        let topics = Topics::new(broker.client());
+        for topic in [Topic::Raw].into_iter().chain(ledger(&watch)) {
+            topics.create(&watch.topic(topic), 3, &[]);
+        }
         home.apply(&watch.text()).unwrap();
         Self::applied(broker, &home.get(&format!("stockwatch/{name}")))
     }
@@ -122,9 +126,9 @@ impl<'b> Scene<'b> {
         self.accept(self.watch.clone());
     }
 
-    /// Creates all topics.
+    /// Creates all topics, with accounts also the ledger.
     pub fn create_topics(&self, partitions: i32) {
-        for topic in Topic::ALL {
+        for topic in Topic::ALL.into_iter().chain(ledger(&self.watch)) {
             self.create_topic(topic, partitions, &[]);
         }
     }
@@ -345,6 +349,21 @@ impl<'b> Scene<'b> {
         all
     }
 
+    /// The same, and so is the ledger, by terms that have been the same all along.
+    pub fn assert_right_with_ledger(&self) -> Vec<Outputs> {
+        let outputs = self.assert_right();
+        let (alarms, ledger) = (self.read(Topic::Alarms), self.read(Topic::Ledger));
+        // Which quotes were the first of a later generation is not known.
+        let generation = self.watch.generation.filter(|_| self.watches.len() == 1);
+        let watch = Watch { generation, ..self.watch.clone() };
+        let held = [Held { from: 0, watch, has_ledger: true }];
+        for (partition, outputs) in outputs.iter().enumerate() {
+            assert_ledger(&outputs.accepted, &alarms[partition], &ledger[partition], &held);
+        }
+        assert!(ledger.iter().any(|entries| !entries.is_empty()), "no account was ever begun");
+        outputs
+    }
+
     fn assert_dead_letters(&self, raw: &[Record], expected: &[(i64, &'static str)], dead: &[Record]) {
         for (i, (offset, reason)) in expected.iter().enumerate() {
             let source = raw.iter().find(|record| record.offset == *offset).unwrap();
@@ -361,22 +380,28 @@ impl<'b> Scene<'b> {
 
     /// Panics where a dead letter's headers do not say why and whence.
     pub fn assert_headers(&self, letter: &Record, source: &Record, reason: &str) {
-        let says = ["reason", "topic", "partition", "offset", "timestamp"]
+        let says = ["reason", "topic", "partition", "offset", "timestamp", "timestamp-type"]
             .map(|name| letter.header(&format!("stockwatch-{name}")).unwrap_or_default());
+        let is_of_older = self.watch.has_older && letter.header("stockwatch-timestamp").is_none();
+        let stamp = if source.is_appended { "LogAppendTime" } else { "CreateTime" };
+        let of_stamp = |text: String| if is_of_older { String::new() } else { text };
         let expected = [
             reason.into(),
             self.watch.topic(Topic::Raw),
             source.partition.to_string(),
             source.offset.to_string(),
-            match self.watch.has_older && letter.header("stockwatch-timestamp").is_none() {
-                true => String::new(),
-                false => source.timestamp.to_string(),
-            },
+            of_stamp(source.timestamp.to_string()),
+            of_stamp(stamp.into()),
         ];
         assert_eq!(says, expected, "headers of the dead letter of {}", source.text());
         let own: Vec<_> = source.headers.iter().filter(|(name, _)| letter.header(name).is_none()).collect();
         assert!(own.is_empty() || letter.value.is_none(), "headers of its own are missing: {own:?}");
     }
+}
+
+/// The topic of paper accounts, where there are some.
+fn ledger(watch: &Watch) -> Option<Topic> {
+    (!watch.trade.is_null()).then_some(Topic::Ledger)
 }
 
 fn assert_same(what: &str, expected: &[(String, String)], got: &[Record]) {

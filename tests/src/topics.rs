@@ -9,7 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
 use tokio::runtime::Runtime;
 
 use crate::wait::{soon, wait_for};
@@ -34,6 +34,8 @@ pub struct Record {
     pub offset: i64,
     /// Its timestamp, milliseconds since 1970.
     pub timestamp: i64,
+    /// The broker has stamped it (`LogAppendTime`), not its writer.
+    pub is_appended: bool,
     /// Its key.
     pub key: Option<Vec<u8>>,
     /// Its value.
@@ -299,6 +301,7 @@ fn record(message: &impl Message) -> Record {
         partition: message.partition(),
         offset: message.offset(),
         timestamp: message.timestamp().to_millis().unwrap_or(-1),
+        is_appended: matches!(message.timestamp(), Timestamp::LogAppendTime(_)),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
         headers,

@@ -172,10 +172,11 @@ impl<'a> Chaos<'a> {
         format!("0.0{}%", self.random.u8(1..=9))
     }
 
-    /// One to four windows with a tolerance each.
+    /// One to four windows with a tolerance each: that of the accounts, and others.
     fn windows(&mut self) -> Vec<Value> {
-        let count = self.random.usize(1..=4);
-        let mut minutes = self.random.choose_multiple([5, 7, 10, 15], count);
+        let count = self.random.usize(0..=3);
+        let mut minutes = self.random.choose_multiple([7, 10, 15], count);
+        minutes.push(5);
         minutes.sort_unstable();
         let window = |minutes: i32| json!({"duration": format!("{minutes}m"), "tolerance": self.tolerance()});
         minutes.into_iter().map(window).collect()

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use stockwatch_tests::{Broker, Cluster, Feeder, Market, Namespace, Release, Scene, outage};
+use serde_json::json;
+use stockwatch_tests::{Broker, Cluster, Feeder, Market, Namespace, Release, Scene, Watch, outage};
 
 use crate::error::Result;
 use crate::report::Report;
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     ));
 
     let scenes: Vec<Scene<'_>> = (0..arguments.stockwatches)
-        .map(|n| Scene::apply(&broker, &home, &format!("soak-{n:02}"), |_| {}))
+        .map(|n| Scene::apply(&broker, &home, &format!("soak-{n:02}"), with_accounts))
         .collect();
     scenes.iter().for_each(|scene| scene.await_applied(&home));
     let market = |n| Market::new(arguments.seed.wrapping_mul(1_000).wrapping_add(n), &["a", "b", "c", "d"]);
@@ -111,8 +112,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     Ok(report.print())
 }
 
+/// Some moves are no alarms, and the others move accounts.
+fn with_accounts(watch: &mut Watch) {
+    watch.alarms = json!({"quiet": "7m", "minCount": 2});
+    watch.trade = json!({"window": "5m", "feeBps": "5", "stopLoss": "1%"});
+}
+
 /// How many quotes of a StockWatch were judged; `None` if an output is wrong.
 fn compared(scene: &Scene<'_>) -> Option<usize> {
-    let outputs = catch_unwind(AssertUnwindSafe(|| scene.assert_right())).ok()?;
+    let outputs = catch_unwind(AssertUnwindSafe(|| scene.assert_right_with_ledger())).ok()?;
     Some(outputs.iter().map(|outputs| outputs.accepted.len()).sum())
 }

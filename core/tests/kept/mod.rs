@@ -40,7 +40,8 @@ pub fn shape<'a>(
 }
 
 pub struct Kept {
-    log: Vec<(Vec<u8>, i64)>,
+    /// Values and timestamps of the raw records.
+    pub log: Vec<(Vec<u8>, i64)>,
     /// Every record that was ever written to the table.
     pub table: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     staged: Vec<(Vec<u8>, Option<Vec<u8>>)>,

@@ -35,7 +35,7 @@ impl TryOut {
         it
     }
 
-    /// An alarm as NOTES.txt has users read it, the first one that comes.
+    /// An alarm as Kafka's own tool reads it, which gives up where none comes: the first one.
     fn alarm(&self, more: &[&str]) -> Result<Value, String> {
         let command = "exec kafka-0 -- /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
                        --isolation-level read_committed --max-messages 1 --timeout-ms 10000 --topic";

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use serde_json::json;
 use stockwatch_tests::{Broker, Market, Scene, Ticker, Watch, outage, turn};
 
 /// Each with a disk that is filled within a second.
@@ -13,6 +14,8 @@ const ENTITIES: [&str; 4] = ["a", "b", "c", "d"];
 fn watch(watch: &mut Watch) {
     watch.tickers = ENTITIES.map(Ticker::of).to_vec();
     watch.windows = vec![(5, "0".into()), (15, "0.05%".into())];
+    watch.alarms = json!({"quiet": "7m", "minCount": 2});
+    watch.trade = json!({"window": "15m", "feeBps": "5", "stopLoss": "1%"});
 }
 
 /// Two workers go on while something happens to the brokers; then all of those are well again for the next test.
@@ -25,7 +28,7 @@ fn outlive(name: &str, happens: impl FnOnce(&Scene), mend: impl FnOnce()) {
     happens(&scene);
     scene.await_progress(500);
     feeder.stop();
-    scene.assert_right();
+    scene.assert_right_with_ledger();
     assert!(workers.iter_mut().all(|worker| worker.runs()), "no worker gave up");
     mend();
     scene.topics.await_in_sync(3);

@@ -1,6 +1,10 @@
 //! Bad records and a dead-letter topic that does not take them as they are: the loop never stops, and whatever is not
 //! written is said.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::BaseRecord;
 use stockwatch_tests::{Broker, Market, Raw, Record, Scene, Topic, quote};
 
 use crate::security;
@@ -72,6 +76,40 @@ fn a_compacted_dead_letter_topic_takes_bad_records_of_every_kind() {
     assert_eq!(letters.len(), records.len());
     assert_eq!(worker.metric("transactions_aborted"), 0.0, "no broker refused anything");
     assert_eq!(worker.metric("dead_letters_lost"), 0.0);
+}
+
+#[test]
+fn a_dead_letter_keeps_its_records_headers_and_gives_the_quote_once_it_is_put_back_by_its_own() {
+    let scene = Scene::new(Broker::shared(), "put-back", |_| {});
+    let _worker = scene.worker("w");
+    let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    // Stamped 50 minutes before its own time.
+    let early = quote("a", "1", now);
+    let header = |key, value| Header { key, value };
+    let headers = OwnedHeaders::new()
+        .insert(header("trace", Some("7")))
+        .insert(header("stockwatch-reason", Some("of an earlier one")))
+        .insert::<str>(header("empty", None));
+    let (topic, key, value) = (scene.watch.topic(Topic::Raw), early.key.unwrap(), early.value.unwrap());
+    let record = BaseRecord::to(&topic).partition(2).key(&key[..]).payload(&value[..]);
+    scene.producer.send_record(record.timestamp((now - 3_000) * 1_000).headers(headers));
+    scene.send_to(0, &quote("b", "1", T));
+    assert_eq!(scene.assert_right()[2].dead, [(0, "time_in_future")]);
+    let letter = scene.read(Topic::DeadLetter)[2][0].clone();
+    let names = letter.headers.iter().map(|(name, _)| name.as_str());
+    assert_eq!(names.filter(|name| ["trace", "stockwatch-reason", "empty"].contains(name)).count(), 3);
+    assert_eq!(letter.header("trace").as_deref(), Some("7"));
+
+    let of = |name: &str| letter.header(&format!("stockwatch-{name}")).unwrap();
+    let (topic, partition) = (of("topic"), of("partition").parse().unwrap());
+    let headers = letter.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+        headers.insert(Header { key, value: Some(value) })
+    });
+    let record = BaseRecord::to(&topic).partition(partition).headers(headers);
+    let (key, value) = (letter.key.as_deref().unwrap(), letter.value.as_deref().unwrap());
+    scene.producer.send_record(record.key(key).payload(value));
+    let outputs = scene.assert_right();
+    assert_eq!((outputs[2].accepted.len(), outputs[2].dead.len()), (1, 1));
 }
 
 #[test]

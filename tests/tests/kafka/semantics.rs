@@ -1,5 +1,6 @@
 //! What is computed, against the oracle, over Kafka.
 
+use rdkafka::producer::BaseRecord;
 use serde_json::json;
 use stockwatch_tests::{Broker, Market, Raw, Scene, Ticker, Topic, Worker, quote};
 
@@ -277,8 +278,8 @@ fn a_time_may_be_five_minutes_ahead_of_its_records_timestamp_and_no_more() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     for time in [format!("{}", now + 300), format!("{}.001", now + 300), format!("{}", now - 3_000)] {
         let raw = quote("a", "1", time);
-        let stamp = Some(i64::try_from(now * 1_000).unwrap());
-        scene.producer.send_at(&topic, Some(0), None, raw.value.as_deref(), stamp);
+        let record = BaseRecord::to(&topic).partition(0).timestamp(i64::try_from(now * 1_000).unwrap());
+        scene.producer.send_record(record.payload(&raw.value.unwrap()[..]));
     }
     let outputs = scene.assert_right();
     assert_eq!(

@@ -1,5 +1,6 @@
 //! The program by itself: its command line, its files, its topics, its health.
 
+use rdkafka::producer::BaseRecord;
 use serde_json::json;
 use stockwatch_tests::{Broker, Market, Scene, Topic, Watch, program, quote, run, soon, wait_for};
 
@@ -63,6 +64,26 @@ fn missing_topics_are_created_as_the_file_says() {
     let _worker = scene.worker("w");
     scene.send(&quote("a", "2", T + 1));
     scene.assert_right();
+}
+
+#[test]
+fn a_writer_whose_clock_is_fast_mutes_no_entity_where_brokers_stamp() {
+    let scene = Scene::without_topics(Broker::shared(), "fast-clock", |_| {});
+    let _worker = scene.worker("w");
+    let raw = scene.watch.topic(Topic::Raw);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let fast = quote("a", "1", now + 3_000);
+    let (key, value) = (fast.key.unwrap(), fast.value.unwrap());
+    let stamp = i64::try_from((now + 3_000) * 1_000).unwrap();
+    scene.producer.send_record(BaseRecord::to(&raw).key(&key[..]).payload(&value[..]).timestamp(stamp));
+    for second in 0..3 {
+        scene.send(&quote("a", "2", now + second));
+    }
+    let outputs = scene.assert_right();
+    let dead: Vec<&str> = outputs.iter().flat_map(|o| &o.dead).map(|(_, reason)| *reason).collect();
+    let accepted: usize = outputs.iter().map(|outputs| outputs.accepted.len()).sum();
+    assert_eq!((dead, accepted), (vec!["time_in_future"], 3));
+    assert!(scene.read(Topic::Raw).concat().iter().all(|record| record.is_appended));
 }
 
 #[test]

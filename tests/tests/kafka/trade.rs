@@ -33,7 +33,6 @@ impl Trading {
             watch.trade = terms();
             change(watch);
         });
-        scene.create_topic(Topic::Ledger, 3, &[]);
         let held = |watch: &Watch| vec![Held { from: 0, watch: watch.clone(), has_ledger: true }];
         let held = (0..3).map(|_| held(&scene.watch)).collect();
         Self { scene, held }

@@ -43,8 +43,8 @@ pub struct Seen {
     pub stamps: Extent,
     /// Event times of accepted quotes, ns.
     pub times: Extent,
-    /// Alarms of the rules in force that were not written.
-    pub added: u64,
+    /// Alarms of the rules in force that were not written; `None`: no written alarm shows that these were in force.
+    pub added: Option<u64>,
 }
 
 impl Seen {
@@ -52,7 +52,7 @@ impl Seen {
     pub fn join(&mut self, other: &Self) {
         self.records += other.records;
         self.quotes += other.quotes;
-        self.added += other.added;
+        self.added = self.added.into_iter().chain(other.added).reduce(|sum, added| sum + added);
         self.stamps.join(other.stamps);
         self.times.join(other.times);
     }
@@ -138,6 +138,9 @@ impl<'a> Pass<'a> {
         ticker.tally.trade(&quote);
         let matched = self.written.compare(self.place.partition, &quote);
         self.is_in_force = matched.is_in_force.unwrap_or(self.is_in_force);
+        if self.is_in_force {
+            self.seen.added.get_or_insert(0);
+        }
         if self.is_in_force && record.offset < self.place.committed {
             ticker.added += u64::from((alarms & !matched.windows).count_ones());
         }
@@ -155,7 +158,7 @@ impl<'a> Pass<'a> {
         for (name, Ticker { tally, added, quotes }) in &self.tickers {
             if warm_up.is_full(name) {
                 totals.add(name, tally);
-                self.seen.added += added;
+                self.seen.added = self.seen.added.map(|sum| sum + added);
             } else {
                 self.seen.quotes -= quotes;
                 left_out.insert(name.to_string());

@@ -30,11 +30,17 @@ pub fn table(answer: &Answer) -> String {
         answer.tickers, answer.gaps
     );
     if let Some(fidelity) = &answer.fidelity {
+        let added = fidelity.added.map_or_else(
+            || {
+                "it is not known how many are added, since no written alarm shows the rules in force"
+                    .to_owned()
+            },
+            |added| format!("{added} are added that were not written"),
+        );
         let _ = writeln!(
             out,
-            "fidelity  {} of {} written alarms are given again with their ids; {} are added that were not written; {} \
-             are not compared",
-            fidelity.found, fidelity.written, fidelity.added, fidelity.aside
+            "fidelity  {} of {} written alarms are given again with their ids; {added}; {} are not compared",
+            fidelity.found, fidelity.written, fidelity.aside
         );
     }
     if has_paper(answer) {
@@ -156,7 +162,7 @@ mod tests {
             not_counted: vec!["late".into()],
             incomplete: vec!["partition 1: its log begins later".into()],
             rules: vec![in_force, candidate],
-            fidelity: Some(Fidelity { written: 130, found: 130, added: 0, aside: 4 }),
+            fidelity: Some(Fidelity { written: 130, found: 130, added: Some(0), aside: 4 }),
         }
     }
 
@@ -186,6 +192,15 @@ mod tests {
         assert_eq!(rows.len(), 6, "the candidate's 5m is as in force: {text}");
         assert!(rows[5].trim_start().starts_with("10m") && rows[5].ends_with("0.14 EUR, 0 USD"), "{text}");
         assert!(text.contains("\npaper     accounts"), "{text}");
+    }
+
+    #[test]
+    fn without_a_written_alarm_of_the_rules_in_force_what_is_added_is_not_known() {
+        let same = figures(30, 7, 0, 0);
+        let rules = || judged("in force", same, same, same);
+        let text = table(&Answer { fidelity: Some(Fidelity::default()), ..answer(rules(), rules()) });
+        assert!(text.contains("fidelity  0 of 0 written alarms are given again"), "{text}");
+        assert!(text.contains("; it is not known how many are added, "), "{text}");
     }
 
     #[test]

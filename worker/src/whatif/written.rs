@@ -16,8 +16,9 @@ pub struct Fidelity {
     pub written: u64,
     /// Those of them that the replay gives by their own tolerance, with their id.
     pub found: u64,
-    /// Alarms of the replay that were not written, where written ones show that the rules in force were in force.
-    pub added: u64,
+    /// Alarms of the replay that were not written, where written ones show that the rules in force were in force; `None`
+    /// where none shows it.
+    pub added: Option<u64>,
     /// Written alarms that are not compared: of tickers that are not counted, or of windows that there are no more.
     pub aside: u64,
 }
@@ -26,7 +27,7 @@ impl AddAssign for Fidelity {
     fn add_assign(&mut self, other: Self) {
         self.written += other.written;
         self.found += other.found;
-        self.added += other.added;
+        self.added = self.added.into_iter().chain(other.added).reduce(|sum, added| sum + added);
         self.aside += other.aside;
     }
 }
