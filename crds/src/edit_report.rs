@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn reports_of_older_edits_say_nothing_of_the_newest() {
         assert_eq!(merge_edit_reports([], Some(1)), None);
-        let merged = merge_edit_reports([&report(7, 24, &[(0, 9)]), &report(8, 24, &[(0, 1)])], Some(1)).unwrap();
+        let merged =
+            merge_edit_reports([&report(7, 24, &[(0, 9)]), &report(8, 24, &[(0, 1)])], Some(1)).unwrap();
         assert_eq!((merged.generation, merged.alarms_before), (8, 1));
     }
 }

@@ -150,7 +150,7 @@ impl Evaluation {
             match self.evaluate(&mut topics, *partition, since) {
                 Ok(Some(edit)) => _ = partitions.insert(*partition, edit),
                 Ok(None) => tracing::warn!(partition, "no time or memory is left to evaluate the edit here"),
-                Err(error) => tracing::warn!(%error, partition, "the edit is not evaluated in this partition"),
+                Err(error) => tracing::warn!(%error, partition, "the edit is not evaluated here"),
             }
             if self.cancelled.load(Ordering::Relaxed) {
                 return None;
@@ -176,8 +176,12 @@ impl Evaluation {
             let edit = |both: Study<'_>| partition_edit([sum(&both, 0), sum(&both, 1)], both.cut.is_empty());
             return Ok(both.map(edit));
         }
-        let Some(old) = study(std::slice::from_ref(before), topics, partition, since)? else { return Ok(None) };
-        let Some(new) = study(std::slice::from_ref(after), topics, partition, since)? else { return Ok(None) };
+        let Some(old) = study(std::slice::from_ref(before), topics, partition, since)? else {
+            return Ok(None);
+        };
+        let Some(new) = study(std::slice::from_ref(after), topics, partition, since)? else {
+            return Ok(None);
+        };
         // A ticker that the log fills for one of them alone would count as changed.
         let is_of_both = |ticker: &String| before.rules.computes(ticker) && after.rules.computes(ticker);
         let is_alike = !old.left_out.symmetric_difference(&new.left_out).any(is_of_both);
