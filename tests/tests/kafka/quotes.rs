@@ -11,7 +11,11 @@ fn now() -> u64 {
 
 /// A quote of an exchange that opened an hour ago.
 fn in_session(symbol: &str, price: u64, time: u64) -> Answer {
-    let (start, end) = (now() - 3600, now() + 3600);
+    in_hours(symbol, price, time, (now() - 3600, now() + 3600))
+}
+
+/// A quote of an exchange with these hours.
+fn in_hours(symbol: &str, price: u64, time: u64, (start, end): (u64, u64)) -> Answer {
     Answer::json(format!(
         concat!(
             r#"{{"chart":{{"result":[{{"meta":{{"currency":"USD","symbol":"{symbol}","exchangeName":"NMS","#,
@@ -90,6 +94,32 @@ fn answers_that_go_back_by_eight_days_are_said_to_be_stale() {
     let worker = scene.worker("w");
     let said = await_quotes(&worker, "a stale answer", |said| said["stale"] == 1 && said["newest"] == newest);
     assert_eq!(said["quiet"], json!([{"symbol": "GOOD", "reason": "Stale", "since": newest}]));
+}
+
+#[test]
+fn an_open_market_owes_quotes_and_one_that_is_closed_or_has_a_holiday_owes_none() {
+    const HOUR: u64 = 3600;
+    let (yahoo, now) = (FakeYahoo::start(), now());
+    let (open, over, later) =
+        ((now - 2 * HOUR, now + 5 * HOUR), (now - 8 * HOUR, now - HOUR), (now + HOUR, now + 8 * HOUR));
+    let script =
+        |symbol: &str, age: u64, hours| yahoo.script(symbol, [in_hours(symbol, 100, now - age, hours)]);
+    script("OPEN", 60, open);
+    script("OVER", 2 * HOUR, over);
+    script("HOLIDAY", 26 * HOUR, open);
+    script("LATER", 16 * HOUR, later);
+    let scene = scene("sessions", &yahoo, &["OPEN", "OVER", "HOLIDAY", "LATER"]);
+    let worker = scene.worker("w");
+    let counts = |said: &Value| ["answered", "open", "expected", "silent"].map(|field| said[field].as_u64());
+    let await_counts = |what: &str, expected: [u64; 4]| {
+        await_quotes(&worker, what, |said| counts(said) == expected.map(Some));
+    };
+    await_counts("one that is open", [4, 1, 1, 0]);
+    script("LATER", 30, open);
+    await_counts("another one that opens", [4, 2, 2, 0]);
+    script("OPEN", 60, over);
+    script("LATER", 30, over);
+    await_counts("both closed", [4, 0, 0, 0]);
 }
 
 #[test]
