@@ -32,8 +32,8 @@ use crate::broker::Broker;
 use crate::cluster::Cluster;
 use crate::error::Result;
 use crate::measure::{
-    alarms, catch_up, edits, failover, idle, largest, latency, lengthen, outage, quota, restore,
-    restore_large, slow_feed, start, stream, tolerance, whatif, windows,
+    alarms, catch_up, edits, failover, idle, largest, latency, lengthen, one_partition, outage, quota,
+    restore, restore_large, slow_feed, start, stream, tolerance, whatif, windows,
 };
 use crate::report::Report;
 use crate::systems::{Bench, build_peer};
@@ -111,6 +111,8 @@ enum Measurement {
     RestoreLarge,
     /// Alarm latency while a window is lengthened to a day.
     Lengthen,
+    /// Alarm latency while one partition cannot be restored.
+    OnePartition,
     /// Bytes of checkpoints with a quote a minute of each ticker.
     SlowFeed,
     /// A backlog on a broker with a quota.
@@ -199,6 +201,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
                 tolerance::run(bench, report)?;
                 restore_large::run(bench, report)?;
                 lengthen::run(bench, report)?;
+                one_partition::run(bench, report)?;
                 slow_feed::run(bench, report)?;
                 quota::run(bench, report)?;
                 whatif::run(bench, report)?;
@@ -216,6 +219,7 @@ fn chosen(measurement: &Measurement, bench: &Bench, report: &mut Report, worker:
         Measurement::Largest => largest::run(bench, report),
         Measurement::RestoreLarge => restore_large::run(bench, report),
         Measurement::Lengthen => lengthen::run(bench, report),
+        Measurement::OnePartition => one_partition::run(bench, report),
         Measurement::SlowFeed => slow_feed::run(bench, report),
         Measurement::Quota => quota::run(bench, report),
         Measurement::Whatif => whatif::run(bench, report),

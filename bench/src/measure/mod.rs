@@ -8,6 +8,7 @@ pub(crate) mod idle;
 pub(crate) mod largest;
 pub(crate) mod latency;
 pub(crate) mod lengthen;
+pub(crate) mod one_partition;
 pub(crate) mod outage;
 pub(crate) mod quota;
 pub(crate) mod restore;
