@@ -14,17 +14,17 @@ const AGAIN: u64 = 120;
 pub(crate) struct TryOut {
     home: Namespace,
     release: Release,
-    values: Vec<&'static str>,
+    values: Vec<String>,
 }
 
 impl TryOut {
     /// Installs a release with more values, and waits for an alarm.
-    pub(crate) fn start(home: Namespace, more: &[&'static str]) -> Self {
+    pub(crate) fn start(home: Namespace, more: &[&str]) -> Self {
         let cluster = Cluster::shared();
         cluster.load_kafka();
-        let mut values = vec!["kafka.enabled=true", "kafka.image.repository=stockwatch-test-kafka"];
-        values.extend(more);
-        let release = Release::install(cluster, home.name(), "stockwatch", &values);
+        let fixed = ["kafka.enabled=true", "kafka.image.repository=stockwatch-test-kafka"];
+        let values: Vec<String> = [&fixed[..], more].concat().into_iter().map(str::to_owned).collect();
+        let release = Release::install(cluster, home.name(), "stockwatch", &refs(&values));
         let mut first: Value = serde_yaml::from_str(include_str!("../../../examples/first.yaml")).unwrap();
         first["spec"]["kafka"]["bootstrapServers"] = json!(format!("kafka.{}:9092", home.name()));
         first["spec"]["windows"] = json!([{"duration": "1m", "tolerance": "0.0001%"}]);
@@ -76,8 +76,8 @@ impl TryOut {
         assert_eq!(workers.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "the same workers");
     }
 
-    fn upgrade(&self, value: &'static str) {
-        self.release.upgrade(&[&self.values[..], &[value]].concat());
+    fn upgrade(&self, value: &str) {
+        self.release.upgrade(&[&refs(&self.values)[..], &[value]].concat());
     }
 
     /// Restarts Kafka in two ways, and says how long alarms stayed away.
@@ -89,6 +89,10 @@ impl TryOut {
     }
 }
 
+fn refs(values: &[String]) -> Vec<&str> {
+    values.iter().map(String::as_str).collect()
+}
+
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
@@ -98,8 +102,9 @@ fn with_a_volume_alarms_go_on_after_a_restart_of_kafka() {
     let (cluster, _release) = (Cluster::shared(), Release::shared());
     let home = Namespace::create(cluster, "volume");
     let _volume = Volume::create(cluster, home.name(), "kafka-data");
-    // The shared release's operator looks after it.
-    let it = TryOut::start(home, &["kafka.storage=8Gi", "replicas=0"]);
+    // The shared release's operator looks after it: the claim of the cluster stays that release's.
+    let namespaces = format!("namespaces[0]={}", home.name());
+    let it = TryOut::start(home, &["kafka.storage=8Gi", "replicas=0", &namespaces]);
     let first = it.alarm(&["--from-beginning"]).unwrap();
     it.restarts("with a volume");
     assert_eq!(it.alarm(&["--from-beginning"]).unwrap(), first, "what was there is still there");
