@@ -3,6 +3,7 @@
 #   kafka.sh up [BROKERS]            start 1 (default) or more brokers; prints the bootstrap servers
 #   kafka.sh hold [BROKERS]          the same, and takes them down when standard input ends
 #   kafka.sh stop|kill|start ID      stop (SIGTERM), kill (SIGKILL) or start one broker
+#   kafka.sh empty ID                take all that a broker that has ended holds
 #   kafka.sh pause|resume ID         SIGSTOP and SIGCONT one broker
 #   kafka.sh fill|clear ID           fill one broker's disk to the last byte, and make room again (with KAFKA_DISK)
 #   kafka.sh await-end ID            wait until one broker has ended by itself
@@ -66,6 +67,14 @@ start() {
   echo "kafka: broker $1 did not start:" >&2
   tail -n 20 "$dir/$1.log" >&2
   return 1
+}
+format() { # CLUSTER_ID ID ARGS...
+  (java_ kafka.tools.StorageTool format -t "$1" -c "$dir/$2.properties" "${@:3}" >/dev/null)
+}
+empty() { # ID
+  local id; id=$(sed -n 's/^cluster.id=//p' "$dir/data-$1/meta.properties")
+  rm -rf "$dir/data-$1"
+  format "$id" "$1"
 }
 await_end() { # ID
   local pid; pid=$(pid "$1") || return 0
@@ -159,7 +168,7 @@ begin() {
   done
   for i in $(seq "$n"); do
     properties "$i" "$n" "$voters" >"$dir/$i.properties"
-    (java_ kafka.tools.StorageTool format -t "$id" -c "$dir/$i.properties" "${user[@]}" >/dev/null)
+    format "$id" "$i" "${user[@]}"
     start "$i" & starting+=($!)
   done
   for i in "${starting[@]}"; do wait "$i"; done
@@ -183,6 +192,7 @@ case ${1:-} in
   jars) jars; echo "$libs" ;;
   down) down ;;
   start) archived=$classes && start "$2" ;;
+  empty) archived=$classes && empty "$2" ;;
   stop) finish "$2" TERM ;;
   kill) finish "$2" KILL ;;
   pause) kill -STOP "$(pid "$2")" ;;
@@ -191,5 +201,5 @@ case ${1:-} in
   clear) rm -f "$dir/data-$2/ballast" ;;
   await-end) await_end "$2" ;;
   tool) jars; archive; archived=$classes; java_ "${@:2}" ;;
-  *) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -200,6 +200,11 @@ impl Broker {
         self.tell("start");
     }
 
+    /// Takes all that the broker holds, which was killed or stopped; its cluster's id stays.
+    pub fn empty(&self) {
+        self.tell("empty");
+    }
+
     /// Freezes the broker (SIGSTOP).
     pub fn pause(&self) {
         self.tell("pause");

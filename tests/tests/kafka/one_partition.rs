@@ -61,6 +61,31 @@ fn assert_others_go_on(scene: &Scene, words: &[&str]) -> Worker {
 }
 
 #[test]
+fn a_broker_that_has_lost_everything_is_read_again_from_its_first_record_on() {
+    let broker = Broker::start();
+    let scene = Scene::new(&broker, "emptied", touchy);
+    let worker = scene.worker("w");
+    send_round(&scene, 0);
+    scene.settle();
+    // Leaders' epochs go on with a restart, and begin anew with a topic.
+    broker.stop();
+    broker.restart();
+    send_round(&scene, 1);
+    scene.settle();
+    worker.pause();
+    broker.kill();
+    broker.empty();
+    broker.restart();
+    let anew = Scene::new(&broker, "anew", |watch| *watch = scene.watch.clone());
+    worker.resume();
+    for round in 0..3 {
+        send_round(&anew, round);
+    }
+    anew.settle();
+    anew.assert_right();
+}
+
+#[test]
 fn an_unreadable_table_record_stops_its_partition_alone_until_it_is_replaced() {
     let scene = stopped("corrupt");
     let table = scene.watch.topic(Topic::Table);

@@ -41,6 +41,8 @@ pub(super) enum SessionError {
     Group(KafkaError),
     #[error("the connection to the brokers was lost")]
     CutOff,
+    #[error("raw partition {0} was made anew")]
+    Anew(i32),
     #[error("transactional id {id} was taken over")]
     Fenced { id: String },
     #[error("the brokers do not answer a transaction: {0}")]

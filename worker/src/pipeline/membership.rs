@@ -1,5 +1,6 @@
 //! Who owns what: partitions come from the group, are restored, compute by the rules, and are given away.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ pub(super) struct Membership {
     raw: String,
     restorer: Restorer,
     pub(super) owned: Assignment,
+    /// The offsets that were committed last, by partition.
+    committed: BTreeMap<i32, i64>,
     /// The extractor follows which partitions compute.
     published: watch::Sender<OwnedPartitions>,
 }
@@ -36,7 +39,7 @@ impl Membership {
         published: watch::Sender<OwnedPartitions>,
     ) -> Self {
         let owned = Assignment::default();
-        Self { consumer, raw, restorer, owned, published }
+        Self { consumer, raw, restorer, owned, committed: BTreeMap::new(), published }
     }
 
     /// The group's metadata for a commit; `None` before the first assignment.
@@ -99,8 +102,18 @@ impl Membership {
         Ok(())
     }
 
+    /// All that partitions have computed is committed.
+    pub(super) fn note_committed(&mut self) {
+        self.committed
+            .extend(self.owned.all_active().map(|(partition, _)| (partition.number, partition.next_offset)));
+    }
+
     /// Takes what the restore thread brings; returns whether there is something to do about it between two transactions.
-    pub(super) fn take_restored(&mut self, rules: &mut Rules) -> bool {
+    ///
+    /// A partition that goes back behind what was committed is of a topic that was made anew. Its leaders' epochs begin
+    /// anew as well, and librdkafka leaves metadata aside whose epoch is lower than the last one that it saw
+    /// (`rd_kafka_toppar_leader_update`): this consumer would never read of it.
+    pub(super) fn take_restored(&mut self, rules: &mut Rules) -> Result<bool, SessionError> {
         let mut came = false;
         while let Some((number, outcome)) = self.restorer.next() {
             if let Outcome::Failed(failure) = outcome {
@@ -112,6 +125,10 @@ impl Membership {
             match outcome {
                 Outcome::Failed(_) => {}
                 Outcome::Restored(partition, log_start) => {
+                    if self.committed.get(&number).is_some_and(|committed| partition.next_offset < *committed)
+                    {
+                        return Err(SessionError::Anew(number));
+                    }
                     let entities = partition.entities().len();
                     tracing::info!(partition = number, offset = partition.next_offset, entities, "restored");
                     if let Some(shape) = partition.shape() {
@@ -127,7 +144,7 @@ impl Membership {
                 }
             }
         }
-        came
+        Ok(came)
     }
 
     /// Brings every partition that has a state under the rules. No transaction is open.

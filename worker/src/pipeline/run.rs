@@ -86,7 +86,7 @@ impl Loop<'_> {
         while let Some(event) = consumer.context().next() {
             self.rebalance(event)?;
         }
-        self.review |= self.membership.take_restored(&mut self.rules);
+        self.review |= self.membership.take_restored(&mut self.rules)?;
         if self.receiver.has_changed().unwrap_or(false) {
             let live = self.receiver.borrow_and_update().clone();
             self.rules.update(live);
@@ -146,6 +146,7 @@ impl Loop<'_> {
     fn commit(&mut self) -> Result<(), Step> {
         if self.transactions.commit(&mut self.membership)? {
             self.readiness.committed_offsets();
+            self.membership.note_committed();
         }
         Ok(())
     }
