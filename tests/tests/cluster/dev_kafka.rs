@@ -116,12 +116,16 @@ fn where_no_volume_is_provided_an_upgrade_to_do_without_one_is_enough() {
     cluster.load_kafka();
     let home = Namespace::create(cluster, "unbound");
     let helm = |arguments: &str| {
-        let values = "--set=kafka.enabled=true,kafka.image.repository=stockwatch-test-kafka,replicas=0";
+        // Told of its own namespace alone, it leaves the claim of the cluster to the other tests' release.
+        let values = format!(
+            "--set=kafka.enabled=true,kafka.image.repository=stockwatch-test-kafka,replicas=0,namespaces[0]={}",
+            home.name()
+        );
         let images = format!("--set={}", IMAGES.join(","));
         let mut helm = cluster.command("helm");
         helm.args(["-n", home.name()]).args(arguments.split(' ')).args([
             CHART,
-            values,
+            &values,
             &images,
             "--take-ownership",
         ]);
