@@ -183,6 +183,7 @@ fn an_edit_is_evaluated_beside_the_worker_and_config_says_what_it_changes() {
     assert_eq!(worker.config().get("lastEdit"), None);
     let answer = answer(&scene, &["--set", "5m=0.3%"]);
     scene.edit(|watch| watch.windows[1].1 = "0.3%".into());
+    worker.await_applied(2);
     // An edit of something else leaves the evaluation to its end.
     scene.edit(|watch| watch.source = json!({"external": {"expectEvery": "10m"}}));
     let edit = evaluated(&worker, 2);
