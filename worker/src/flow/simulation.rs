@@ -190,6 +190,14 @@ impl World {
         Self { markets, tickers, held: HashMap::new(), now: start * DAY, said: Vec::new() }
     }
 
+    /// Of one market, on a Thursday an hour after the opening; all was well until then.
+    fn on_thursday(market: &Market) -> Self {
+        let mut world = Self::new(vec![market.clone()], day(10, 12));
+        let (opening, _) = market.hours(day(10, 15)).unwrap();
+        world.honest((opening + HOUR - world.now) / MINUTE + market.delay);
+        world
+    }
+
     fn minute(&mut self, answer: &Answer<'_>) {
         self.now += MINUTE;
         for market in &self.markets {
@@ -287,10 +295,7 @@ fn a_source_that_refuses_hangs_or_goes_back_by_a_day_is_said_within_five_minutes
     ];
     for market in [new_york(), xetra(), tokyo(), crypto()] {
         for (answer, expected) in wrong {
-            let mut world = World::new(vec![market.clone()], day(10, 12));
-            // Thursday, an hour after the opening.
-            let (opening, _) = market.hours(day(10, 15)).unwrap();
-            world.honest((opening + HOUR - world.now) / MINUTE + market.delay);
+            let mut world = World::on_thursday(&market);
             let (minutes, reason) = world.turns(false, answer);
             assert_eq!(reason, expected, "{}", market.name);
             assert!(minutes <= 5, "{} {reason:?}: {minutes} min", market.name);
@@ -304,9 +309,7 @@ fn a_source_that_refuses_hangs_or_goes_back_by_a_day_is_said_within_five_minutes
 #[test]
 fn silence_in_an_open_session_is_said_within_thirty_five_minutes() {
     for market in [new_york(), xetra(), tokyo(), crypto()] {
-        let mut world = World::new(vec![market.clone()], day(10, 12));
-        let (opening, _) = market.hours(day(10, 15)).unwrap();
-        world.honest((opening + HOUR - world.now) / MINUTE + market.delay);
+        let mut world = World::on_thursday(&market);
         let frozen = market.newest(world.now);
         let (minutes, reason) = world.turns(false, &|_, _| Ok(frozen));
         assert_eq!(reason, FlowReason::NoQuotes, "{}", market.name);
@@ -335,9 +338,7 @@ fn silence_of_a_ticker_that_is_rarely_traded_is_said_after_ten_of_its_usual_gaps
 #[test]
 fn a_source_whose_answers_stand_still_for_days_is_never_said_to_flow_and_said_to_be_stale_after_twelve() {
     for market in [new_york(), xetra(), tokyo(), crypto()] {
-        let mut world = World::new(vec![market.clone()], day(10, 12));
-        let (opening, _) = market.hours(day(10, 15)).unwrap();
-        world.honest((opening + HOUR - world.now) / MINUTE + market.delay);
+        let mut world = World::on_thursday(&market);
         let frozen = market.newest(world.now);
         world.turns(false, &|_, _| Ok(frozen));
         world.said.clear();

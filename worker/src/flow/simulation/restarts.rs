@@ -2,14 +2,6 @@
 
 use super::*;
 
-/// Thursday, an hour after the opening; all was well until then.
-fn on_thursday(market: &Market) -> World {
-    let mut world = World::new(vec![market.clone()], day(10, 12));
-    let (opening, _) = market.hours(day(10, 15)).unwrap();
-    world.honest((opening + HOUR - world.now) / MINUTE + market.delay);
-    world
-}
-
 #[test]
 fn thirty_days_of_restarts_give_no_false_alarm() {
     for market in markets() {
@@ -25,7 +17,7 @@ fn thirty_days_of_restarts_give_no_false_alarm() {
 #[test]
 fn a_worker_that_begins_in_the_middle_of_trouble_says_what_the_one_before_did() {
     for market in [new_york(), xetra(), tokyo(), crypto()] {
-        let frozen = market.newest(on_thursday(&market).now);
+        let frozen = market.newest(World::on_thursday(&market).now);
         let wrong: [(&Answer<'_>, FlowReason); 7] = [
             (&|_, _| Err(FetchOutcome::RateLimited), FlowReason::RateLimited),
             (&|_, _| Err(FetchOutcome::Refused), FlowReason::AllRefused),
@@ -36,7 +28,7 @@ fn a_worker_that_begins_in_the_middle_of_trouble_says_what_the_one_before_did() 
             (&|_, _| Ok(frozen), FlowReason::NoQuotes),
         ];
         for (answer, expected) in wrong {
-            let mut world = on_thursday(&market);
+            let mut world = World::on_thursday(&market);
             assert_eq!(world.turns(false, answer).1, expected, "{}", market.name);
             for _ in 0..3 {
                 world.restart();
@@ -53,7 +45,7 @@ fn a_worker_that_begins_in_the_middle_of_trouble_says_what_the_one_before_did() 
 #[test]
 fn a_soft_ban_of_days_is_said_by_all_workers_that_begin_in_it() {
     for market in [new_york(), xetra(), tokyo(), crypto()] {
-        let mut world = on_thursday(&market);
+        let mut world = World::on_thursday(&market);
         let eight_days_old: &Answer<'_> = &|_, event| Ok(event - 8 * DAY);
         world.turns(false, eight_days_old);
         world.said.clear();
@@ -70,7 +62,7 @@ fn a_soft_ban_of_days_is_said_by_all_workers_that_begin_in_it() {
 #[test]
 fn a_feed_that_stands_still_for_days_is_never_said_to_flow_by_workers_that_begin_in_it() {
     for market in [new_york(), xetra(), tokyo(), crypto()] {
-        let mut world = on_thursday(&market);
+        let mut world = World::on_thursday(&market);
         let frozen = market.newest(world.now);
         world.turns(false, &|_, _| Ok(frozen));
         world.said.clear();
