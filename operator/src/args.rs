@@ -1,6 +1,6 @@
 //! The command line; each option of `run` may also be given as `STOCKWATCH_…` in the environment.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,6 +40,10 @@ pub struct Run {
     /// When it is pulled; absent: Kubernetes' default
     #[arg(long, env = "STOCKWATCH_WORKER_PULL_POLICY", value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]
     pub worker_pull_policy: Option<String>,
+
+    /// The address that workers listen on; by default IPv6 and IPv4, or IPv4 alone where there is no IPv6
+    #[arg(long, env = "STOCKWATCH_WORKER_LISTEN", value_name = "ADDRESS", default_value_t = IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
+    pub worker_listen: IpAddr,
 
     /// The ClusterRole whose binding lets the operator read Secrets of a namespace; empty: there is none
     #[arg(long, env = "STOCKWATCH_SECRET_ROLE", value_name = "NAME", default_value = "stockwatch-secrets")]

@@ -1,6 +1,7 @@
 //! What every reconcile works with.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub pull_secrets: Vec<String>,
     /// The pull policy of a worker whose StockWatch names none; `None`: Kubernetes' default.
     pub pull_policy: Option<String>,
+    /// The address that workers listen on.
+    pub listen: IpAddr,
     /// How Secrets are made readable.
     pub secret_access: SecretAccess,
     /// Names this process in events.

@@ -222,6 +222,7 @@ fn settings(arguments: &Run) -> Settings {
         worker_image: arguments.worker_image.clone(),
         pull_secrets: arguments.pull_secrets(),
         pull_policy: arguments.worker_pull_policy.clone(),
+        listen: arguments.worker_listen,
         secret_access: SecretAccess {
             role: arguments.secret_role.clone(),
             service_account: (account.namespace.clone(), account.name.clone()),

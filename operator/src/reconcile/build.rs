@@ -86,6 +86,7 @@ pub(super) fn deployment(
             image: image.to_owned(),
             pull_secrets: &context.settings.pull_secrets,
             pull_policy: context.settings.pull_policy.as_deref(),
+            listen: context.settings.listen,
             kafka: &spec.kafka,
             connection: connection.to_owned(),
             sources: access.sources,

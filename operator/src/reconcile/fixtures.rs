@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
+use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub(super) fn context(
         worker_image: String::new(),
         pull_secrets: Vec::new(),
         pull_policy: None,
+        listen: Ipv6Addr::UNSPECIFIED.into(),
         secret_access: SecretAccess { role: String::new(), service_account: Default::default() },
         instance: String::new(),
         quotes_interval: Duration::from_secs(60),

@@ -1,6 +1,7 @@
 //! The workers. Only what a running worker cannot take in reaches the pod template: another one rolls the pods.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
@@ -111,7 +112,7 @@ fn container(owner: &Owner, worker: &Worker<'_>) -> Container {
     Container {
         name: CONTAINER.into(),
         image: Some(worker.image.clone()),
-        args: Some(arguments(owner)),
+        args: Some(arguments(owner, worker.listen)),
         image_pull_policy: wishes
             .image_pull_policy
             .map(ImagePullPolicy::as_str)
@@ -121,7 +122,7 @@ fn container(owner: &Owner, worker: &Worker<'_>) -> Container {
         env_from: wishes.env_from.clone().filter(|sources| !sources.is_empty()),
         ports: Some(vec![ContainerPort {
             name: Some(HTTP.into()),
-            container_port: HTTP_PORT,
+            container_port: HTTP_PORT.into(),
             protocol: Some("TCP".into()),
             ..ContainerPort::default()
         }]),
@@ -156,9 +157,9 @@ fn pod_name() -> EnvVar {
     }
 }
 
-fn arguments(owner: &Owner) -> Vec<String> {
+fn arguments(owner: &Owner, listen: IpAddr) -> Vec<String> {
     let watch = format!("{}/{}", owner.namespace, owner.name);
-    let http = format!("[::]:{HTTP_PORT}");
+    let http = SocketAddr::new(listen, HTTP_PORT).to_string();
     [
         "run",
         "--watch",

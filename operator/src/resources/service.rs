@@ -9,7 +9,7 @@ use crate::names;
 /// The name of the worker's port.
 pub const HTTP: &str = "http";
 /// The worker's port.
-pub const HTTP_PORT: i32 = 8080;
+pub const HTTP_PORT: u16 = 8080;
 
 pub(super) fn build(owner: &Owner) -> Service {
     Service {
@@ -20,7 +20,7 @@ pub(super) fn build(owner: &Owner) -> Service {
             selector: Some(names::selector(&owner.name)),
             ports: Some(vec![ServicePort {
                 name: Some(HTTP.into()),
-                port: HTTP_PORT,
+                port: HTTP_PORT.into(),
                 protocol: Some("TCP".into()),
                 target_port: Some(IntOrString::String(HTTP.into())),
                 ..ServicePort::default()

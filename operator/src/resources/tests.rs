@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use std::net::Ipv6Addr;
+
 use serde_json::{Value, json};
 use stockwatch_crds::Spec;
 
@@ -48,6 +50,7 @@ fn deployment_with(stockwatch: &StockWatch, sources: &[&str]) -> Desired {
         image: "stockwatch-worker:1".into(),
         pull_secrets: &["registry".to_owned()],
         pull_policy: Some("IfNotPresent"),
+        listen: Ipv6Addr::UNSPECIFIED.into(),
         kafka: &spec.kafka,
         connection: "c0ffee".into(),
         sources: &sources,

@@ -1,6 +1,7 @@
 //! What the Deployment is made of, besides its owner.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Kafka, StockWatch, Username};
@@ -16,6 +17,8 @@ pub struct Worker<'a> {
     pub pull_secrets: &'a [String],
     /// The operator's own pull policy, for a StockWatch that names none; `None`: Kubernetes' default.
     pub pull_policy: Option<&'a str>,
+    /// The address that it listens on.
+    pub listen: IpAddr,
     /// What it connects to.
     pub kafka: &'a Kafka,
     /// Digest of how Kafka is reached, Secrets included: another one rolls the pods.

@@ -232,6 +232,8 @@ fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
         "--worker-pull-secrets=pull-a,pull-b",
         "--worker-pull-policy=Always",
         "--service-account=watching/watcher",
+        "--http=0.0.0.0:8080",
+        "--worker-listen=0.0.0.0",
     ] {
         assert!(operator_arguments(&full).contains(&argument.into()), "{argument}");
     }
@@ -240,14 +242,16 @@ fn the_operator_is_told_of_its_worker_its_account_and_its_lease() {
 }
 
 #[test]
-fn services_have_ipv6_and_ipv4_where_a_cluster_has_both_and_the_operator_listens_on_both() {
+fn services_have_ipv6_and_ipv4_where_a_cluster_has_both_and_operator_and_workers_listen_on_both() {
     let services: Vec<Object> = all().filter(|object| object.kind() == "Service").collect();
     assert!(services.len() > ALL.len(), "the operator's, and Kafka's");
     for service in services {
         assert_eq!(service.0["spec"]["ipFamilyPolicy"], json!("PreferDualStack"), "{}", service.name());
     }
     let arguments = operator_arguments(&rendered("sw", "watching", "default"));
-    assert!(arguments.iter().any(|argument| argument == "--http=[::]:8080"), "{arguments:?}");
+    for argument in ["--http=[::]:8080", "--worker-listen=::"] {
+        assert!(arguments.contains(&argument.into()), "{arguments:?}");
+    }
 }
 
 #[test]

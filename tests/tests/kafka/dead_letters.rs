@@ -191,3 +191,19 @@ fn a_dead_letter_topic_whose_settings_are_hidden_stops_nothing() {
     assert_eq!(worker.metric("dead_letters"), 4.0);
     assert_eq!(scene.read(Topic::Averages)[0].len(), 9);
 }
+
+/// Where its settings are told, the worker says so before it writes anything.
+#[test]
+fn a_table_that_takes_too_little_and_hides_its_settings_is_named_until_it_takes_enough() {
+    let scene = Scene::without_topics(Broker::shared(), "hidden-table", security::secured);
+    create_topics(&scene, &[]);
+    let table = scene.watch.topic(Topic::Table);
+    scene.topics.set(&table, &[("max.message.bytes", "100"), ("cleanup.policy", "compact")]);
+    Broker::shared().hide_settings(&table);
+    let mut worker = security::launch(&scene, &Broker::shared().login().password).start();
+    scene.send_to(0, &quote("a", "1", T));
+    worker.await_not_ready(&[&table, "max.message.bytes", "DESCRIBE_CONFIGS"]);
+    scene.topics.set(&table, &[("max.message.bytes", "1048588"), ("cleanup.policy", "compact")]);
+    worker.await_ready();
+    assert_eq!(scene.assert_right()[0].accepted.len(), 1);
+}

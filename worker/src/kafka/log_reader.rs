@@ -10,8 +10,6 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::{Connection, KafkaContext};
 
-/// A range that does not come nearer to its end for this long is given up.
-const NO_PROGRESS: Duration = Duration::from_secs(15);
 /// One call to a broker.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one look for records may take: cancellation is noticed after it.
@@ -24,6 +22,22 @@ pub enum Isolation {
     Committed,
     /// All of them.
     Uncommitted,
+}
+
+/// How long brokers that give nothing of a partition are waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// One question about the partition.
+    call: Duration,
+    /// A range that does not come nearer to its end for this long is given up.
+    progress: Duration,
+}
+
+impl Patience {
+    /// With slow brokers too, reading comes to its end.
+    pub const FULL: Self = Self { call: CALL_TIMEOUT, progress: Duration::from_secs(15) };
+    /// For as long as others wait for their turn: a partition without a leader keeps them waiting no longer than this.
+    pub const BRIEF: Self = Self { call: Duration::from_secs(2), progress: Duration::from_secs(2) };
 }
 
 /// Offsets `from..to` of a partition.
@@ -81,6 +95,7 @@ pub enum ReadError {
 /// A consumer that assigns partitions to itself and never joins a group.
 pub struct LogReader {
     consumer: BaseConsumer<KafkaContext>,
+    patience: Patience,
 }
 
 impl LogReader {
@@ -103,7 +118,12 @@ impl LogReader {
             .set("queued.max.messages.kbytes", "4096")
             // A full queue stops fetching for this long: a second by default.
             .set("fetch.queue.backoff.ms", "2");
-        Ok(Self { consumer: config.create_with_context(context.clone())? })
+        Ok(Self { consumer: config.create_with_context(context.clone())?, patience: Patience::FULL })
+    }
+
+    /// Waits for brokers in another way from now on; [`Patience::FULL`] until then.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
     }
 
     /// Returns how many partitions a topic has.
@@ -122,7 +142,7 @@ impl LogReader {
     /// # Errors
     /// [`ReadError::Partition`].
     pub fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), ReadError> {
-        let bounds = self.consumer.fetch_watermarks(topic, partition, CALL_TIMEOUT);
+        let bounds = self.consumer.fetch_watermarks(topic, partition, self.patience.call);
         bounds.map_err(|source| ReadError::Partition { topic: topic.to_owned(), partition, source })
     }
 
@@ -152,7 +172,7 @@ impl LogReader {
         let mut list = TopicPartitionList::new();
         let found = list
             .add_partition_offset(topic, partition, Offset::Offset(timestamp))
-            .and_then(|()| self.consumer.offsets_for_times(list, CALL_TIMEOUT));
+            .and_then(|()| self.consumer.offsets_for_times(list, self.patience.call));
         let found =
             found.map_err(|source| ReadError::Partition { topic: topic.to_owned(), partition, source })?;
         Ok(found.elements().first().and_then(|e| match e.offset() {
@@ -185,7 +205,7 @@ impl LogReader {
         // Positioning in a topic whose leaders are not known yet waits half a second for them.
         self.consumer.fetch_metadata(Some(topic), CALL_TIMEOUT).map_err(failed)?;
         self.consumer.assign(&list).map_err(failed)?;
-        let read = read_to_end(&self.consumer, topic, &ranges, cancelled, each);
+        let read = read_to_end(&self.consumer, topic, &ranges, self.patience.progress, cancelled, each);
         self.consumer.unassign().map_err(failed)?;
         read
     }
@@ -289,6 +309,7 @@ fn read_to_end<S: Source + 'static, E: From<ReadError>>(
     source: &S,
     topic: &str,
     ranges: &[Range],
+    patience: Duration,
     cancelled: impl Fn() -> bool,
     mut each: impl FnMut(i32, &S::Record<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -333,7 +354,7 @@ fn read_to_end<S: Source + 'static, E: From<ReadError>>(
             Some(Err(error)) => tracing::debug!(%error, topic, "while reading"),
             None => {}
         }
-        if progress.elapsed() > NO_PROGRESS {
+        if progress.elapsed() > patience {
             let mut moved = false;
             for (partition, reading) in &mut open {
                 moved |= reading.advance(source, topic, *partition);

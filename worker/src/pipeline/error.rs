@@ -47,6 +47,11 @@ pub(super) enum SessionError {
     Fenced { id: String },
     #[error("the brokers do not answer a transaction: {0}")]
     Unanswered(KafkaError),
+    #[error(
+        "topic {table} refuses records of the state: set its max.message.bytes to {least} or more. Its settings may not \
+         be read (allow DESCRIBE_CONFIGS on it), or this would have been known"
+    )]
+    TableRefuses { table: String, least: usize },
     #[error("{0} ({1})")]
     Because(Box<SessionError>, String),
 }

@@ -26,6 +26,12 @@ pub(super) const LARGEST_RECORD: usize = 16 * 1024 * 1024;
 /// A batch that every topic with Kafka's default limit takes.
 pub(super) const USUAL_BATCH: usize = 1_000_000;
 
+/// A table takes a record of the state at least, `OVERHEAD` aside.
+const LEAST_TABLE: usize = 256 * 1024;
+
+/// `max.message.bytes` of a table, at least.
+pub(super) const LEAST_TABLE_SETTING: usize = LEAST_TABLE + OVERHEAD;
+
 /// A ledger that takes less is not used: its records have up to a few hundred bytes.
 const LEAST_LEDGER: usize = 4 * 1024;
 
@@ -163,7 +169,6 @@ impl Topology {
     }
 
     fn check(&self, topics: &Topics, settings: &TopicSettings) -> Result<(), TopologyError> {
-        const LEAST: usize = 256 * 1024;
         let table = self.table.name.clone();
         if self.raw_partitions != self.table.partitions {
             return Err(TopologyError::Unequal {
@@ -173,9 +178,9 @@ impl Topology {
                 table_partitions: self.table.partitions,
             });
         }
-        if self.table.max_bytes < LEAST {
+        if self.table.max_bytes < LEAST_TABLE {
             let max = self.table.max_bytes + OVERHEAD;
-            return Err(TopologyError::TableTooSmall { table, max, least: LEAST + OVERHEAD });
+            return Err(TopologyError::TableTooSmall { table, max, least: LEAST_TABLE_SETTING });
         }
         let state = [
             (StateTopic::RawInput, &topics.raw_input),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::error::RestoreError;
-use crate::kafka::log_reader::{CALL_TIMEOUT, Isolation, LogReader};
+use crate::kafka::log_reader::{CALL_TIMEOUT, Isolation, LogReader, Patience};
 use crate::kafka::{Connection, KafkaContext};
 use crate::metrics::Metrics;
 
@@ -43,6 +43,11 @@ impl Clients {
             LogReader::open(connection, kafka, group, isolation).map_err(RestoreError::Connect)
         };
         Ok(Self { committed: open(Isolation::Committed)?, uncommitted: open(Isolation::Uncommitted)? })
+    }
+
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        self.committed.set_patience(patience);
+        self.uncommitted.set_patience(patience);
     }
 
     /// Makes the connections that a restore needs, to leaders and to the group's coordinator; a failure shows when they

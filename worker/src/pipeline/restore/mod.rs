@@ -25,6 +25,7 @@ use self::context::Clients;
 pub(super) use self::context::Context;
 use self::error::Ended;
 use self::open::OpenTransaction;
+use crate::kafka::log_reader::Patience;
 
 /// Between attempts to restore one partition.
 const RETRY: [Duration; 4] =
@@ -227,6 +228,8 @@ fn attempt_once(
         Some(clients) => clients,
         none => none.insert(Clients::open(context)?),
     };
+    // A first attempt goes before those that failed: others like it may wait.
+    clients.set_patience(if task.attempts == 0 { Patience::BRIEF } else { Patience::FULL });
     let attempt = Attempt { context, clients, number: task.number, cancelled: &task.cancelled };
     Ok(match &mut task.job {
         Job::Restore(open) => {

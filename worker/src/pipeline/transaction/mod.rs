@@ -28,7 +28,7 @@ use super::ledger::LedgerSearch;
 use super::membership::Membership;
 use super::producers::Producers;
 use super::record::{envelope, raw_record};
-use super::topology::Topology;
+use super::topology::{LEAST_TABLE_SETTING, Topology};
 
 /// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
 const CHECKPOINT_AGE: u64 = 5_000;
@@ -379,8 +379,14 @@ impl<'a> Transactions<'a> {
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
         // The record that fails is known, and that it does so with the topics' settings as they are now.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
-        self.producers.forget_records(is_known);
+        // Without a quote it is records of the state alone.
+        self.producers.forget_records(is_known || self.quotes == 0);
         let refused = self.connector.kafka.take_refused();
+        let table = &self.topology.table.name;
+        if refused.contains(table) {
+            // It would be refused again, whatever the quotes are.
+            return Err(SessionError::TableRefuses { table: table.clone(), least: LEAST_TABLE_SETTING });
+        }
         if is_known {
             self.refusals.note(self.last_record, refused);
         }
