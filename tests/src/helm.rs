@@ -69,12 +69,7 @@ impl Alone {
 
     /// Ends the release of [`Release::shared`], so that the test can install its own.
     pub fn without_release(&self) -> &'static Cluster {
-        let shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner).take();
-        assert!(
-            shared.is_none_or(|shared| Arc::into_inner(shared).is_some()),
-            "another test has the release"
-        );
-        Cluster::shared()
+        without_release()
     }
 }
 
@@ -82,6 +77,40 @@ impl Default for Alone {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The cluster without the release of [`Release::shared`], for tests with releases of listed namespaces: side by side.
+pub struct Listed {
+    /// Keeps tests away that need the cluster for themselves.
+    _beside: RwLockReadGuard<'static, ()>,
+    cluster: &'static Cluster,
+}
+
+impl Listed {
+    /// Ends the shared release, which no test uses at the time.
+    pub fn new() -> Self {
+        let beside = ALONE.read().unwrap_or_else(PoisonError::into_inner);
+        Self { _beside: beside, cluster: without_release() }
+    }
+
+    /// The cluster.
+    pub fn cluster(&self) -> &'static Cluster {
+        self.cluster
+    }
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Ends the release of [`Release::shared`]; others wait until it is gone.
+fn without_release() -> &'static Cluster {
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = shared.take().map(Arc::into_inner);
+    assert!(last.is_none_or(|release| release.is_some()), "another test has the release");
+    Cluster::shared()
 }
 
 fn shared() -> Arc<Release> {

@@ -61,7 +61,7 @@ pub use endpoint::Endpoint;
 pub use faults::{faults, turn};
 pub use feed::Feeder;
 pub use front::Front;
-pub use helm::{Alone, CHART, IMAGES, Release};
+pub use helm::{Alone, CHART, IMAGES, Listed, Release};
 pub use injector::Injector;
 pub use ledger::{Held, Paper, assert_ledger, paper};
 pub use market::{Market, Raw, quote};

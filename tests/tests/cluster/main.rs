@@ -1,6 +1,7 @@
 //! The operator and its workers in a real Kubernetes.
 //!
-//! All but the tests of `alone` share a cluster, a release of the operator and a broker; each has a namespace of its own.
+//! All but the tests of `listed` and `alone` share a release of the operator. All share a cluster and a broker; each has a
+//! namespace of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod alone;
@@ -15,6 +16,7 @@ mod images;
 mod ledger;
 mod lifecycle;
 mod limits;
+mod listed;
 mod objects;
 mod partition;
 mod quotes;

@@ -38,10 +38,11 @@ impl Script {
         let mut offsets = Vec::new();
         // The end of the script is a caller that gives up.
         let over = || self.events.borrow().front().is_none_or(VecDeque::is_empty);
-        let read = read_to_end(self, "t", &ranges, Patience::FULL.progress, over, |_, record: &OwnedMessage| {
-            offsets.push(record.offset());
-            Ok::<_, ReadError>(())
-        });
+        let read =
+            read_to_end(self, "t", &ranges, Patience::FULL.progress, over, |_, record: &OwnedMessage| {
+                offsets.push(record.offset());
+                Ok::<_, ReadError>(())
+            });
         (read, offsets)
     }
 }

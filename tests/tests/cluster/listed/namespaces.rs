@@ -1,15 +1,15 @@
 //! Namespaces that the operator is to look after, and that go.
 
-use stockwatch_tests::{Alone, Container, Namespace, Release, Until, soon, wait_for};
+use stockwatch_tests::{Container, Listed, Namespace, Release, Until, soon, wait_for};
 
 #[test]
 fn a_listed_namespace_that_is_gone_holds_up_nobody_else_over_a_restart_of_all_operators() {
-    let alone = Alone::new();
-    let cluster = alone.without_release();
+    let listed = Listed::new();
+    let cluster = listed.cluster();
     let system = Namespace::create(cluster, "system");
     let (home, gone) = (Namespace::create(cluster, "home"), Namespace::create(cluster, "gone"));
-    let listed = format!("namespaces={{{},{}}}", home.name(), gone.name());
-    let release = Release::install(cluster, system.name(), "stockwatch", &[&listed]);
+    let both = format!("namespaces={{{},{}}}", home.name(), gone.name());
+    let release = Release::install(cluster, system.name(), "stockwatch", &[&both]);
     for namespace in [&home, &gone] {
         namespace.simulate("live", |_| {});
         namespace.wait(120, "stockwatch/live", &Until::ready());

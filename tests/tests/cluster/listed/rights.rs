@@ -1,7 +1,9 @@
 //! With the chart's roles alone: what the operator and a worker may do, and what they may not.
 
 use serde_json::{Value, json};
-use stockwatch_tests::{Alone, Broker, Cluster, Namespace, Release, Until};
+use stockwatch_tests::{Broker, Cluster, Listed, Namespace, Release, Until};
+
+use super::only;
 
 /// `examples/first.yaml` under another name, on this test's broker.
 fn first(name: &str, change: impl FnOnce(&mut Value)) -> String {
@@ -28,14 +30,13 @@ fn assert_rights(account: &str, namespace: &str, may: &[&str], may_not: &[&str])
 
 #[test]
 fn a_worker_reads_its_own_stockwatch_alone_and_the_operator_keeps_to_its_namespaces() {
-    let alone = Alone::new();
-    let cluster = alone.without_release();
+    let listed = Listed::new();
+    let cluster = listed.cluster();
     let system = Namespace::create(cluster, "system");
     let home = Namespace::create(cluster, "home");
     let other = Namespace::create(cluster, "other");
-    let listed = format!("namespaces={{{}}}", home.name());
     let secrets = format!("secrets.namespaces={{{}}}", home.name());
-    let _release = Release::install(cluster, system.name(), "stockwatch", &[&listed, &secrets]);
+    let _release = Release::install(cluster, system.name(), "stockwatch", &[&only(&home), &secrets]);
     home.apply(&first("mine", |_| {})).unwrap();
     home.apply(&first("yours", |watch| watch["spec"]["suspend"] = json!(true))).unwrap();
     other.apply(&first("stranger", |_| {})).unwrap();
