@@ -1,6 +1,10 @@
 //! The paper account against a naive one: its amounts are the least and the greatest numbers that the rules allow,
 //! found by bisection; its state is read off the entries so far.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
+
+// Each test program uses a part of it.
+#[allow(dead_code)]
+mod kept;
 
 use proptest::prelude::*;
 use stockwatch_core::account::{Account, Cause, Entry, EntryType, Reason, Side, Signal, advance};
@@ -323,16 +327,7 @@ proptest! {
 }
 
 fn plain() -> Trade {
-    Trade {
-        minutes: 5,
-        enter: Enter::Up,
-        budget: 1_000 * NANO,
-        fee_bps: 0,
-        fee_minimum: NANO,
-        slippage_bps: 0,
-        max_wait: 15,
-        stop_loss: None,
-    }
+    kept::terms(5)
 }
 
 /// A quote of the minute at that price, with the alarm in that direction.

@@ -12,13 +12,13 @@ mod kept;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kept::{Kept, START, shape};
+use kept::{Kept, START, shape, terms};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stockwatch_core::account::{EntryType, Side};
 use stockwatch_core::wire::CommitMetadata;
 use stockwatch_core::{NANO, Shape, Verdict};
-use stockwatch_crds::{Alarms, Enter, GapPolicy, Trade};
+use stockwatch_crds::{Alarms, GapPolicy};
 
 /// Windows and entities from a raw offset on.
 #[derive(Clone, Deserialize, Serialize)]
@@ -41,18 +41,8 @@ impl Rules {
         let windows: Vec<(u32, &str)> = self.windows.iter().map(|(m, t)| (*m, t.as_str())).collect();
         let shape = shape(self.generation, &windows, self.entities.iter().map(String::as_str), false);
         let skip = |(quiet, min_count)| Alarms { quiet: Some(quiet), gaps: GapPolicy::Skip, min_count };
-        let trade = |minutes| Trade {
-            minutes,
-            enter: Enter::Up,
-            budget: 1_000 * NANO,
-            fee_bps: 0,
-            fee_minimum: NANO,
-            slippage_bps: 0,
-            max_wait: 15,
-            stop_loss: None,
-        };
         let alarms = self.alarms.map(skip).unwrap_or_default();
-        Arc::new(Shape { alarms, trade: self.trade.map(trade), ..(*shape).clone() })
+        Arc::new(Shape { alarms, trade: self.trade.map(terms), ..(*shape).clone() })
     }
 }
 

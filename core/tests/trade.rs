@@ -17,16 +17,7 @@ use stockwatch_crds::{Enter, Trade};
 const ENTITIES: [&str; 2] = ["a", "b"];
 
 fn terms() -> Trade {
-    Trade {
-        minutes: 5,
-        enter: Enter::Up,
-        budget: 1_000 * NANO,
-        fee_bps: 10 * NANO,
-        fee_minimum: 0,
-        slippage_bps: NANO,
-        max_wait: 15,
-        stop_loss: None,
-    }
+    Trade { fee_bps: 10 * NANO, fee_minimum: 0, slippage_bps: NANO, ..kept::terms(5) }
 }
 
 /// Windows of 5 and 10 minutes where any move is an alarm, with these terms.

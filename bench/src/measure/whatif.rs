@@ -1,7 +1,8 @@
 //! What-if over a day of 1,000 tickers: the program with one candidate and with forty, in turn with a plain consumer of the
-//! same records; then an edit that a worker evaluates beside its loop, while alarms of other tickers are awaited.
+//! same records; then an edit that a worker evaluates beside its loop, while alarms of other tickers are awaited; then
+//! edits that are evaluated in turn with edits that are not, each until the worker computes with it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::http;
 use crate::job::Job;
 use crate::meter::Meter;
 use crate::process::Process;
+use crate::program::Program;
 use crate::quotes::{Bulk, now};
 use crate::report::{Report, median, percentile};
 use crate::systems::{Bench, TOLERANCE};
@@ -33,6 +35,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const RATE: u64 = 1000;
 /// Measured before the edit, after as much that is not.
 const CALM: Duration = Duration::from_secs(20);
+/// How much later an edit that is evaluated may be applied than one that is not, in milliseconds.
+const ALLOWANCE: f64 = 50.0;
 const HTTP: u16 = 29_624;
 
 /// Measures the worker's program.
@@ -83,18 +87,18 @@ fn after_edit(bench: &Bench, report: &mut Report, job: &Job) -> Result<()> {
     bench.write_spec(job, "0.9%")?;
     let (evaluated, edit) = loop {
         program.check()?;
-        let config = http::get(("127.0.0.1", HTTP), "/config").unwrap_or_default();
-        let config: serde_json::Value = serde_json::from_str(&config).unwrap_or_default();
-        if config["lastEdit"].is_object() {
-            break (Instant::now(), config["lastEdit"].clone());
+        let edit = config()["lastEdit"].take();
+        if edit.is_object() {
+            break (Instant::now(), edit);
         }
         if edited.elapsed() > LIMIT {
             return Err(format!("the edit is not evaluated within {LIMIT:?}").into());
         }
         sleep(10 * LOOK);
     };
-    let latencies = meter.stop()?;
     let peak = program.process().peak_memory()?;
+    time_to_apply(bench, report, job, &mut program)?;
+    let latencies = meter.stop()?;
     program.check()?;
     let seconds = (evaluated - edited).as_secs_f64();
     let before = percentile(&mut latencies.between(edited - CALM, edited), 99);
@@ -108,6 +112,66 @@ fn after_edit(bench: &Bench, report: &mut Report, job: &Job) -> Result<()> {
     report.at_most("evaluations that are not complete", partial, 0.0);
     report.at_most("p99 of alarms while an edit is evaluated, against before", meanwhile / before, 1.5);
     Ok(())
+}
+
+/// From edits to `appliedGeneration`: of a tolerance, which is evaluated, and of how often quotes are expected, which is
+/// not, in turn.
+fn time_to_apply(bench: &Bench, report: &mut Report, job: &Job, program: &mut Program) -> Result<()> {
+    let (mut evaluated, mut other) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let tolerance = format!("0.{}%", 80 + round);
+        evaluated.push(millis_to_apply(program, || bench.write_spec(job, &tolerance))?);
+        other.push(millis_to_apply(program, || expect_quotes(bench, job))?);
+    }
+    let (evaluated, other) = (median(&mut evaluated), median(&mut other));
+    report.note(format!(
+        "edits to appliedGeneration, medians of {ROUNDS}: {evaluated:.1} ms of those that are evaluated, {other:.1} ms of \
+         others"
+    ));
+    report.at_most("an evaluated edit is applied later than another, ms", evaluated - other, ALLOWANCE);
+    Ok(())
+}
+
+/// Milliseconds from an edit, made while nothing is evaluated, until the worker computes with it.
+fn millis_to_apply(program: &mut Program, edit: impl FnOnce() -> Result<()>) -> Result<f64> {
+    let generation = settled(program)? + 1;
+    let edited = Instant::now();
+    edit()?;
+    let applied = http::applied(program, HTTP, generation, LIMIT)?;
+    Ok((applied - edited).as_secs_f64() * 1e3)
+}
+
+/// Waits until the last edit is applied and evaluated; returns its generation.
+fn settled(program: &mut Program) -> Result<u64> {
+    let started = Instant::now();
+    while started.elapsed() < LIMIT {
+        program.check()?;
+        let config = config();
+        let applied = config["appliedGeneration"].as_u64();
+        if let Some(generation) = applied
+            && config["evaluating"] == false
+            && config["generation"] == generation
+        {
+            return Ok(generation);
+        }
+        sleep(10 * LOOK);
+    }
+    Err(format!("an edit is not evaluated within {LIMIT:?}").into())
+}
+
+/// What the worker's `/config` says; null without an answer.
+fn config() -> serde_json::Value {
+    let text = http::get(("127.0.0.1", HTTP), "/config").unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Edits the spec file that [`Bench::write_spec`] wrote in what no evaluation looks at.
+fn expect_quotes(bench: &Bench, job: &Job) -> Result<()> {
+    let file = bench.spec_file(job);
+    let text = fs::read_to_string(&file)?.replace("external: {}", "external: {expectEvery: 10m}");
+    let new = file.with_extension("new");
+    fs::write(&new, text)?;
+    Ok(fs::rename(new, file)?)
 }
 
 /// Seconds that a consumer without a group takes to read every record.

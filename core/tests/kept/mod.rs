@@ -8,8 +8,8 @@ use stockwatch_core::account::{Entry, Reason};
 use stockwatch_core::checkpoint::{self, TableReader};
 use stockwatch_core::replay::{Goal, Replay};
 use stockwatch_core::wire::{MAX_RECORD_BYTES, RawRecord};
-use stockwatch_core::{Backfill, Currency, Effect, Judgement, Partition, Removed, Said, Shape};
-use stockwatch_crds::{Tolerance, Window};
+use stockwatch_core::{Backfill, Currency, Effect, Judgement, NANO, Partition, Removed, Said, Shape};
+use stockwatch_crds::{Enter, Tolerance, Trade, Window};
 
 pub const START: i64 = 1_700_000_000;
 
@@ -37,6 +37,20 @@ pub fn shape<'a>(
         wildcard: wildcard.then(Vec::new),
         ..Shape::default()
     })
+}
+
+/// Terms of accounts that follow the window of these minutes; a fill costs one.
+pub fn terms(minutes: u32) -> Trade {
+    Trade {
+        minutes,
+        enter: Enter::Up,
+        budget: 1_000 * NANO,
+        fee_bps: 0,
+        fee_minimum: NANO,
+        slippage_bps: 0,
+        max_wait: 15,
+        stop_loss: None,
+    }
 }
 
 pub struct Kept {

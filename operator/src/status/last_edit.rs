@@ -107,6 +107,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_newer_edit_takes_the_place_of_the_one_before() {
+        let mut scene = edited();
+        scene.report.pods = vec![evaluated("a", &[0, 1, 2])];
+        let said = scene.write().last_edit.unwrap();
+        assert_eq!((said.generation, said.complete), (8, true));
+        scene.stockwatch.metadata.generation = Some(9);
+        let mut newer = evaluated_at(9, "a", &[0]);
+        newer.answer.as_mut().unwrap().last_edit.as_mut().unwrap().generation = Some(9);
+        scene.report.pods = vec![newer];
+        let said = scene.write().last_edit.unwrap();
+        assert_eq!((said.generation, said.partitions, said.complete), (9, Some(1), false));
+    }
+
+    #[test]
     fn of_an_incomplete_evaluation_the_fullest_is_kept() {
         let mut scene = edited();
         scene.report.pods = vec![evaluated("a", &[0]), evaluated("b", &[1])];

@@ -49,6 +49,19 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     let event = home.events("Retuned", "tuned").pop().unwrap();
     assert!(event["message"].as_str().unwrap().contains("over the last 24 h"), "{event}");
 
+    // As the pod computes with it, and with the pod's own way to Kafka.
+    let whatif =
+        ["exec", "deploy/tuned-stockwatch", "--", "stockwatch-worker", "whatif", "--set", "5m=0.01%"];
+    let table = home.kubectl(&whatif);
+    let named = format!("StockWatch {}/tuned, generation {}\n", home.name(), scene.generation());
+    assert!(table.starts_with(&named), "{table}");
+    let alarms = |rules: &str| -> u64 {
+        let row = table.lines().find_map(|line| line.strip_prefix(rules)?.trim_start().strip_prefix("all"));
+        let number = row.and_then(|row| row.split_whitespace().next()?.parse().ok());
+        number.unwrap_or_else(|| panic!("no alarms of {rules}: {table}"))
+    };
+    assert!(alarms("5m=0.01%") > alarms("in force"), "the tolerance is smaller: {table}");
+
     let refused = home.edit("stockwatch/tuned", "s/duration: 7m/duration: 300s/").unwrap_err();
     assert!(refused.contains("5m"), "it says what to write: {refused}");
     assert_eq!(home.get("stockwatch/tuned")["status"]["conditions"][0]["status"], json!("True"));

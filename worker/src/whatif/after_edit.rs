@@ -3,7 +3,8 @@
 //!
 //! It runs on a thread of its own, beside the loop and slower than it: an edit waits for nothing here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,11 +18,10 @@ use tokio::task::JoinHandle;
 use super::budget::{Budget, Pace};
 use super::kafka::Topics;
 use super::tally::Figures;
-use super::{Candidate, Study, Written, ago};
+use super::{Candidate, RawLog, Study, Written, ago};
 use crate::config::{LiveSpec, SpecReceiver};
 use crate::health::Health;
 use crate::kafka::Connection;
-use crate::kafka::log_reader::ReadError;
 use crate::ownership::OwnedPartitions;
 
 /// Hours of quotes that are judged.
@@ -67,31 +67,41 @@ impl Drop for Running {
     }
 }
 
-/// Evaluates edits for as long as there may be some. A newer edit ends the evaluation of an older one, unless it changes
-/// nothing of what is judged.
-pub(crate) async fn run(mut deps: Deps) {
-    let mut last = deps.spec.borrow_and_update().clone();
+/// Evaluates edits for as long as there may be some.
+pub(crate) async fn run(deps: Deps) {
+    let (spec, health) = (deps.spec.clone(), Arc::clone(&deps.health));
+    follow(spec, health, move |live, candidates| deps.begin(live, candidates)).await;
+}
+
+/// Begins the evaluation of each edit, and says what comes of it. A newer edit ends the evaluation of an older one, unless
+/// it changes nothing of what is judged.
+async fn follow(
+    mut spec: SpecReceiver,
+    health: Arc<Health>,
+    mut begin: impl FnMut(Arc<LiveSpec>, [Candidate; 2]) -> Running,
+) {
+    let mut last = spec.borrow_and_update().clone();
     let mut running: Option<Running> = None;
     loop {
         if running.is_none() {
-            deps.health.set_evaluated(last.revision);
+            health.set_evaluated(last.revision);
         }
         let ended = OptionFuture::from(running.as_mut().map(|running| &mut running.report));
         tokio::select! {
-            changed = deps.spec.changed() => {
+            changed = spec.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                let live = deps.spec.borrow_and_update().clone();
+                let live = spec.borrow_and_update().clone();
                 let before = std::mem::replace(&mut last, live);
                 if let Some(candidates) = compared(&before, &last) {
-                    deps.health.set_last_edit(None);
-                    running = Some(deps.begin(Arc::clone(&last), candidates));
+                    health.set_last_edit(None);
+                    running = Some(begin(Arc::clone(&last), candidates));
                 }
             }
             Some(report) = ended => {
                 // Its thread panicked: there is nothing to say.
-                deps.health.set_last_edit(report.unwrap_or_default());
+                health.set_last_edit(report.unwrap_or_default());
                 running = None;
             }
         }
@@ -145,66 +155,87 @@ impl Evaluation {
             .inspect_err(|error| tracing::warn!(%error, "the edit is not evaluated"))
             .ok()?;
         let since = ago(Duration::from_secs(u64::from(HOURS) * 3600));
-        let mut partitions = BTreeMap::new();
-        for partition in &self.owned.partitions {
-            match self.evaluate(&mut topics, *partition, since) {
-                Ok(Some(edit)) => _ = partitions.insert(*partition, edit),
-                Ok(None) => tracing::warn!(partition, "no time or memory is left to evaluate the edit here"),
-                Err(error) => tracing::warn!(%error, partition, "the edit is not evaluated here"),
-            }
-            if self.cancelled.load(Ordering::Relaxed) {
-                return None;
-            }
-        }
-        let is_whole = partitions.len() == self.owned.partitions.len() && !partitions.is_empty();
-        let complete = is_whole && partitions.values().all(|edit| edit.complete);
+        let Self { candidates, owned, cancelled, .. } = self;
+        let (partitions, complete) =
+            evaluate_all(candidates, &mut topics, &owned.partitions, since, cancelled)?;
         let generation = self.live.generation.or_else(|| self.health.generation(self.live.revision));
         Some(EditReport { generation, hours: HOURS, partitions, complete })
     }
+}
 
-    /// One partition: in one pass where old and new rules have the same averages, otherwise in one for each. `None`: time
-    /// or memory was used up before its end.
-    fn evaluate(
-        &self,
-        topics: &mut Topics<'_>,
-        partition: i32,
-        since: i64,
-    ) -> Result<Option<PartitionEdit>, ReadError> {
-        let [before, after] = &self.candidates;
-        if before.rules.decides_as(&after.rules) {
-            let both = study(&self.candidates, topics, partition, since)?;
-            let edit = |both: Study<'_>| partition_edit([sum(&both, 0), sum(&both, 1)], both.cut.is_empty());
-            return Ok(both.map(edit));
+/// What an edit changes in each partition that is judged in time, and whether these are all, in full; `None`: it is
+/// cancelled.
+fn evaluate_all<L: RawLog<Error: Display>>(
+    candidates: &[Candidate; 2],
+    log: &mut L,
+    owned: &BTreeSet<i32>,
+    since: i64,
+    cancelled: &AtomicBool,
+) -> Option<(BTreeMap<i32, PartitionEdit>, bool)> {
+    let mut partitions = BTreeMap::new();
+    for partition in owned {
+        match evaluate(candidates, log, *partition, since) {
+            Ok(Some(edit)) => _ = partitions.insert(*partition, edit),
+            Ok(None) => tracing::warn!(partition, "no time or memory is left to evaluate the edit here"),
+            Err(error) => tracing::warn!(%error, partition, "the edit is not evaluated here"),
         }
-        let Some(old) = study(std::slice::from_ref(before), topics, partition, since)? else {
-            return Ok(None);
-        };
-        let Some(new) = study(std::slice::from_ref(after), topics, partition, since)? else {
-            return Ok(None);
-        };
-        // A ticker that the log fills for one of them alone would count as changed.
-        let is_of_both = |ticker: &String| before.rules.computes(ticker) && after.rules.computes(ticker);
-        let is_alike = !old.left_out.symmetric_difference(&new.left_out).any(is_of_both);
-        let is_whole = old.cut.is_empty() && new.cut.is_empty() && is_alike;
-        Ok(Some(partition_edit([sum(&old, 0), sum(&new, 0)], is_whole)))
+        if cancelled.load(Ordering::Relaxed) {
+            return None;
+        }
     }
+    let is_whole = partitions.len() == owned.len() && !partitions.is_empty();
+    let complete = is_whole && partitions.values().all(|edit| edit.complete);
+    Some((partitions, complete))
+}
+
+/// One partition: in one pass where old and new rules have the same averages, otherwise in one for each. `None`: time or
+/// memory was used up before its end.
+fn evaluate<L: RawLog>(
+    candidates: &[Candidate; 2],
+    log: &mut L,
+    partition: i32,
+    since: i64,
+) -> Result<Option<PartitionEdit>, L::Error> {
+    let [before, after] = candidates;
+    if before.rules.decides_as(&after.rules) {
+        let both = study(candidates, log, partition, since)?;
+        let edit = |both: Study<'_>| partition_edit([sum(&both, 0), sum(&both, 1)], both.cut.is_empty());
+        return Ok(both.map(edit));
+    }
+    let Some(old) = study(std::slice::from_ref(before), log, partition, since)? else {
+        return Ok(None);
+    };
+    let Some(new) = study(std::slice::from_ref(after), log, partition, since)? else {
+        return Ok(None);
+    };
+    // A ticker that the log fills for one of them alone would count as changed.
+    let is_of_both = |ticker: &String| before.rules.computes(ticker) && after.rules.computes(ticker);
+    let is_alike = !old.left_out.symmetric_difference(&new.left_out).any(is_of_both);
+    let is_whole = old.cut.is_empty() && new.cut.is_empty() && is_alike;
+    Ok(Some(partition_edit([sum(&old, 0), sum(&new, 0)], is_whole)))
 }
 
 /// Judges a partition by candidates that have the same averages; `None`: time or memory was used up before its end.
-fn study<'a>(
+fn study<'a, L: RawLog>(
     candidates: &'a [Candidate],
-    topics: &mut Topics<'_>,
+    log: &mut L,
     partition: i32,
     since: i64,
-) -> Result<Option<Study<'a>>, ReadError> {
+) -> Result<Option<Study<'a>>, L::Error> {
     let mut study = Study::new(candidates, since, false);
-    let is_read = study.judge(topics, partition, &candidates[0].rules, 0, &mut Written::new(""))?;
+    let is_read = study.judge(log, partition, &candidates[0].rules, 0, &mut Written::new(""))?;
     Ok(is_read.then_some(study))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::convert::Infallible;
+
+    use stockwatch_core::wire::RawRecord;
+    use tokio::sync::{mpsc, oneshot};
+    use tokio::task::yield_now;
 
     use super::*;
     use crate::config::first;
@@ -215,6 +246,98 @@ mod tests {
              [{tickers}], kafka: {{bootstrapServers: 'kafka:9092'}}, {spec}}}\n"
         ))
         .unwrap()
+    }
+
+    fn with_tolerance(tolerance: &str) -> LiveSpec {
+        live("{symbol: META}", &format!("windows: [{{duration: 5m, tolerance: '{tolerance}'}}]"))
+    }
+
+    /// An evaluation that the test ends.
+    struct Begun {
+        revision: u64,
+        cancelled: Arc<AtomicBool>,
+        end: oneshot::Sender<EditReport>,
+    }
+
+    #[tokio::test]
+    async fn a_newer_edit_cancels_the_evaluation_of_the_one_before_and_is_the_one_that_is_said() {
+        let edit = |revision, tolerance| Arc::new(LiveSpec { revision, ..with_tolerance(tolerance) });
+        let (edits, spec) = watch::channel(edit(1, "1%"));
+        let health = Arc::new(Health::default());
+        let (begin, mut begun) = mpsc::unbounded_channel();
+        let following = tokio::spawn(follow(spec, Arc::clone(&health), move |live: Arc<LiveSpec>, _| {
+            let (end, ended) = oneshot::channel();
+            let cancelled = Arc::new(AtomicBool::new(false));
+            let _ = begin.send(Begun { revision: live.revision, cancelled: Arc::clone(&cancelled), end });
+            Running { report: tokio::spawn(async move { ended.await.ok() }), cancelled }
+        }));
+        while health.is_evaluating(1) {
+            yield_now().await;
+        }
+        edits.send_replace(edit(2, "2%"));
+        let first: Begun = begun.recv().await.unwrap();
+        edits.send_replace(edit(3, "3%"));
+        let second = begun.recv().await.unwrap();
+        assert_eq!((first.revision, second.revision), (2, 3));
+        let is_cancelled = |begun: &Begun| begun.cancelled.load(Ordering::Relaxed);
+        assert!(is_cancelled(&first) && !is_cancelled(&second));
+        let report = |generation| EditReport {
+            generation: Some(generation),
+            hours: HOURS,
+            partitions: BTreeMap::new(),
+            complete: true,
+        };
+        let _ = first.end.send(report(2));
+        yield_now().await;
+        assert_eq!((health.last_edit(), health.is_evaluating(3)), (None, true));
+        let _ = second.end.send(report(3));
+        while health.is_evaluating(3) {
+            yield_now().await;
+        }
+        assert_eq!(health.last_edit(), Some(report(3)));
+        drop(edits);
+        following.await.unwrap();
+    }
+
+    /// Partitions without a record, so many of which are read before the time is used up.
+    struct Hurried(usize);
+
+    impl RawLog for Hurried {
+        type Error = Infallible;
+
+        fn bounds(&mut self, _: i32) -> Result<(i64, i64), Infallible> {
+            Ok((0, 0))
+        }
+
+        fn first_since(&mut self, _: i32, _: i64) -> Result<Option<i64>, Infallible> {
+            Ok(None)
+        }
+
+        fn read(
+            &mut self,
+            _: i32,
+            _: i64,
+            _: i64,
+            _: impl FnMut(&RawRecord<'_>),
+        ) -> Result<bool, Infallible> {
+            let is_in_time = self.0 > 0;
+            self.0 = self.0.saturating_sub(1);
+            Ok(is_in_time)
+        }
+    }
+
+    #[test]
+    fn an_evaluation_without_time_is_incomplete_and_says_how_far_it_came() {
+        let candidates = compared(&with_tolerance("1%"), &with_tolerance("2%")).unwrap();
+        let evaluated = |in_time: usize, is_cancelled: bool| {
+            let (owned, cancelled) = (BTreeSet::from([0, 1]), AtomicBool::new(is_cancelled));
+            evaluate_all(&candidates, &mut Hurried(in_time), &owned, 0, &cancelled)
+        };
+        let edit = PartitionEdit { complete: true, ..PartitionEdit::default() };
+        assert_eq!(evaluated(2, false), Some((BTreeMap::from([(0, edit), (1, edit)]), true)));
+        assert_eq!(evaluated(1, false), Some((BTreeMap::from([(0, edit)]), false)));
+        assert_eq!(evaluated(0, false), Some((BTreeMap::new(), false)));
+        assert_eq!(evaluated(2, true), None);
     }
 
     #[test]

@@ -158,6 +158,13 @@ mod tests {
     }
 
     #[test]
+    fn work_at_a_pace_ends_when_its_time_is_used_up() {
+        let pace = Pace::begin(Duration::ZERO, Arc::new(AtomicBool::new(false)));
+        while pace.began.elapsed().is_zero() {}
+        assert!(!Budget { before: 0, most: None, pace: Some(pace) }.allows_more());
+    }
+
+    #[test]
     fn a_budget_of_nothing_is_used_up_and_none_never() {
         let before = 0;
         assert!(Budget { before, most: Some(0), pace: None }.is_used_up());
