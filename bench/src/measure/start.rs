@@ -23,7 +23,8 @@ pub(crate) fn run(bench: &Bench, report: &mut Report, worker: bool) -> Result<()
     for round in 0..=ROUNDS {
         if worker {
             let seconds = start(bench, &format!("start.worker-{round}"), |job| {
-                bench.cluster.create(&[&job.table(), &job.dead()])?;
+                bench.cluster.create(&[&job.dead()])?;
+                bench.cluster.create_with(&[&job.table()], &[("cleanup.policy", "compact")])?;
                 bench.write_spec(job, TOLERANCE)?;
                 let mut program = bench.start_worker(job, "a", HTTP)?;
                 let at = http::ready(&mut program, HTTP, LIMIT)?;
