@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::failing::split_tickers;
-use super::report::{Down, External, FlowReport};
-use super::{UNTRADED, cut, rfc3339};
+use super::report::{Down, External, FlowReport, UNTRADED};
+use super::text::{cut, rfc3339};
 
 /// One ticker whose usual pace is not known proves nothing by its silence; so many together do.
 const SILENT_TOGETHER: u32 = 3;

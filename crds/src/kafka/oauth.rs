@@ -1,6 +1,6 @@
 //! Where the tokens of OAUTHBEARER come from.
 
-use super::SecretKey;
+use super::secret::SecretKey;
 use crate::limits::{MAX_EXTENSIONS, MAX_SCOPE, MAX_URL};
 use crate::problem::{Problems, shown};
 use crate::url::after_host;
