@@ -8,10 +8,8 @@ use serde::Deserialize;
 use stockwatch_crds::{Enter, Trade};
 
 use crate::NANO;
-use crate::entity::Sample;
-use crate::judge::Alarm;
-use crate::said::Origin;
-use crate::wire::Direction;
+use crate::average::Direction;
+use crate::sample::{Origin, Sample};
 
 const MINUTE: i64 = 60 * NANO;
 /// The whole, in the unit of [`Trade::fee_bps`]: 10⁻⁹ of a basis point.
@@ -50,17 +48,6 @@ pub struct Cause {
     pub minutes: u32,
     /// The record that raised the first alarm of its episode.
     pub episode: Origin,
-}
-
-impl Signal {
-    /// The signal of an alarm of the window of so many minutes.
-    pub fn of(alarm: &Alarm, minutes: u32) -> Self {
-        let falls = alarm.average.minus(alarm.previous) < 0;
-        Self {
-            direction: if falls { Direction::Down } else { Direction::Up },
-            cause: Cause { minutes, episode: alarm.episode.origin },
-        }
-    }
 }
 
 /// What was bought and not sold yet.

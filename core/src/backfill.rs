@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Included};
 
-use crate::entity::{Entity, Name, Sample, length};
+use crate::entity::{Entity, Name, length};
+use crate::sample::Sample;
 use crate::wire::raw::{MAX_AHEAD, Quote, RawRecord};
 
 /// A partition notes at most so many quotes while the log is read.

@@ -18,20 +18,19 @@ mod judge;
 mod partition;
 pub mod replay;
 mod said;
+mod sample;
 mod shape;
 mod unsaved;
 pub mod wire;
 
 pub use average::{Average, exceeds};
 pub use backfill::Backfill;
-pub use decimal::{parse_nanos, push_nanos, push_ratio};
-pub use effect::{Accepted, Effect, Removed};
+pub use decimal::{NANO, parse_nanos, push_nanos, push_ratio};
+pub use effect::{Accepted, Effect, Orphan, Removed};
 pub use encode::{Encoder, OutputCounts, OutputRecord, OutputSender, OutputTopic};
-pub use entity::{Currency, Entity, Misplaced, Name, Place, Sample, Saved};
+pub use entity::{Currency, Entity, Misplaced, Name, Place, Saved};
 pub use judge::{Alarm, Judgement, Moved, SkipReason, Verdict};
-pub use partition::{Orphan, Partition, RecordedShapes, WILDCARD_LIMIT};
-pub use said::{Episode, Origin, Said};
+pub use partition::{Partition, RecordedShapes, WILDCARD_LIMIT};
+pub use said::{Episode, Said};
+pub use sample::{Origin, Sample};
 pub use shape::{Shape, ShapeChange};
-
-/// One second in the unit of event times and prices, 10⁻⁹.
-pub const NANO: i64 = 1_000_000_000;

@@ -7,10 +7,10 @@ use super::json::{push_hex, push_string};
 use super::output::push_begin;
 use super::text::Labels;
 use crate::NANO;
+use crate::average::Direction;
 use crate::decimal::{self, push_integer, push_nanos, push_ratio};
-use crate::entity::Sample;
 use crate::judge::Alarm;
-use crate::said::Origin;
+use crate::sample::{Origin, Sample};
 
 /// What an alarm says besides its averages: what all alarms of a quote have in common, then what is each one's own.
 pub(crate) struct Cause<'a> {
@@ -193,12 +193,12 @@ pub struct AlarmRecord {
     pub id: String,
 }
 
-/// Where an average moved to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// Above the previous one.
-    Up,
-    /// Below the previous one.
-    Down,
+impl AlarmRecord {
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// It is not one that a worker writes.
+    pub fn parse(value: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(value)
+    }
 }

@@ -10,7 +10,7 @@ use super::json::push_string;
 use super::raw::MAX_PRICE;
 use super::said::entity_of;
 use crate::decimal::{parse_nanos, push_nanos};
-use crate::entity::Sample;
+use crate::sample::Sample;
 
 /// No record of the table is larger.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
