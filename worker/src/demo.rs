@@ -33,7 +33,7 @@ use crate::args;
 use crate::config::{self, FileWatch, Live, Refusal};
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
-use crate::run::{BAD_INPUT, Signals, complain};
+use crate::process::{BAD_INPUT, Signals, complain};
 use crate::shared::Shared;
 use crate::worker::{Ended, Worker};
 

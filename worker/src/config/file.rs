@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Live, Refusal};
+use super::accept::Refusal;
+use super::live::Live;
 
 /// A file that changed without saying that it is whole is read after this long without another change.
 const QUIET: Duration = Duration::from_millis(50);

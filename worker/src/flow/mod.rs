@@ -134,18 +134,5 @@ fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// An outcome as a status has it: `not_found` is `NotFound`.
-fn reason(outcome: FetchOutcome) -> String {
-    let words = outcome.as_str().split('_');
-    let capital = |word: &str| {
-        word.chars()
-            .take(1)
-            .map(|first| first.to_ascii_uppercase())
-            .chain(word.chars().skip(1))
-            .collect::<String>()
-    };
-    words.map(capital).collect()
-}
-
 #[cfg(test)]
 mod simulation;

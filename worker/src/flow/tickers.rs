@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use stockwatch_crds::flow::{Exchange, Failing, FailingNow, FlowReport, UNTRADED};
 
-use super::reason;
 use super::session::{Instrument, Session};
-use super::source::Requests;
+use super::source::{Requests, reason};
 use super::ticker::{Due, Ticker};
 use crate::metrics::FetchOutcome;
 

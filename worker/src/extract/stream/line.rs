@@ -23,7 +23,8 @@ use crate::extract::backoff;
 use crate::extract::client::{Dialect, TIMEOUT, failure, read};
 use crate::extract::pause::Pause;
 use crate::extract::schedule::OWN_REFUSALS;
-use crate::extract::{short, tick};
+use crate::extract::text::short;
+use crate::extract::tick;
 use crate::metrics::StreamConnected;
 
 /// The subscription is repeated so often: servers close a connection that says nothing.
