@@ -17,14 +17,11 @@ use crate::effect::{Accepted, Effect, Orphan, Removed};
 use crate::entity::{Entity, Misplaced, Name, Place};
 use crate::judge::{Judgement, Moved};
 use crate::sample::{Origin, Sample};
-use crate::shape::{Shape, ShapeChange};
+use crate::shape::{Shape, ShapeChange, WILDCARD_LIMIT};
 use crate::unsaved::Unsaved;
 use crate::wire::DeadLetterReason;
 use crate::wire::deduplicated::push_bare_value;
 use crate::wire::raw::{Quote, RawRecord};
-
-/// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
-pub const WILDCARD_LIMIT: usize = 100_000;
 
 /// An entity's currency holds for so long after its newest quote that says it; then another one does.
 const CURRENCY_HOLDS: i64 = 15 * 60 * NANO;

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use stockwatch_crds::YahooMode;
 
 use crate::config::cluster::Resource;
-use crate::whatif::{Setting, Sweep};
+use crate::whatif::candidate::{Setting, Sweep};
 
 /// Where a pod has the Secrets of its source.
 pub(crate) const SOURCE_SECRETS: &str = "/etc/stockwatch/sources";

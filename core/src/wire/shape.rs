@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use stockwatch_crds::{Alarms, GapPolicy, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, Tolerance, Trade, Window};
 
 use super::table::{MAX_COUNT, MAX_RECORD_BYTES};
-use crate::partition::WILDCARD_LIMIT;
-use crate::shape::{Shape, ShapeChange, overrides_of};
+use crate::shape::{Shape, ShapeChange, WILDCARD_LIMIT, overrides_of};
 
 /// The value of both records. Of a record of changes, the first three fields are those of the whole record that they
 /// are relative to.

@@ -4,8 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::HttpSpec;
 use super::durations::{IS_INTERVAL, SAY_INTERVAL};
+use super::http::HttpSpec;
 use super::secret::SourceSecretKeyRef;
 use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
 

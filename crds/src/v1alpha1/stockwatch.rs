@@ -3,9 +3,14 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::alarms::AlarmsSpec;
 use super::durations::{IS_WINDOW, MAX_WINDOW, SAY_WINDOW};
+use super::kafka::KafkaSpec;
 use super::kafka::immutable;
-use super::{AlarmsSpec, KafkaSpec, SourceSpec, StockWatchStatus, TradeSpec, WorkerSpec};
+use super::source::SourceSpec;
+use super::status::StockWatchStatus;
+use super::trade::TradeSpec;
+use super::worker::WorkerSpec;
 use crate::limits::{
     MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
     TICKER_BYTES,

@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
-use super::FetchError;
 use super::backoff;
+use super::fetched::FetchError;
 use super::pause::Pause;
 use super::source::{Answer, Pace, Quote, Request};
 

@@ -15,7 +15,7 @@ const NAMED: usize = 50;
 const EXCHANGES: usize = 50;
 
 /// What was heard of one ticker: the quote's time, if it can be read, and its market; or how the fetch failed.
-pub(super) type Heard<'a> = Result<(Option<i64>, Option<&'a Session>), FetchOutcome>;
+pub(crate) type Heard<'a> = Result<(Option<i64>, Option<&'a Session>), FetchOutcome>;
 
 /// Times of the newest quotes that partitions hold of tickers, ascending, in seconds since 1970; by symbol.
 pub(crate) type HeldTimes = HashMap<String, Vec<i64>>;

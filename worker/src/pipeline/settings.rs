@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::group::TAKEN_FOR_DEAD;
-use super::transaction::Size;
+use super::transaction::size::Size;
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
 use crate::health::Health;

@@ -7,7 +7,7 @@
 pub(crate) mod after_edit;
 mod answer;
 mod budget;
-mod candidate;
+pub(crate) mod candidate;
 mod kafka;
 mod paper;
 mod pass;

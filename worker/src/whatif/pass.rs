@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stockwatch_core::wire::RawRecord;
 use stockwatch_core::{Effect, Partition, Shape};
 
-use super::Candidate;
+use super::candidate::Candidate;
 use super::plan::Plans;
 use super::tally::{Tally, Totals};
 use super::warm_up::WarmUp;

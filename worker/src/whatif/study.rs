@@ -6,10 +6,11 @@ use std::sync::Arc;
 use stockwatch_core::Shape;
 use stockwatch_core::wire::{MAX_AHEAD, RawRecord};
 
+use super::candidate::Candidate;
 use super::pass::{Pass, Place, Seen};
 use super::tally::{Figures, Totals};
 use super::warm_up::WarmUp;
-use super::{Candidate, Written};
+use super::written::Written;
 
 /// Event times are at most so much ahead of a record's stamp, ms.
 pub(super) const MARGIN: i64 = 5 * 60_000;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stockwatch_crds::LoadError;
 
-use super::Document;
+use super::document::Document;
 use super::document::Metadata;
 use crate::config::accept::LiveSpec;
 use crate::config::file;

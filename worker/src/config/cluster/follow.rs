@@ -9,8 +9,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Api, ApiError, Copies, Document, Event, Judged};
-use crate::config::{FileWatch, Reader, Refusal};
+use super::api::Api;
+use super::copies::Copies;
+use super::document::Document;
+use super::error::ApiError;
+use super::events::Event;
+use super::judged::Judged;
+use crate::config::accept::Refusal;
+use crate::config::file::{FileWatch, Reader};
 use crate::metrics::Metrics;
 
 /// A watch lasts so many seconds, and up to a fifth more by chance: a connection that went silent is found by then.

@@ -5,7 +5,7 @@ mod ledger;
 mod outputs;
 mod policy;
 mod refusals;
-mod size;
+pub(super) mod size;
 
 use std::time::{Duration, Instant};
 use std::{mem, thread};
@@ -20,7 +20,7 @@ use self::counts::Counts;
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
 use self::refusals::Refusals;
-pub(super) use self::size::Size;
+use self::size::Size;
 use super::assignment::Assignment;
 use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
