@@ -24,8 +24,7 @@ use crate::extract::fetched::FetchError;
 use crate::extract::pause::Pause;
 use crate::extract::schedule::OWN_REFUSALS;
 use crate::extract::text::short;
-use crate::extract::tick;
-use crate::extract::tick::Tick;
+use crate::extract::tick::{self, Tick};
 use crate::metrics::StreamConnected;
 
 /// The subscription is repeated so often: servers close a connection that says nothing.
