@@ -12,8 +12,8 @@ use super::tally::{Figures, Totals};
 use super::warm_up::WarmUp;
 use super::written::Written;
 
-/// Event times are at most so much ahead of a record's stamp, ms.
-pub(super) const MARGIN: i64 = 5 * 60_000;
+/// [`MAX_AHEAD`] in milliseconds, as records are stamped.
+pub(super) const MARGIN: i64 = MAX_AHEAD / 1_000_000;
 /// Records in which the stamp of a log's first one is looked for.
 const FIRST_RECORDS: i64 = 1000;
 
@@ -153,7 +153,7 @@ impl<'a> Study<'a> {
 
 /// Milliseconds of the log that usually fill the longest window.
 fn warm_up_millis(rules: &Shape) -> i64 {
-    i64::from(rules.longest()) * 60_000 + MAX_AHEAD / 1_000_000 + MARGIN
+    i64::from(rules.longest()) * 60_000 + 2 * MARGIN
 }
 
 /// The stretches before a partition's range.

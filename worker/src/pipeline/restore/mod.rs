@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use stockwatch_core::{Backfill, Partition};
+use stockwatch_crds::Backoff;
 
 use self::attempt::Attempt;
 use self::context::Clients;
@@ -27,9 +28,8 @@ use self::error::Ended;
 use self::open::OpenTransaction;
 use crate::kafka::log_reader::Patience;
 
-/// Between attempts to restore one partition.
-const RETRY: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+/// Between attempts for one partition.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// Between looks at a transaction that is open on a partition.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Connections are closed when nothing was restored for this long.
@@ -65,7 +65,7 @@ struct Task {
     number: i32,
     job: Job,
     cancelled: Arc<AtomicBool>,
-    attempts: usize,
+    attempts: u32,
     due: Instant,
 }
 
@@ -80,7 +80,7 @@ enum Job {
 
 impl Task {
     /// Restores come first, those that never failed before those that did: each attempt may take seconds.
-    fn turn(&self) -> (bool, usize, Instant) {
+    fn turn(&self) -> (bool, u32, Instant) {
         (!matches!(self.job, Job::Restore(_)), self.attempts.min(1), self.due)
     }
 }
@@ -210,7 +210,7 @@ fn attempt(
                 }
             }
             task.attempts += 1;
-            RETRY[(task.attempts - 1).min(RETRY.len() - 1)]
+            RETRY.after(task.attempts, fastrand::f64())
         }
     };
     task.due = Instant::now() + pause;
