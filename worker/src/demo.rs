@@ -195,7 +195,7 @@ impl Display<'_> {
 
 struct Demo {
     shared: Shared,
-    received: mpsc::Receiver<table::OutputRecord>,
+    received: mpsc::Receiver<table::ShownRecord>,
     table: Table,
     file: PathBuf,
     log: PathBuf,

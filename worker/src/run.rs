@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::args::Run;
-use crate::config::cluster::{self, Api, ApiError, Copies, Following, Judged, Resource, StartError};
+use crate::config::cluster::{self, Api, ApiError, Copies, DocumentJudge, Following, Resource, StartError};
 use crate::config::{self, FileWatch, Live, Refusal};
 use crate::http::{self, Limits};
 use crate::kafka::{Connection, ConnectionError};
@@ -103,8 +103,8 @@ async fn in_cluster(
         live.refuse(&refusal);
         generation
     });
-    let judged = Arc::new(Judged::new(Arc::clone(&live), start.document, refused));
-    let following = cluster::follow(api, judged, copies, Arc::clone(metrics))?;
+    let judge = Arc::new(DocumentJudge::new(Arc::clone(&live), start.document, refused));
+    let following = cluster::follow(api, judge, copies, Arc::clone(metrics))?;
     Ok((live, Edits::Cluster { _following: following }))
 }
 

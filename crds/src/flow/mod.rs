@@ -10,4 +10,4 @@ mod verdict;
 
 pub use failing::{failing_tickers, split_tickers};
 pub use report::{Down, Exchange, External, Failing, FailingNow, FlowReport, Held, Stretched, UNTRADED};
-pub use verdict::{FlowReason, Verdict, verdict};
+pub use verdict::{FlowReason, FlowVerdict, verdict};

@@ -8,21 +8,21 @@
 mod api;
 mod copies;
 mod document;
+mod document_judge;
 mod error;
 mod events;
 mod follow;
 mod judge;
-mod judged;
 mod resource;
 mod start;
 
 pub use api::Api;
 pub use copies::Copies;
 pub use document::Document;
+pub use document_judge::DocumentJudge;
 pub use error::{ApiError, EventError};
 pub use events::{Event, Events};
 pub use follow::{Following, follow};
 pub use judge::judge;
-pub use judged::Judged;
 pub use resource::Resource;
 pub use start::{Start, StartError, start};

@@ -15,7 +15,7 @@ const EPISODES: usize = 100;
 
 /// A record of the worker's output.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum OutputRecord {
+pub(super) enum ShownRecord {
     /// A quote that was accepted.
     Quote(DeduplicatedRecord),
     /// An average.
@@ -112,21 +112,21 @@ pub(super) struct Table {
 
 impl Table {
     /// Takes a record, in the order in which it was written.
-    pub(super) fn take(&mut self, record: OutputRecord) {
+    pub(super) fn take(&mut self, record: ShownRecord) {
         match record {
-            OutputRecord::Quote(quote) => {
+            ShownRecord::Quote(quote) => {
                 if let Some(entity) = self.entity(&quote.entity) {
                     entity.price = Some(quote.price);
                 }
             }
-            OutputRecord::Average(record) => {
+            ShownRecord::Average(record) => {
                 if let Some(entity) = self.entity(&record.entity) {
                     let averages = entity.averages.entry(record.minutes).or_default();
                     averages.previous = averages.last.replace(record.average);
                     averages.time = record.time;
                 }
             }
-            OutputRecord::Alarm(alarm) => {
+            ShownRecord::Alarm(alarm) => {
                 if let Some(entity) = self.entity(&alarm.entity) {
                     entity.averages.entry(alarm.minutes).or_default().alarm_time = Some(alarm.time);
                 }
@@ -144,7 +144,7 @@ impl Table {
                     }
                 }
             }
-            OutputRecord::Entry(entry) => {
+            ShownRecord::Entry(entry) => {
                 self.fill_count += usize::from(entry.entry_type == EntryType::Fill);
                 if let Some(entity) = self.entity(&entry.entity) {
                     let profit = entity.profit.get_or_insert(0);

@@ -7,7 +7,7 @@ use stockwatch_core::Shape;
 use stockwatch_core::wire::{MAX_AHEAD, RawRecord};
 
 use super::candidate::Candidate;
-use super::pass::{Pass, Place, Seen};
+use super::pass::{JudgedRange, Pass, Seen};
 use super::tally::{Figures, Totals};
 use super::warm_up::WarmUp;
 use super::written::Written;
@@ -95,7 +95,7 @@ impl<'a> Study<'a> {
     ) -> Result<bool, L::Error> {
         let (low, high) = log.bounds(partition)?;
         let Some((since, start)) = self.start(log, partition, (low, high), rules)? else { return Ok(false) };
-        let place = Place { partition, start, committed };
+        let place = JudgedRange { partition, start, committed };
         let mut back = LookBack { partition, low, since, distance: warm_up_millis(rules) };
         let mut warm_up = WarmUp::new(rules, start);
         if !back.look(log, &mut warm_up, |warm_up| warm_up.is_enough())? {

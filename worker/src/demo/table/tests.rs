@@ -17,23 +17,23 @@ fn two() -> Spec {
     )
 }
 
-pub(in super::super) fn quote(entity: &str, price: f64) -> OutputRecord {
+pub(in super::super) fn quote(entity: &str, price: f64) -> ShownRecord {
     let value = format!(
         r#"{{"entityname":"{entity}","currentstockprice":{price},"lastupdatedate":1,"isduplicate":false}}"#
     );
-    OutputRecord::Quote(DeduplicatedRecord::parse(value.as_bytes()).unwrap())
+    ShownRecord::Quote(DeduplicatedRecord::parse(value.as_bytes()).unwrap())
 }
 
-pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> OutputRecord {
+pub(in super::super) fn average(entity: &str, minutes: u32, average: i64, time: i64) -> ShownRecord {
     let (average, time) = (average * NANO, time * NANO);
-    OutputRecord::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
+    ShownRecord::Average(AverageRecord { entity: entity.into(), minutes, average, count: 1, time })
 }
 
-pub(in super::super) fn order(entity: &str) -> OutputRecord {
+pub(in super::super) fn order(entity: &str) -> ShownRecord {
     let value = format!(
         r#"{{"entityname":"{entity}","type":"order","side":"invest","id":"1","account":"1","cash":1,"shares":0,"lastupdatedate":1,"generation":1}}"#
     );
-    OutputRecord::Entry(Box::new(LedgerRecord::parse(value.as_bytes()).unwrap()))
+    ShownRecord::Entry(Box::new(LedgerRecord::parse(value.as_bytes()).unwrap()))
 }
 
 fn alarm(entity: &str, time: i64) -> AlarmRecord {
@@ -96,7 +96,7 @@ fn a_deviation_is_against_the_average_before_in_the_tolerances_own_terms() {
 fn a_cell_is_alarmed_until_its_next_average() {
     let mut table = Table::default();
     table.take(average("b", 1, 102, 2));
-    table.take(OutputRecord::Alarm(Box::new(alarm("b", 2))));
+    table.take(ShownRecord::Alarm(Box::new(alarm("b", 2))));
     assert!(table.rows(&two())[0].cells[0].alarmed);
     assert!(!table.rows(&two())[0].cells[1].alarmed);
     table.take(average("b", 1, 102, 3));
@@ -110,10 +110,10 @@ fn the_alarms_of_an_episode_are_one_line() {
     for number in 1..=3 {
         let time = i64::try_from(number).unwrap();
         let alarm = AlarmRecord { number, episode_start: Some(NANO), ..alarm("b", time) };
-        table.take(OutputRecord::Alarm(Box::new(alarm)));
+        table.take(ShownRecord::Alarm(Box::new(alarm)));
     }
     let other = AlarmRecord { minutes: 5, ..alarm("b", 3) };
-    table.take(OutputRecord::Alarm(Box::new(other)));
+    table.take(ShownRecord::Alarm(Box::new(other)));
     let lines: Vec<String> = table.episodes().map(episode_line).collect();
     assert!(lines[1].starts_with("00:00:01  b  1m  3 alarms  "), "{lines:?}");
     assert_eq!((lines.len(), table.episode_count(), table.alarm_count()), (2, 2, 4));
@@ -127,7 +127,7 @@ fn the_profit_of_a_paper_account_is_the_sum_of_its_fills() {
         let value = format!(
             r#"{{"entityname":"b","type":"{kind}","side":"uninvest","id":"1","account":"0"{profit},"cash":1,"shares":0,"lastupdatedate":1,"generation":1}}"#
         );
-        OutputRecord::Entry(Box::new(LedgerRecord::parse(value.as_bytes()).unwrap()))
+        ShownRecord::Entry(Box::new(LedgerRecord::parse(value.as_bytes()).unwrap()))
     };
     for (kind, profit) in [("order", ""), ("fill", r#","profit":-1.5"#), ("fill", r#","profit":4"#)] {
         table.take(entry(kind, profit));
@@ -174,7 +174,7 @@ fn what_is_kept_is_bounded() {
     for n in 0..5000 {
         table.take(quote(&n.to_string(), 1.0));
         let alarm = AlarmRecord { episode: n.to_string(), ..alarm("a", 1) };
-        table.take(OutputRecord::Alarm(Box::new(alarm)));
+        table.take(ShownRecord::Alarm(Box::new(alarm)));
     }
     assert_eq!(table.entities.len(), ENTITIES);
     assert_eq!((table.episodes().count(), table.episode_count()), (EPISODES, 5000));

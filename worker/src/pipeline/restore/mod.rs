@@ -24,7 +24,7 @@ use stockwatch_crds::Backoff;
 use self::attempt::Attempt;
 use self::context::Clients;
 pub(super) use self::context::Context;
-use self::error::Ended;
+use self::error::AttemptEnd;
 use self::open::OpenTransaction;
 use crate::kafka::log_reader::Patience;
 
@@ -195,9 +195,9 @@ fn attempt(
         *clients = None;
     }
     let pause = match ended {
-        Ended::Cancelled => return None,
-        Ended::OpenTransaction => LOOK_AGAIN,
-        Ended::Failed(error) => {
+        AttemptEnd::Cancelled => return None,
+        AttemptEnd::OpenTransaction => LOOK_AGAIN,
+        AttemptEnd::Failed(error) => {
             match &mut task.job {
                 Job::Restore(open) => {
                     tracing::warn!(partition = number, %error, "a partition cannot be restored, trying again");
@@ -222,7 +222,7 @@ fn attempt_once(
     context: &Context,
     clients: &mut Option<Clients>,
     task: &mut Task,
-) -> Result<Option<Outcome>, Ended> {
+) -> Result<Option<Outcome>, AttemptEnd> {
     let began = Instant::now();
     let clients = match clients {
         Some(clients) => clients,

@@ -18,7 +18,7 @@ pub(super) struct OpenTransaction {
 
 /// What to do about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum OpenAction {
     /// It may end by itself: look again.
     Wait,
     /// Fence whoever left it, which aborts it. Said once.
@@ -29,14 +29,14 @@ pub(super) enum Verdict {
 
 impl OpenTransaction {
     /// Judges a transaction that was found open at `now` by an attempt that asked at `asked`.
-    pub(super) fn found(&mut self, asked: Instant, now: Instant) -> Verdict {
+    pub(super) fn found(&mut self, asked: Instant, now: Instant) -> OpenAction {
         let open_for = now.saturating_duration_since(*self.since.get_or_insert(asked));
         match () {
-            () if open_for > OPEN_AT_MOST => Verdict::GiveUp,
-            () if open_for < DEAD_AFTER || self.fenced => Verdict::Wait,
+            () if open_for > OPEN_AT_MOST => OpenAction::GiveUp,
+            () if open_for < DEAD_AFTER || self.fenced => OpenAction::Wait,
             () => {
                 self.fenced = true;
-                Verdict::Fence
+                OpenAction::Fence
             }
         }
     }
@@ -51,16 +51,16 @@ mod tests {
         let start = Instant::now();
         let mut open = OpenTransaction::default();
         let mut found = |after| open.found(start, start + after);
-        assert_eq!(found(DEAD_AFTER / 2), Verdict::Wait);
-        assert_eq!(found(DEAD_AFTER), Verdict::Fence);
-        assert_eq!(found(DEAD_AFTER * 2), Verdict::Wait);
-        assert_eq!(found(OPEN_AT_MOST * 2), Verdict::GiveUp);
+        assert_eq!(found(DEAD_AFTER / 2), OpenAction::Wait);
+        assert_eq!(found(DEAD_AFTER), OpenAction::Fence);
+        assert_eq!(found(DEAD_AFTER * 2), OpenAction::Wait);
+        assert_eq!(found(OPEN_AT_MOST * 2), OpenAction::GiveUp);
     }
 
     #[test]
     fn the_time_that_the_first_attempt_waited_counts() {
         let start = Instant::now();
         let mut open = OpenTransaction::default();
-        assert_eq!(open.found(start, start + DEAD_AFTER), Verdict::Fence);
+        assert_eq!(open.found(start, start + DEAD_AFTER), OpenAction::Fence);
     }
 }

@@ -11,7 +11,7 @@ use crate::config::live::Live;
 
 /// Judges the documents of all who deliver some, and publishes what comes of it.
 #[derive(Debug)]
-pub struct Judged {
+pub struct DocumentJudge {
     live: Arc<Live>,
     /// What was taken last, for whoever copies it: no edit waits for a disk.
     pub(super) taken: watch::Sender<Document>,
@@ -19,7 +19,7 @@ pub struct Judged {
     refused: Mutex<Option<u64>>,
 }
 
-impl Judged {
+impl DocumentJudge {
     /// Goes on from what the worker started with.
     pub fn new(live: Arc<Live>, start: Document, refused: Option<u64>) -> Self {
         Self { live, taken: watch::Sender::new(start), refused: Mutex::new(refused) }
@@ -59,14 +59,14 @@ mod tests {
 
     struct Worker {
         live: Arc<Live>,
-        judged: Judged,
+        judge: DocumentJudge,
         metrics: Arc<Metrics>,
     }
 
     fn worker() -> Worker {
         let (start, metrics) = (document("a", 7, "1%"), Arc::new(Metrics::new()));
         let live = Arc::new(Live::starting_with(start.load().unwrap(), Arc::clone(&metrics)));
-        Worker { judged: Judged::new(Arc::clone(&live), start, None), live, metrics }
+        Worker { judge: DocumentJudge::new(Arc::clone(&live), start, None), live, metrics }
     }
 
     impl Worker {
@@ -79,25 +79,25 @@ mod tests {
     fn a_bad_edit_is_told_until_it_is_mended_whatever_copies_come() {
         let worker = worker();
         for (generation, tolerance) in [(8, "lots"), (7, "1%"), (6, "2%"), (8, "lots")] {
-            worker.judged.offer(&document("a", generation, tolerance));
+            worker.judge.offer(&document("a", generation, tolerance));
             assert!(worker.error().unwrap().contains("tolerance"), "generation {generation}");
         }
         assert_eq!(worker.metrics.specs_rejected.get(), 1, "it is counted once");
         assert_eq!(worker.live.current().generation, Some(7));
-        worker.judged.offer(&document("a", 9, "3%"));
+        worker.judge.offer(&document("a", 9, "3%"));
         assert_eq!((worker.error(), worker.live.current().generation), (None, Some(9)));
-        assert_eq!(worker.judged.taken.borrow().metadata.generation, 9, "it is to be copied");
+        assert_eq!(worker.judge.taken.borrow().metadata.generation, 9, "it is to be copied");
     }
 
     #[test]
     fn another_stockwatch_of_the_name_is_told_once_and_never_taken() {
         let worker = worker();
         for generation in [1, 99] {
-            worker.judged.offer(&document("b", generation, "9%"));
+            worker.judge.offer(&document("b", generation, "9%"));
         }
         assert!(worker.error().unwrap().contains("metadata.uid"));
         assert_eq!(worker.metrics.specs_rejected.get(), 1);
-        worker.judged.offer(&document("a", 8, "2%"));
+        worker.judge.offer(&document("a", 8, "2%"));
         assert_eq!(worker.live.current().generation, Some(8));
     }
 }
