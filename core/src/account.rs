@@ -37,7 +37,7 @@ impl Side {
 pub struct Signal {
     /// Where the average moved to.
     pub direction: Direction,
-    /// Its place.
+    /// Its window and episode.
     pub cause: Cause,
 }
 
@@ -265,7 +265,7 @@ impl Account {
         self.position.map_or(0, |position| position.shares)
     }
 
-    /// Whether a worker could have come to this: what others wrote is computed with only then.
+    /// Whether [`advance`] can have led to this: an account that is read back is used only then.
     pub fn is_legal(&self) -> bool {
         self.budget > 0
             && self.cash >= 0

@@ -23,7 +23,7 @@ pub const CHUNK: usize = 32;
 /// An edit writes no more than this of the shapes, as long as a record of changes can say it: a restore reads all of
 /// them until the table is compacted.
 const EDIT_BYTES: usize = 8 * 1024;
-/// Checkpoints that an edit writes at most so that a shorter history says it.
+/// Bytes of checkpoints that an edit writes at most to shorten the recorded history.
 const SETTLE_BYTES: usize = 1024 * 1024;
 
 /// Writes due checkpoints of a partition, oldest first, until `budget` bytes are used; gives the bytes and records.
@@ -71,7 +71,7 @@ pub fn write_due<E>(
     Ok(written)
 }
 
-/// A `put` that counts the bytes and records.
+/// Returns `put`, but counting bytes and records.
 fn counting<E>(
     put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
     (bytes, records): &mut (usize, u64),
@@ -181,7 +181,7 @@ pub fn write_shapes<E>(
     partition.prune_history();
     let (mut key, mut record) = edit_record(partition);
     if record.len() > EDIT_BYTES && partition.history.len() > 1 {
-        // The less is left to replay, the fewer shapes are.
+        // A checkpoint moves the start of a replay, and shapes before that start are dropped.
         write_due(partition, u64::MAX, 0, SETTLE_BYTES, put)?;
         partition.prune_history();
         (key, record) = edit_record(partition);
@@ -215,7 +215,7 @@ pub fn write_whole_shapes<E>(
     partition.prune_history();
     let mut whole = encode_shapes(&partition.history);
     if whole.as_ref().is_some_and(|record| record.len() > MAX_RECORD_BYTES) {
-        // With nothing left to replay, only the last shape is.
+        // With nothing left to replay, only the last shape is recorded.
         write_due(partition, u64::MAX, 0, usize::MAX, put)?;
         partition.prune_history();
         whole = encode_shapes(&partition.history);
@@ -229,7 +229,7 @@ pub fn write_whole_shapes<E>(
     Ok(())
 }
 
-/// Records where a partition is, should Kafka forget it.
+/// Records the partition's next offset, for when Kafka has dropped the group's committed one.
 ///
 /// # Errors
 /// Those of `put`.

@@ -55,7 +55,7 @@ pub(crate) fn deserialize_nanos<'de, D: Deserializer<'de>>(deserializer: D) -> R
     deserialize_optional_nanos(deserializer)?.ok_or_else(|| Error::custom("null is no number"))
 }
 
-/// The same, or `null`.
+/// [`deserialize_nanos`], or `None` for `null`.
 pub(crate) fn deserialize_optional_nanos<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i64>, D::Error> {

@@ -26,7 +26,7 @@ pub enum Effect<'a> {
     OverLimit,
     /// It is no quote, or one of another currency.
     Bad(DeadLetterReason),
-    /// The restored checkpoint of its entity holds it already, or it was seen before.
+    /// Its offset is below what the partition, or the restored checkpoint of its entity, has computed.
     Covered,
 }
 

@@ -2,9 +2,9 @@
 //!
 //! A [`Partition`] holds the state of one raw partition, which is a function of the raw log and of the
 //! [`Shape`]s that it was read under. [`Partition::process`] moves it by one record; [`Encoder`] writes
-//! what follows from that as output records. [`Judgement`] is what it
-//! is by the rules and by what was [`Said`] before, which is committed and not computed again. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
-//! brings it back from there without any output.
+//! what follows from that as output records. A [`Judgement`] says which averages of a quote are alarms, by the rules and
+//! by what was [`Said`] before: that is committed, and not computed again. [`wire`] is the format of all records;
+//! [`checkpoint`] is what the storage table holds of the state, and [`replay`] restores it from there without any output.
 
 pub mod account;
 mod average;

@@ -226,7 +226,7 @@ impl Entry {
         if self.tolerances.len() != self.windows.len() || self.windows.is_empty() {
             return Err("windows and tolerances do not match".into());
         }
-        // Lengths are added to times: what no spec may say is not computed with.
+        // Lengths are added to times: one that no spec allows could overflow, and is refused.
         let legal = |minutes: &u32| (1..=MAX_WINDOW_MINUTES).contains(minutes);
         if !self.windows.iter().all(legal) || !self.windows.is_sorted_by(|one, next| one < next) {
             return Err("windows are not ascending minutes of at most a day".into());

@@ -37,7 +37,7 @@ impl Attempt<'_> {
         let mut replay = Replay::prepare(&goal, &table).map_err(|e| self.corrupt(e))?;
         drop(table);
         let mut from = first;
-        // Also the shapes recorded beyond the goal, where the group was set back: they hold by its end.
+        // Where the group's offset was set back, shapes recorded at later offsets count as well: the last is in force.
         while let Some(taken) = replay.due(i64::MAX) {
             let to = taken.offset.min(goal.offset);
             self.replay(&mut replay, from, to)?;
@@ -100,7 +100,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// A transaction hides what is to be read: its owner is fenced if it seems dead. Returns how the attempt ends.
+    /// Reads end before an open transaction: fences its owner if that seems dead. Returns how the attempt ends.
     fn found_open(&self, open: &mut OpenTransaction, asked: Instant) -> AttemptEnd {
         match open.found(asked, Instant::now()) {
             OpenAction::Wait => AttemptEnd::OpenTransaction,
@@ -206,7 +206,7 @@ impl Attempt<'_> {
         Ok(self.clients.uncommitted.bounds(&self.context.raw, self.number)?.0)
     }
 
-    /// Where to go, and where the raw log begins; says what is odd about the way.
+    /// Returns the offsets to replay and where the raw log begins; logs what is missing.
     fn plan(
         &self,
         committed: Option<&Committed>,

@@ -40,7 +40,7 @@ pub(super) enum RestoreError {
 pub(super) enum AttemptEnd {
     /// The partition was given away, or the process stops.
     Cancelled,
-    /// An open transaction hides what is to be read: asked again soon.
+    /// Reads end before an open transaction: the next attempt follows soon.
     OpenTransaction,
     /// Tried again later, with the reason for people.
     Failed(RestoreError),

@@ -35,7 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Connections are closed when nothing was restored for this long.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// So many records are read for a longer window before another partition may have its turn.
+/// Records read in a row for one partition's longer window; then other partitions' tasks have a turn.
 const STRETCH: i64 = 100_000;
 
 /// What came of a task.
@@ -50,7 +50,7 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
-/// What is wanted of the thread for as long as this lives.
+/// Cancels its task when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Wanted(Arc<AtomicBool>);
 
@@ -70,7 +70,7 @@ struct Task {
 }
 
 enum Job {
-    /// Bring it to its committed offset, with what is known of a transaction that hides what is to be read.
+    /// Bring it to its committed offset, past a transaction that may be open on it.
     Restore(OpenTransaction),
     /// Read the raw log up to an offset for a longer window.
     Read(Backfill, i64),

@@ -1,13 +1,13 @@
-//! What is known of a transaction that hides what one partition's restore is to read.
+//! A transaction that is open on a partition: reads end before its records, so the restore waits until it ends.
 
 use std::time::{Duration, Instant};
 
-/// A transaction that has been open for this long is taken for a dead process's.
+/// After this long the owner of an open transaction is taken for dead, and fenced.
 pub(super) const DEAD_AFTER: Duration = Duration::from_millis(500);
 /// A restore waits this long for an open transaction at most: the coordinator ends it within 20 s.
 const OPEN_AT_MOST: Duration = Duration::from_secs(40);
 
-/// It outlives the attempts that find it open.
+/// An open transaction as the attempts to restore one partition have seen it; kept from one attempt to the next.
 #[derive(Debug, Default)]
 pub(super) struct OpenTransaction {
     since: Option<Instant>,
@@ -16,12 +16,12 @@ pub(super) struct OpenTransaction {
     pub(super) outputs: Option<Vec<(String, i32, i64)>>,
 }
 
-/// What to do about it.
+/// What an attempt does about an open transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum OpenAction {
     /// It may end by itself: look again.
     Wait,
-    /// Fence whoever left it, which aborts it. Said once.
+    /// Fence its owner, which aborts it. Returned once for each transaction.
     Fence,
     /// It has been open for too long.
     GiveUp,

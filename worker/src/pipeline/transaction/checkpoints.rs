@@ -12,7 +12,7 @@ const CHECKPOINT_AGE: u64 = 5_000;
 /// Bytes of checkpoints in a transaction, at least, and for each quote in it.
 const CHECKPOINT_BYTES: usize = 16 * 1024;
 const CHECKPOINT_BYTES_PER_QUOTE: usize = 40;
-/// On the way out a partition may write this much.
+/// Bytes of checkpoints in the last transaction before a worker ends, at most.
 const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
 
 impl Transactions<'_> {

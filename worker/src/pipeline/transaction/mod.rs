@@ -46,7 +46,7 @@ pub(super) struct Transactions<'a> {
     /// Raw partition and offset of the last record absorbed.
     last_record: (i32, i64),
     refusals: Refusals,
-    /// Clock of the entities' dirtiness.
+    /// Entities' dirty times are milliseconds since then.
     started: Instant,
     last_commit: Instant,
 }
@@ -319,9 +319,9 @@ impl<'a> Transactions<'a> {
     pub(super) fn give_up(&mut self, failure: &Failure, owned: &mut Assignment) -> Result<(), SessionError> {
         let is_forbidden = failure.0.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
-        // The record that fails is known, and that it does so with the topics' settings as they are now.
+        // The one record of this transaction is what brokers refuse, under the topics' present settings.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
-        // Without a quote it is records of the state alone.
+        // A transaction without a quote has records of the storage table alone.
         self.producers.forget_records(is_known || self.quotes == 0);
         let refused = self.connector.kafka.take_refused();
         let table = &self.topology.table.name;
@@ -336,7 +336,7 @@ impl<'a> Transactions<'a> {
         (self.quotes, self.bytes) = (0, 0);
         self.counts = Counts::default();
         if is_forbidden && self.topology.ledger.is_some() {
-            // Of all topics it is the one that may have come while the worker ran, and that alarms do not need.
+            // Alarms do not need the ledger: it is left alone for a while, and they go on.
             self.ledger.refused();
         }
         // A topic may have gone, or may take less than it did.
