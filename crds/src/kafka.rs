@@ -1,8 +1,10 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
 mod oauth;
+mod password_file;
 
 pub use self::oauth::OAuth;
+pub use self::password_file::password_file;
 use crate::limits::{MAX_BOOTSTRAP_SERVERS, MAX_USERNAME};
 use crate::names::{KAFKA_NAME_RULE, is_kafka_name, is_subdomain};
 use crate::problem::{Problems, shown};
@@ -12,11 +14,15 @@ use crate::v1alpha1::{
     SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_READABLE, SaslSpec, SecretKeyRef, TlsSpec,
 };
 
-const DEFAULT_CA_KEY: &str = "ca.crt";
-/// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi does.
-const DEFAULT_PAIRS: [(&str, &str); 2] = [("tls.crt", "tls.key"), ("user.crt", "user.key")];
+/// As cert-manager and Strimzi have it, then as Confluent for Kubernetes does.
+const DEFAULT_CA_KEYS: [&str; 2] = ["ca.crt", "cacerts.pem"];
+/// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi and Confluent for Kubernetes do.
+const DEFAULT_PAIRS: [(&str, &str); 3] =
+    [("tls.crt", "tls.key"), ("user.crt", "user.key"), ("fullchain.pem", "privkey.pem")];
 /// Of a user's name and password.
 const PASSWORD_KEYS: (&str, &str) = ("username", "password");
+/// Of a file with both, as Confluent for Kubernetes has it.
+const PASSWORD_FILE: &str = "plain.txt";
 /// Of an OAuth client's id and secret.
 const CLIENT_KEYS: (&str, &str) = ("client-id", "client-secret");
 
@@ -41,9 +47,18 @@ pub struct Kafka {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Where the brokers' certificate authority is; `None`: the system's.
-    pub ca: Option<SecretKey>,
+    pub ca: Option<CaSecret>,
     /// With which the client shows who it is.
     pub client: Option<ClientSecret>,
+}
+
+/// A Secret with the certificates of an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaSecret {
+    /// The Secret's name.
+    pub name: String,
+    /// Where they may be in its data; the first key that is there counts. At least one.
+    pub keys: Vec<String>,
 }
 
 /// A Secret with a client's certificate and key.
@@ -82,6 +97,9 @@ pub struct Sasl {
     pub username: Username,
     /// Where the password, or the client's secret, is.
     pub password: SecretKey,
+    /// The key, in the same Secret, of a file with name and password ([`password_file`]): it counts where the keys of both
+    /// are not there. `None`: the spec names keys.
+    pub file: Option<String>,
     /// Where tokens come from: with OAUTHBEARER, and only with it.
     pub oauth: Option<OAuth>,
 }
@@ -130,17 +148,17 @@ impl Kafka {
 
 impl Tls {
     fn parse(tls: &TlsSpec, problems: &mut Problems) -> Self {
-        let ca = tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, "spec.kafka.tls.caSecret", problems));
+        let ca = tls.ca_secret.as_ref().map(|ca| CaSecret::parse(ca, "spec.kafka.tls.caSecret", problems));
         Self { ca, client: tls.client_secret.as_ref().map(|client| ClientSecret::parse(client, problems)) }
     }
 }
 
-impl SecretKey {
-    /// Of a certificate authority.
+impl CaSecret {
     fn parse(ca: &SecretKeyRef, path: &str, problems: &mut Problems) -> Self {
         check_secret_name(&ca.name, &format!("{path}.name"), problems);
-        let key = key_or(&ca.key, DEFAULT_CA_KEY, &format!("{path}.key"), problems);
-        Self { name: ca.name.clone(), key }
+        let defaults = DEFAULT_CA_KEYS.iter().take(if ca.key.is_some() { 1 } else { DEFAULT_CA_KEYS.len() });
+        let mut key = |default: &&str| key_or(&ca.key, default, &format!("{path}.key"), problems);
+        Self { name: ca.name.clone(), keys: defaults.map(&mut key).collect() }
     }
 }
 
@@ -190,6 +208,8 @@ impl Sasl {
             None => Username::Key(key_or(username_key, default_user, &username_key_path, problems)),
         };
         let key = key_or(password_key, default_password, &format!("{path}.passwordKey"), problems);
+        let is_named = username_key.is_some() || password_key.is_some();
+        let file = (!is_oauth && !is_named).then(|| PASSWORD_FILE.to_owned());
         let refused = match sasl.mechanism {
             Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
             Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),
@@ -202,7 +222,8 @@ impl Sasl {
             problems.add("spec.kafka.sasl.oauth", SAY_NEEDS_OAUTH);
         }
         let oauth = sasl.oauth.as_ref().map(|oauth| OAuth::parse(oauth, problems));
-        Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key }, oauth }
+        let password = SecretKey { name: name.clone(), key };
+        Self { mechanism: sasl.mechanism, username, password, file, oauth }
     }
 }
 
