@@ -1,12 +1,14 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
 mod oauth;
+mod password_file;
 mod secret;
 
 pub use self::oauth::OAuth;
+pub use self::password_file::password_file;
 pub(crate) use self::secret::check_secret_name;
 use self::secret::key_or;
-pub use self::secret::{ClientSecret, KeyPair, SecretKey};
+pub use self::secret::{CaSecret, ClientSecret, KeyPair, SecretKey};
 use crate::limits::{MAX_BOOTSTRAP_SERVERS, MAX_USERNAME};
 use crate::names::{KAFKA_NAME_RULE, is_kafka_name};
 use crate::problem::{Problems, shown};
@@ -18,6 +20,8 @@ use crate::v1alpha1::{
 
 /// Of a user's name and password.
 const PASSWORD_KEYS: (&str, &str) = ("username", "password");
+/// Of a file with both, as Confluent for Kubernetes has it.
+const PASSWORD_FILE: &str = "plain.txt";
 /// Of an OAuth client's id and secret.
 const CLIENT_KEYS: (&str, &str) = ("client-id", "client-secret");
 
@@ -42,7 +46,7 @@ pub struct Kafka {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Where the brokers' certificate authority is; `None`: the system's.
-    pub ca: Option<SecretKey>,
+    pub ca: Option<CaSecret>,
     /// With which the client shows who it is.
     pub client: Option<ClientSecret>,
 }
@@ -56,6 +60,9 @@ pub struct Sasl {
     pub username: Username,
     /// Where the password, or the client's secret, is.
     pub password: SecretKey,
+    /// The key, in the same Secret, of a file with name and password ([`password_file`]): it counts where the keys of both
+    /// are not there. `None`: the spec names keys.
+    pub file: Option<String>,
     /// Where tokens come from: with OAUTHBEARER, and only with it.
     pub oauth: Option<OAuth>,
 }
@@ -104,7 +111,7 @@ impl Kafka {
 
 impl Tls {
     fn parse(tls: &TlsSpec, problems: &mut Problems) -> Self {
-        let ca = tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, "spec.kafka.tls.caSecret", problems));
+        let ca = tls.ca_secret.as_ref().map(|ca| CaSecret::parse(ca, "spec.kafka.tls.caSecret", problems));
         Self { ca, client: tls.client_secret.as_ref().map(|client| ClientSecret::parse(client, problems)) }
     }
 }
@@ -140,6 +147,8 @@ impl Sasl {
             None => Username::Key(key_or(username_key, default_user, &username_key_path, problems)),
         };
         let key = key_or(password_key, default_password, &format!("{path}.passwordKey"), problems);
+        let is_named = username_key.is_some() || password_key.is_some();
+        let file = (!is_oauth && !is_named).then(|| PASSWORD_FILE.to_owned());
         let refused = match sasl.mechanism {
             Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
             Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),
@@ -152,7 +161,8 @@ impl Sasl {
             problems.add("spec.kafka.sasl.oauth", SAY_NEEDS_OAUTH);
         }
         let oauth = sasl.oauth.as_ref().map(|oauth| OAuth::parse(oauth, problems));
-        Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key }, oauth }
+        let password = SecretKey { name: name.clone(), key };
+        Self { mechanism: sasl.mechanism, username, password, file, oauth }
     }
 }
 

@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use stockwatch_crds::{ClientSecret, Kafka, KeyPair, SecretKey, Username};
+use stockwatch_crds::{CaSecret, ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Username};
 
 pub use self::context::KafkaContext;
 use self::secret_file::SecretFile;
@@ -77,8 +77,7 @@ impl Connection {
         if let Some(tls) = &kafka.tls {
             config.set("enable.ssl.certificate.verification", "true");
             config.set("ssl.endpoint.identification.algorithm", "https");
-            if let Some(ca) = &tls.ca {
-                let file = SecretFile { field: "spec.kafka.tls.caSecret", name: &ca.name, key: &ca.key };
+            if let Some(file) = authority("spec.kafka.tls.caSecret", tls.ca.as_ref(), credentials) {
                 config.set("ssl.ca.location", file.path(credentials)?);
             }
             if let Some(ClientSecret { name, pairs }) = &tls.client {
@@ -99,19 +98,14 @@ impl Connection {
                 return Err(ConnectionError::ReadableWithoutTls(sasl.mechanism.as_str()));
             }
             config.set("sasl.mechanism", sasl.mechanism.as_str());
-            let SecretKey { name, key: password } = &sasl.password;
-            let text = |key| SecretFile { field: "spec.kafka.sasl.secret", name, key }.text(credentials);
-            let username = match &sasl.username {
-                Username::Given(user) => user.clone(),
-                Username::Key(key) => text(key)?,
-            };
-            let password = text(password)?;
+            let (username, password) = login(sasl, credentials)?;
             if let Some(oauth) = &sasl.oauth {
                 for (setting, value) in oauth.settings(&username, &password) {
                     config.set(setting, value);
                 }
-                if let Some(SecretKey { name, key }) = &oauth.ca {
-                    let file = SecretFile { field: "spec.kafka.sasl.oauth.caSecret", name, key };
+                if let Some(file) =
+                    authority("spec.kafka.sasl.oauth.caSecret", oauth.ca.as_ref(), credentials)
+                {
                     config.set("https.ca.location", file.path(credentials)?);
                 }
             } else {
@@ -170,6 +164,44 @@ fn identity<'a>(name: &'a str, key: &'a str) -> SecretFile<'a> {
     SecretFile { field: "spec.kafka.tls.clientSecret", name, key }
 }
 
+/// The file of an authority's certificates: of its keys the first that is there, else the first, which an error then names.
+fn authority<'a>(
+    field: &'static str,
+    ca: Option<&'a CaSecret>,
+    credentials: &Path,
+) -> Option<SecretFile<'a>> {
+    let CaSecret { name, keys } = ca?;
+    let file = |key: &'a String| SecretFile { field, name, key };
+    let there = keys.iter().map(file).find(|file| file.locate(credentials).is_ok());
+    there.or_else(|| keys.first().map(file))
+}
+
+/// A part of what the client logs in with.
+fn credential<'a>(name: &'a str, key: &'a str) -> SecretFile<'a> {
+    SecretFile { field: "spec.kafka.sasl.secret", name, key }
+}
+
+/// The user's name and the password, or an OAuth client's id and secret.
+fn login(sasl: &Sasl, credentials: &Path) -> Result<(String, String), ConnectionError> {
+    let SecretKey { name, key } = &sasl.password;
+    let is_there = |key: &str| credential(name, key).locate(credentials).is_ok();
+    let usual = match &sasl.username {
+        Username::Given(_) => is_there(key),
+        Username::Key(user) => is_there(user) && is_there(key),
+    };
+    // Where nothing is there, the error names the usual key.
+    let file = sasl.file.as_deref().filter(|file| !usual && is_there(file));
+    let both = file.map(|file| credential(name, file).login(credentials)).transpose()?;
+    let user = match (&sasl.username, &both) {
+        (Username::Given(user), _) | (_, Some((user, _))) => user.clone(),
+        (Username::Key(key), None) => credential(name, key).text(credentials)?,
+    };
+    match both {
+        Some((_, password)) => Ok((user, password)),
+        None => Ok((user, credential(name, key).text(credentials)?)),
+    }
+}
+
 /// What a producer's `poll` takes to wait for so many milliseconds: rdkafka cuts what is left of it to whole ones, and
 /// spins for the rest.
 pub const fn producer_wait(milliseconds: u64) -> Duration {
@@ -223,19 +255,24 @@ mod tests {
     use std::fs;
 
     use rdkafka::producer::BaseProducer;
-    use stockwatch_crds::{Mechanism, OAuth, Sasl, Tls};
+    use stockwatch_crds::{Mechanism, OAuth, Tls};
 
     use super::*;
     use crate::topics::tests::kafka;
 
+    fn ca(name: &str) -> CaSecret {
+        CaSecret { name: name.into(), keys: vec!["ca.crt".into(), "cacerts.pem".into()] }
+    }
+
     fn secured(mechanism: Mechanism, tls: bool) -> Kafka {
-        let ca = Some(SecretKey { name: "kafka-ca".into(), key: "ca.crt".into() });
+        let ca = Some(ca("kafka-ca"));
         Kafka {
             tls: tls.then_some(Tls { ca, client: None }),
             sasl: Some(Sasl {
                 mechanism,
                 username: Username::Key("username".into()),
                 password: SecretKey { name: "login".into(), key: "password".into() },
+                file: Some("plain.txt".into()),
                 oauth: None,
             }),
             ..kafka("127.0.0.1:1")
@@ -249,7 +286,7 @@ mod tests {
             token_url: "https://127.0.0.1:1/token".into(),
             scope: Some("kafka".into()),
             extensions: Some("logicalCluster=lkc-1".into()),
-            ca: Some(SecretKey { name: "login-ca".into(), key: "ca.crt".into() }),
+            ca: Some(ca("login-ca")),
         });
         kafka
     }
@@ -308,6 +345,7 @@ mod tests {
                 mechanism: Mechanism::ScramSha512,
                 username: Username::Given("ann".into()),
                 password: SecretKey { name: "user".into(), key: "pw".into() },
+                file: None,
                 oauth: None,
             }),
             ..kafka("127.0.0.1:1")
@@ -319,6 +357,43 @@ mod tests {
         fs::remove_file(dir.path().join("user/user.key")).unwrap();
         let error = Connection::new(&kafka, dir.path()).unwrap_err().to_string();
         assert!(error.contains("user/tls.crt"), "{error}");
+    }
+
+    #[test]
+    fn secrets_as_confluent_for_kubernetes_writes_them_are_read() {
+        let dir = mounted(&[
+            ("tls/fullchain.pem", CA),
+            ("tls/privkey.pem", CA),
+            ("tls/cacerts.pem", CA),
+            ("login/plain.txt", "username=ann\npassword=hunter2\n"),
+        ]);
+        let pair =
+            |certificate: &str, key: &str| KeyPair { certificate: certificate.into(), key: key.into() };
+        let pairs = vec![pair("tls.crt", "tls.key"), pair("fullchain.pem", "privkey.pem")];
+        let client = Some(ClientSecret { name: "tls".into(), pairs });
+        let mut kafka = secured(Mechanism::Plain, true);
+        kafka.tls = Some(Tls { ca: Some(ca("tls")), client });
+        let config = Connection::new(&kafka, dir.path()).unwrap().client();
+        for (setting, file) in [
+            ("ssl.ca.location", "/tls/cacerts.pem"),
+            ("ssl.certificate.location", "/tls/fullchain.pem"),
+            ("ssl.key.location", "/tls/privkey.pem"),
+        ] {
+            assert!(config.get(setting).unwrap().ends_with(file), "{setting}");
+        }
+        assert_eq!(
+            (config.get("sasl.username"), config.get("sasl.password")),
+            (Some("ann"), Some("hunter2"))
+        );
+        fs::write(dir.path().join("login/plain.txt"), "ann:hunter2").unwrap();
+        let error = Connection::new(&kafka, dir.path()).unwrap_err().to_string();
+        assert!(error.contains("login/plain.txt has no lines username=… and password=…"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+        // Their own keys count before it.
+        fs::write(dir.path().join("login/username"), "bob").unwrap();
+        fs::write(dir.path().join("login/password"), "own").unwrap();
+        let config = Connection::new(&kafka, dir.path()).unwrap().client();
+        assert_eq!((config.get("sasl.username"), config.get("sasl.password")), (Some("bob"), Some("own")));
     }
 
     #[test]

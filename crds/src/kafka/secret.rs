@@ -4,9 +4,20 @@ use crate::names::is_subdomain;
 use crate::problem::{Problems, shown};
 use crate::v1alpha1::{ClientSecretRef, SecretKeyRef};
 
-const DEFAULT_CA_KEY: &str = "ca.crt";
-/// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi does.
-const DEFAULT_PAIRS: [(&str, &str); 2] = [("tls.crt", "tls.key"), ("user.crt", "user.key")];
+/// As cert-manager and Strimzi have it, then as Confluent for Kubernetes does.
+const DEFAULT_CA_KEYS: [&str; 2] = ["ca.crt", "cacerts.pem"];
+/// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi and Confluent for Kubernetes do.
+const DEFAULT_PAIRS: [(&str, &str); 3] =
+    [("tls.crt", "tls.key"), ("user.crt", "user.key"), ("fullchain.pem", "privkey.pem")];
+
+/// A Secret with the certificates of an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaSecret {
+    /// The Secret's name.
+    pub name: String,
+    /// Where they may be in its data; the first key that is there counts. At least one.
+    pub keys: Vec<String>,
+}
 
 /// A Secret with a client's certificate and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +46,12 @@ pub struct SecretKey {
     pub key: String,
 }
 
-impl SecretKey {
-    /// Of a certificate authority.
+impl CaSecret {
     pub(super) fn parse(ca: &SecretKeyRef, path: &str, problems: &mut Problems) -> Self {
         check_secret_name(&ca.name, &format!("{path}.name"), problems);
-        let key = key_or(&ca.key, DEFAULT_CA_KEY, &format!("{path}.key"), problems);
-        Self { name: ca.name.clone(), key }
+        let defaults = DEFAULT_CA_KEYS.iter().take(if ca.key.is_some() { 1 } else { DEFAULT_CA_KEYS.len() });
+        let mut key = |default: &&str| key_or(&ca.key, default, &format!("{path}.key"), problems);
+        Self { name: ca.name.clone(), keys: defaults.map(&mut key).collect() }
     }
 }
 

@@ -20,7 +20,7 @@ pub struct SecretKeyRef {
     #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
     #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
     pub name: String,
-    /// The key in its data. Absent: ca.crt.
+    /// The key in its data. Absent: ca.crt, else cacerts.pem.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
     #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
@@ -28,7 +28,8 @@ pub struct SecretKeyRef {
 }
 
 /// A Secret with a certificate and its key, labelled stockwatch.dev/credentials: "true". Without keys named: tls.crt and
-/// tls.key, as cert-manager writes them, else user.crt and user.key, as Strimzi does.
+/// tls.key, as cert-manager writes them, else user.crt and user.key, as Strimzi does, else fullchain.pem and privkey.pem, as
+/// Confluent for Kubernetes does.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientSecretRef {
@@ -48,7 +49,8 @@ pub struct ClientSecretRef {
     pub key_key: Option<String>,
 }
 
-/// A Secret with a password or a client's secret, labelled stockwatch.dev/credentials: "true".
+/// A Secret with a password or a client's secret, labelled stockwatch.dev/credentials: "true". Without keys named, and where
+/// username and password are not there: plain.txt, as Confluent for Kubernetes writes it.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordSecretRef {
