@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use stockwatch_crds::password_file;
 
-use super::ConnectionError;
+use super::error::ConnectionError;
 
 /// A certificate bundle or password beyond this is a mistake.
 const MAX_SECRET_BYTES: u64 = 1024 * 1024;
