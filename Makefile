@@ -86,9 +86,9 @@ bench-stream: build need-java ## MINUTES (10) of 1,000 tickers with five ticks a
 bench-edits: build ## Edits of the StockWatch of "make cluster", from the API server to the worker
 	KUBECONFIG=$$(readlink /run/stockwatch-cluster)/kubeconfig target/release/stockwatch-bench edits
 
-bench-operator: build need-java need-go need-root ## The operator with 1,000 StockWatches on a cluster of its own: time, requests, idleness
+bench-operator: build need-java need-go need-root ## The operator with 1,000 StockWatches on a cluster of its own: time, requests, idleness; then with MOST (1000: not more)
 	tests/cluster/cluster.sh packages
-	target/release/stockwatch-bench operator
+	target/release/stockwatch-bench operator --most $${MOST:-1000}
 
 soak: build need-java need-go need-root ## MINUTES (30) of all kinds of faults at random with 50 StockWatches at work, by SEED (1)
 	tests/cluster/cluster.sh packages

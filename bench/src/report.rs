@@ -58,6 +58,7 @@ struct Bar {
 #[derive(Debug, Clone, Copy)]
 enum Claim {
     None,
+    NotMeasured,
     AtMost(f64),
     AtLeast(f64),
 }
@@ -66,7 +67,7 @@ impl Bar {
     /// Whether the bar holds; for a NaN it does not.
     fn holds(&self) -> bool {
         match self.claim {
-            Claim::None => true,
+            Claim::None | Claim::NotMeasured => true,
             Claim::AtMost(limit) => self.figure <= limit,
             Claim::AtLeast(limit) => self.figure >= limit,
         }
@@ -116,6 +117,11 @@ impl Report {
         self.bars.push(Bar { name: name.to_owned(), figure, claim: Claim::None });
     }
 
+    /// A measurement was left out as the options say: nothing is claimed of it.
+    pub(crate) fn not_measured(&mut self, name: &str) {
+        self.bars.push(Bar { name: name.to_owned(), figure: f64::NAN, claim: Claim::NotMeasured });
+    }
+
     /// The worker's figure divided by another program's must be at most `limit`.
     pub(crate) fn ratio_at_most(&mut self, column: Column, row: &'static str, limit: f64) {
         self.ratio(column, row, Claim::AtMost(limit));
@@ -148,6 +154,10 @@ impl Report {
             let (sign, limit) = match bar.claim {
                 Claim::None => {
                     println!("      {:<62} {:>9}", bar.name, digits(bar.figure));
+                    continue;
+                }
+                Claim::NotMeasured => {
+                    println!("      {:<62} not measured", bar.name);
                     continue;
                 }
                 Claim::AtMost(limit) => ("<=", limit),

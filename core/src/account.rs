@@ -8,10 +8,8 @@ use serde::Deserialize;
 use stockwatch_crds::{Enter, Trade};
 
 use crate::NANO;
-use crate::entity::Sample;
-use crate::judge::Alarm;
-use crate::said::Origin;
-use crate::wire::Direction;
+use crate::average::Direction;
+use crate::sample::{Origin, Sample};
 
 const MINUTE: i64 = 60 * NANO;
 /// The whole, in the unit of [`Trade::fee_bps`]: 10⁻⁹ of a basis point.
@@ -39,7 +37,7 @@ impl Side {
 pub struct Signal {
     /// Where the average moved to.
     pub direction: Direction,
-    /// Its place.
+    /// Its window and episode.
     pub cause: Cause,
 }
 
@@ -50,17 +48,6 @@ pub struct Cause {
     pub minutes: u32,
     /// The record that raised the first alarm of its episode.
     pub episode: Origin,
-}
-
-impl Signal {
-    /// The signal of an alarm of the window of so many minutes.
-    pub fn of(alarm: &Alarm, minutes: u32) -> Self {
-        let falls = alarm.average.minus(alarm.previous) < 0;
-        Self {
-            direction: if falls { Direction::Down } else { Direction::Up },
-            cause: Cause { minutes, episode: alarm.episode.origin },
-        }
-    }
 }
 
 /// What was bought and not sold yet.
@@ -278,7 +265,7 @@ impl Account {
         self.position.map_or(0, |position| position.shares)
     }
 
-    /// Whether a worker could have come to this: what others wrote is computed with only then.
+    /// Whether [`advance`] can have led to this: an account that is read back is used only then.
     pub fn is_legal(&self) -> bool {
         self.budget > 0
             && self.cash >= 0

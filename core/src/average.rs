@@ -2,9 +2,20 @@
 
 use std::cmp::Ordering;
 
+use serde::Deserialize;
 use stockwatch_crds::Bound;
 
 use crate::NANO;
+
+/// Where an average moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Above the previous one.
+    Up,
+    /// Below the previous one.
+    Down,
+}
 
 /// A mean as the exact fraction `sum / count`, in 10⁻⁹ of the currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

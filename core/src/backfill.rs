@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Excluded, Included};
 
-use crate::entity::{Entity, Name, Sample, length};
+use crate::entity::{Entity, Name, length};
+use crate::sample::Sample;
 use crate::wire::raw::{MAX_AHEAD, Quote, RawRecord};
 
 /// A partition notes at most so many quotes while the log is read.
 const MOST_NOTED: usize = 50_000;
 
-/// The first price of each time, by entity: what a longer window takes in, and more.
+/// What was read of the log for a longer window: the first price of each event time, by entity.
 #[derive(Debug, Default)]
 pub struct Backfill {
     /// The raw offset before which all is noted; `None` before the first read.

@@ -5,45 +5,26 @@
 //! long move into chunks of [`CHUNK`], each written once, so the bytes that a quote costs do not grow with
 //! the window.
 
-mod said;
+mod reader;
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-pub use self::said::write_said;
+pub use self::reader::{Corrupt, TableReader};
 use crate::effect::Removed;
-use crate::entity::{Currency, Entity, Name, Sample};
+use crate::entity::{Entity, Name};
 use crate::partition::{Partition, RecordedShapes};
-use crate::shape::ShapeChange;
+use crate::sample::Sample;
 use crate::wire::table::{
-    Checkpoint, MAX_COUNT, MAX_RECORD_BYTES, OFFSET_KEY, OffsetRecord, SHAPE_CHANGES_KEY, SHAPE_KEY,
-    TableKey, chunk_key, encode_chunk, encode_entity, entity_key, read_samples, split_entity,
+    Checkpoint, MAX_RECORD_BYTES, OFFSET_KEY, OffsetRecord, SHAPE_CHANGES_KEY, SHAPE_KEY, chunk_key,
+    encode_chunk, encode_entity, entity_key,
 };
-use crate::wire::{encode_shape_changes, encode_shapes, read_shapes, said_key};
+use crate::wire::{encode_said, encode_shape_changes, encode_shapes, said_key};
 
 /// Samples in a chunk; an entity's record holds fewer than twice as many.
 pub const CHUNK: usize = 32;
 /// An edit writes no more than this of the shapes, as long as a record of changes can say it: a restore reads all of
 /// them until the table is compacted.
 const EDIT_BYTES: usize = 8 * 1024;
-/// Checkpoints that an edit writes at most so that a shorter history says it.
+/// Bytes of checkpoints that an edit writes at most to shorten the recorded history.
 const SETTLE_BYTES: usize = 1024 * 1024;
-
-/// A table record that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("storage table record {key}: {problem}")]
-pub struct Corrupt {
-    key: String,
-    problem: String,
-}
-
-impl Corrupt {
-    fn new(key: &[u8], problem: &str) -> Self {
-        // It goes into log lines, and a record may have a megabyte.
-        let key = String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned();
-        Self { key, problem: problem.chars().take(256).collect() }
-    }
-}
 
 /// Writes due checkpoints of a partition, oldest first, until `budget` bytes are used; gives the bytes and records.
 ///
@@ -90,7 +71,7 @@ pub fn write_due<E>(
     Ok(written)
 }
 
-/// A `put` that counts the bytes and records.
+/// Returns `put`, but counting bytes and records.
 fn counting<E>(
     put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
     (bytes, records): &mut (usize, u64),
@@ -146,6 +127,29 @@ fn write_entity<E>(
     put(&entity_key(name), Some(&encode_entity(&entity.value, &checkpoint, &loose)))
 }
 
+/// Writes the said records of entities that changed since the last transaction; returns the bytes and records. Call it
+/// before each commit: no checkpoint repeats them.
+///
+/// # Errors
+/// Those of `put`.
+pub fn write_said<E>(
+    partition: &mut Partition,
+    put: &mut impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+) -> Result<(usize, u64), E> {
+    let mut written = (0, 0);
+    while let Some(name) = partition.next_stray() {
+        counting(put, &mut written)(&said_key(&name), None)?;
+    }
+    while let Some((name, entity)) = partition.next_said() {
+        let value = (!entity.said.is_empty()).then(|| encode_said(entity.born, &entity.said));
+        if value.is_some() || entity.is_said_in_table {
+            counting(put, &mut written)(&said_key(name), value.as_deref())?;
+        }
+        entity.is_said_in_table = value.is_some();
+    }
+    Ok(written)
+}
+
 /// Deletes what the table holds of entities that are gone.
 ///
 /// # Errors
@@ -177,7 +181,7 @@ pub fn write_shapes<E>(
     partition.prune_history();
     let (mut key, mut record) = edit_record(partition);
     if record.len() > EDIT_BYTES && partition.history.len() > 1 {
-        // The less is left to replay, the fewer shapes are.
+        // A checkpoint moves the start of a replay, and shapes before that start are dropped.
         write_due(partition, u64::MAX, 0, SETTLE_BYTES, put)?;
         partition.prune_history();
         (key, record) = edit_record(partition);
@@ -211,7 +215,7 @@ pub fn write_whole_shapes<E>(
     partition.prune_history();
     let mut whole = encode_shapes(&partition.history);
     if whole.as_ref().is_some_and(|record| record.len() > MAX_RECORD_BYTES) {
-        // With nothing left to replay, only the last shape is.
+        // With nothing left to replay, only the last shape is recorded.
         write_due(partition, u64::MAX, 0, usize::MAX, put)?;
         partition.prune_history();
         whole = encode_shapes(&partition.history);
@@ -225,7 +229,7 @@ pub fn write_whole_shapes<E>(
     Ok(())
 }
 
-/// Records where a partition is, should Kafka forget it.
+/// Records the partition's next offset, for when Kafka has dropped the group's committed one.
 ///
 /// # Errors
 /// Those of `put`.
@@ -236,138 +240,6 @@ pub fn write_offset<E>(
     let (offset, replay, timestamp) =
         (partition.next_offset, partition.replay_from(), partition.last_timestamp);
     put(OFFSET_KEY.as_bytes(), Some(&OffsetRecord { offset, replay, timestamp }.encode()))
-}
-
-/// What the records of one table partition say, read in order.
-#[derive(Debug, Default)]
-pub struct TableReader {
-    heads: HashMap<String, Vec<u8>>,
-    chunks: HashMap<(String, u64), Vec<u8>>,
-    said: HashMap<String, Vec<u8>>,
-    /// Parsed when all is read: only the last ones count, and they are the largest records.
-    shapes: Option<Vec<u8>>,
-    shape_changes: Option<Vec<u8>>,
-    /// Records that are none of ours, as a table that another program wrote has them; they are left alone.
-    pub foreign: u64,
-    /// The last offset record.
-    pub offset: Option<OffsetRecord>,
-}
-
-impl TableReader {
-    /// Takes one record.
-    ///
-    /// # Errors
-    /// A record of ours that cannot be read.
-    pub fn read(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Corrupt> {
-        let corrupt = |problem: &str| Corrupt::new(key, problem);
-        let owned = || value.map(<[u8]>::to_vec);
-        match (TableKey::parse(key), value) {
-            (TableKey::Entity(name), value) => {
-                self.heads.remove(&name);
-                match value {
-                    Some(value) if split_entity(value).is_some() => {
-                        self.heads.insert(name, value.to_vec());
-                    }
-                    other => self.foreign += u64::from(other.is_some()),
-                }
-            }
-            (TableKey::Chunk(entity, number), Some(value)) => {
-                self.chunks.insert((entity, number), value.to_vec());
-            }
-            (TableKey::Chunk(entity, number), None) => {
-                self.chunks.remove(&(entity, number));
-            }
-            (TableKey::Said(entity), Some(value)) => {
-                self.said.insert(entity, value.to_vec());
-            }
-            (TableKey::Said(entity), None) => {
-                self.said.remove(&entity);
-            }
-            (TableKey::Shape, Some(_)) => self.shapes = owned(),
-            (TableKey::ShapeChanges, _) => self.shape_changes = owned(),
-            (TableKey::Offset, Some(value)) => {
-                self.offset = Some(serde_json::from_slice(value).map_err(|e| corrupt(&e.to_string()))?);
-            }
-            (TableKey::Shape | TableKey::Offset, None) => {}
-            (TableKey::Foreign, _) => self.foreign += 1,
-            (TableKey::Unknown, _) => return Err(corrupt("a key that this version does not know")),
-        }
-        Ok(())
-    }
-
-    /// The shapes that a replay can meet, oldest first, and what of them stands in which record.
-    ///
-    /// # Errors
-    /// A shape record that cannot be read.
-    pub fn shapes(&self) -> Result<(Vec<ShapeChange>, RecordedShapes), Corrupt> {
-        let Some(whole) = &self.shapes else { return Ok(Default::default()) };
-        let corrupt = |key: &str, problem: String| Corrupt::new(key.as_bytes(), &problem);
-        let history = read_shapes(whole, None).map_err(|e| corrupt(SHAPE_KEY, e))?.unwrap_or_default();
-        let mut recorded = RecordedShapes { whole: history.last().cloned(), has_changes: false };
-        let (Some(last), Some(changes)) = (history.last(), &self.shape_changes) else {
-            return Ok((history, recorded));
-        };
-        // Out of date or not, the next whole record deletes it.
-        recorded.has_changes = true;
-        let changed = read_shapes(changes, Some(last)).map_err(|e| corrupt(SHAPE_CHANGES_KEY, e))?;
-        Ok((changed.unwrap_or(history), recorded))
-    }
-
-    /// The entities, each under `base`, the shape where replay begins, or under a later one of `history`.
-    ///
-    /// # Errors
-    /// The first record that cannot be read.
-    pub fn entities(
-        &self,
-        base: &ShapeChange,
-        history: &[ShapeChange],
-    ) -> Result<Vec<(Name, Entity)>, Corrupt> {
-        self.heads.iter().map(|(name, value)| self.entity(name, value, base, history)).collect()
-    }
-
-    fn entity(
-        &self,
-        name: &str,
-        value: &[u8],
-        base: &ShapeChange,
-        history: &[ShapeChange],
-    ) -> Result<(Name, Entity), Corrupt> {
-        let corrupt = |problem: String| Corrupt::new(&entity_key(name), &problem);
-        let (quote, json) = split_entity(value).ok_or_else(|| corrupt("no checkpoint field".into()))?;
-        let state = serde_json::from_slice::<Checkpoint>(json).map_err(|e| corrupt(e.to_string()))?;
-        if state.chunks.1 > MAX_COUNT {
-            return Err(corrupt("its chunks cannot be counted on".into()));
-        }
-        let mut samples = read_samples(json).map_err(corrupt)?;
-        let loose: Vec<Sample> = samples.clone();
-        // One of an older epoch needs no conversion: a change that added samples would have written a newer one.
-        let later = history.iter().find(|t| t.epoch == state.epoch && t.epoch > base.epoch);
-        let change = later.unwrap_or(base);
-        let mut entity = Entity::new(state.born, change.epoch, change.shape.minutes());
-        entity.accepted = state.accepted;
-        entity.seen = state.seen.unwrap_or(state.accepted);
-        entity.covered = state.offset;
-        entity.since = state.since.unwrap_or(state.born);
-        let currency = state.currency.zip(state.currencytime);
-        entity.currency = currency.map(|(code, time)| Currency { code: code.into(), time });
-        entity.value = quote.to_vec();
-        entity.saved.next_chunk = state.chunks.1;
-        entity.saved.chunked_until = state.chunkeduntil.unwrap_or(i64::MIN);
-        for number in state.chunks.0..state.chunks.1 {
-            let chunk = self.chunks.get(&(name.to_owned(), number));
-            let chunk = chunk.ok_or_else(|| corrupt(format!("its chunk {number} is missing")))?;
-            let chunk = read_samples(chunk).map_err(corrupt)?;
-            entity.saved.chunks.push_back((number, chunk.iter().map(|s| s.time).max().unwrap_or(i64::MIN)));
-            samples.extend(chunk);
-        }
-        entity.saved.late = loose.into_iter().filter(|s| s.time <= entity.saved.chunked_until).collect();
-        let unbroken = |minutes: u32| {
-            let place = change.shape.minutes().position(|m| m == minutes);
-            place.and_then(|p| change.since.get(p)).is_some_and(|since| *since <= state.epoch)
-        };
-        entity.restore(samples, |m| state.primed.contains(&m) && unbroken(m));
-        Ok((Arc::from(name), entity))
-    }
 }
 
 #[cfg(test)]

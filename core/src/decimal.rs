@@ -3,8 +3,8 @@
 use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
-use crate::NANO;
-
+/// One second in the unit of event times, and one unit of a currency in that of prices: both are 10⁻⁹.
+pub const NANO: i64 = 1_000_000_000;
 /// What no number in range reaches: [`parse_nanos`] saturates here.
 const HUGE: i128 = 10_i128.pow(30);
 
@@ -55,7 +55,7 @@ pub(crate) fn deserialize_nanos<'de, D: Deserializer<'de>>(deserializer: D) -> R
     deserialize_optional_nanos(deserializer)?.ok_or_else(|| Error::custom("null is no number"))
 }
 
-/// The same, or `null`.
+/// [`deserialize_nanos`], or `None` for `null`.
 pub(crate) fn deserialize_optional_nanos<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<i64>, D::Error> {

@@ -1,11 +1,10 @@
 //! What a raw record did to its partition.
 
-use crate::account::Entry;
+use crate::account::{Account, Entry};
 use crate::average::Average;
-use crate::entity::{Entity, Name, Sample};
+use crate::entity::{Entity, Name};
 use crate::judge::{Judgement, Moved};
-use crate::partition::Orphan;
-use crate::said::Origin;
+use crate::sample::{Origin, Sample};
 use crate::shape::Shape;
 use crate::wire::DeadLetterReason;
 
@@ -27,7 +26,7 @@ pub enum Effect<'a> {
     OverLimit,
     /// It is no quote, or one of another currency.
     Bad(DeadLetterReason),
-    /// The restored checkpoint of its entity holds it already, or it was seen before.
+    /// Its offset is below what the partition, or the restored checkpoint of its entity, has computed.
     Covered,
 }
 
@@ -75,4 +74,15 @@ pub struct Removed {
     pub has_said: bool,
     /// Its account, if it has one and there is a ledger to say that it is void.
     pub orphan: Option<Box<Orphan>>,
+}
+
+/// The account of an entity that is computed no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orphan {
+    /// As it stands.
+    pub account: Account,
+    /// Event time of the entity's newest quote, nanoseconds since 1970.
+    pub time: i64,
+    /// The value of its last accepted raw record.
+    pub value: Vec<u8>,
 }

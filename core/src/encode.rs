@@ -4,7 +4,7 @@ use crate::account::{Entry, EntryType, Reason};
 use crate::decimal::push_integer;
 use crate::effect::{Accepted, Removed};
 use crate::judge::Alarm;
-use crate::wire::alarm::{AlarmIds, Cause, push_alarm};
+use crate::wire::alarm::{AlarmDetails, AlarmIds, push_alarm};
 use crate::wire::deduplicated::DEDUPLICATED_END;
 use crate::wire::json::push_string;
 use crate::wire::ledger::{EntryIds, push_entry};
@@ -215,7 +215,7 @@ impl Encoder {
             self.ids.write(&mut self.episode_id, partition, alarm.episode.origin, minutes);
         }
         self.set_window(bare_key, minutes);
-        let cause = Cause {
+        let details = AlarmDetails {
             quote: accepted.quote,
             labels,
             watch: &self.watch,
@@ -226,7 +226,7 @@ impl Encoder {
             id: self.id.as_bytes(),
             episode_id: self.episode_id.as_bytes(),
         };
-        push_alarm(&mut self.value, &self.key[..bare_key], minutes, alarm, &cause);
+        push_alarm(&mut self.value, &self.key[..bare_key], minutes, alarm, &details);
         let headers = [
             ("ce_specversion", "1.0"),
             ("ce_type", ALARM_RAISED),

@@ -5,19 +5,10 @@ mod currency;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use self::currency::Currency;
 use crate::NANO;
 use crate::average::Average;
 use crate::said::Said;
-
-/// An accepted quote: event time in nanoseconds and price in 10⁻⁹.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sample {
-    /// Event time, nanoseconds since the epoch.
-    pub time: i64,
-    /// Price, 10⁻⁹ of the currency.
-    pub price: i64,
-}
+use crate::sample::Sample;
 
 /// Where a quote joins its entity's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +70,15 @@ pub struct Entity {
     pub(crate) is_said_due: bool,
     samples: VecDeque<Sample>, // by time, within the longest window
     windows: Vec<Window>,      // ascending by length, as in the shape
+}
+
+/// The currency of an entity's prices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Currency {
+    /// As written by the quotes that say it.
+    pub code: Box<str>,
+    /// Event time of the newest of them, nanoseconds since 1970.
+    pub time: i64,
 }
 
 /// The immutable chunks of samples in the table, and the first change that no checkpoint holds.

@@ -2,9 +2,11 @@
 
 use stockwatch_crds::{Alarms, GapPolicy};
 
-use crate::average::{Average, exceeds};
+use crate::account::{Cause, Signal};
+use crate::average::{Average, Direction, exceeds};
 use crate::entity::{Entity, length};
-use crate::said::{Episode, Origin, Said};
+use crate::said::{Episode, Said};
+use crate::sample::Origin;
 use crate::shape::Shape;
 
 /// What an accepted quote is for one window.
@@ -64,6 +66,18 @@ pub struct Alarm {
     pub is_gap: bool,
     /// The episode that it belongs to, this alarm included.
     pub episode: Episode,
+}
+
+impl Alarm {
+    /// Returns what it signals to an account that follows its window, which has so many minutes.
+    #[must_use]
+    pub fn signal(&self, minutes: u32) -> Signal {
+        let falls = self.average.minus(self.previous) < 0;
+        Signal {
+            direction: if falls { Direction::Down } else { Direction::Up },
+            cause: Cause { minutes, episode: self.episode.origin },
+        }
+    }
 }
 
 /// What an accepted quote did to its entity's averages.

@@ -2,9 +2,9 @@
 //!
 //! A [`Partition`] holds the state of one raw partition, which is a function of the raw log and of the
 //! [`Shape`]s that it was read under. [`Partition::process`] moves it by one record; [`Encoder`] writes
-//! what follows from that as output records. [`Judgement`] is what it
-//! is by the rules and by what was [`Said`] before, which is committed and not computed again. [`wire`] is the format of all of them; [`checkpoint`] is what of it stands in the storage table, and [`replay`]
-//! brings it back from there without any output.
+//! what follows from that as output records. A [`Judgement`] says which averages of a quote are alarms, by the rules and
+//! by what was [`Said`] before: that is committed, and not computed again. [`wire`] is the format of all records;
+//! [`checkpoint`] is what the storage table holds of the state, and [`replay`] restores it from there without any output.
 
 pub mod account;
 mod average;
@@ -18,20 +18,19 @@ mod judge;
 mod partition;
 pub mod replay;
 mod said;
+mod sample;
 mod shape;
 mod unsaved;
 pub mod wire;
 
 pub use average::{Average, exceeds};
 pub use backfill::Backfill;
-pub use decimal::{parse_nanos, push_nanos, push_ratio};
-pub use effect::{Accepted, Effect, Removed};
+pub use decimal::{NANO, parse_nanos, push_nanos, push_ratio};
+pub use effect::{Accepted, Effect, Orphan, Removed};
 pub use encode::{Encoder, OutputCounts, OutputRecord, OutputSender, OutputTopic};
-pub use entity::{Currency, Entity, Misplaced, Name, Place, Sample, Saved};
+pub use entity::{Currency, Entity, Misplaced, Name, Place, Saved};
 pub use judge::{Alarm, Judgement, Moved, SkipReason, Verdict};
-pub use partition::{Orphan, Partition, RecordedShapes, WILDCARD_LIMIT};
-pub use said::{Episode, Origin, Said};
-pub use shape::{Shape, ShapeChange};
-
-/// One second in the unit of event times and prices, 10⁻⁹.
-pub const NANO: i64 = 1_000_000_000;
+pub use partition::{Partition, RecordedShapes};
+pub use said::{Episode, Said};
+pub use sample::{Origin, Sample};
+pub use shape::{Shape, ShapeChange, WILDCARD_LIMIT};

@@ -8,24 +8,20 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
-pub use self::trade::Orphan;
 use self::trade::{end, trade};
 use crate::NANO;
 use crate::account::Entry;
 use crate::average::Average;
 use crate::backfill::{Backfill, Tail};
-use crate::effect::{Accepted, Effect, Removed};
-use crate::entity::{Entity, Misplaced, Name, Place, Sample};
+use crate::effect::{Accepted, Effect, Orphan, Removed};
+use crate::entity::{Entity, Misplaced, Name, Place};
 use crate::judge::{Judgement, Moved};
-use crate::said::Origin;
-use crate::shape::{Shape, ShapeChange};
+use crate::sample::{Origin, Sample};
+use crate::shape::{Shape, ShapeChange, WILDCARD_LIMIT};
 use crate::unsaved::Unsaved;
 use crate::wire::DeadLetterReason;
 use crate::wire::deduplicated::push_bare_value;
 use crate::wire::raw::{Quote, RawRecord};
-
-/// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
-pub const WILDCARD_LIMIT: usize = 100_000;
 
 /// An entity's currency holds for so long after its newest quote that says it; then another one does.
 const CURRENCY_HOLDS: i64 = 15 * 60 * NANO;
@@ -120,6 +116,11 @@ impl Partition {
     /// The entities, in no order.
     pub fn entities(&self) -> impl ExactSizeIterator<Item = &(Name, Entity)> {
         self.slots.iter()
+    }
+
+    /// Whether any entity has an account.
+    pub fn has_accounts(&self) -> bool {
+        self.slots.iter().any(|(_, entity)| entity.said.account.is_some())
     }
 
     /// Moves the state by one record, and judges what follows; `now` stamps what becomes dirty.

@@ -4,15 +4,7 @@
 //! cannot compute it again. It is committed in the very transaction in which it changes, and restored as committed.
 
 use crate::account::Account;
-
-/// The raw record that something follows from; ids are made of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// The record's raw offset.
-    pub offset: i64,
-    /// Its own timestamp in ms; negative if it has none.
-    pub timestamp: i64,
-}
+use crate::sample::Origin;
 
 /// A run of alarms of one window, each less than the quiet time after the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use stockwatch_crds::{Alarms, Spec, Tolerance, Trade, Window};
 
+/// So many entities a partition computes at most under a wildcard; records of further ones are counted and skipped.
+pub const WILDCARD_LIMIT: usize = 100_000;
+
 /// The rules of one spec.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shape {

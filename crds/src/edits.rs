@@ -1,7 +1,8 @@
 //! What an edit changed of the tolerances: an entry of `status.edits` for each, of a large edit one for all.
 
-use crate::spec::{Spec, WILDCARD, Window};
+use crate::spec::{Spec, WILDCARD};
 use crate::v1alpha1::ToleranceEdit;
+use crate::window::Window;
 
 /// Changes of one edit that are listed one by one; of more only the number is.
 const MOST_OF_ONE: usize = 5;

@@ -1,22 +1,27 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
 mod oauth;
+mod password_file;
+mod secret;
 
 pub use self::oauth::OAuth;
+pub use self::password_file::password_file;
+pub(crate) use self::secret::check_secret_name;
+use self::secret::key_or;
+pub use self::secret::{CaSecret, ClientSecret, KeyPair, SecretKey};
 use crate::limits::{MAX_BOOTSTRAP_SERVERS, MAX_USERNAME};
-use crate::names::{KAFKA_NAME_RULE, is_kafka_name, is_subdomain};
+use crate::names::{KAFKA_NAME_RULE, is_kafka_name};
 use crate::problem::{Problems, shown};
 use crate::topics::Topics;
 use crate::v1alpha1::{
-    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SAY_NEEDS_OAUTH,
-    SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_READABLE, SaslSpec, SecretKeyRef, TlsSpec,
+    DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SAY_NEEDS_OAUTH, SAY_NO_KERBEROS,
+    SAY_NO_MSK_IAM, SAY_READABLE, SaslSpec, TlsSpec,
 };
 
-const DEFAULT_CA_KEY: &str = "ca.crt";
-/// As cert-manager and Kubernetes' own type of Secret have them, then as Strimzi does.
-const DEFAULT_PAIRS: [(&str, &str); 2] = [("tls.crt", "tls.key"), ("user.crt", "user.key")];
 /// Of a user's name and password.
 const PASSWORD_KEYS: (&str, &str) = ("username", "password");
+/// Of a file with both, as Confluent for Kubernetes has it.
+const PASSWORD_FILE: &str = "plain.txt";
 /// Of an OAuth client's id and secret.
 const CLIENT_KEYS: (&str, &str) = ("client-id", "client-secret");
 
@@ -41,36 +46,9 @@ pub struct Kafka {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Where the brokers' certificate authority is; `None`: the system's.
-    pub ca: Option<SecretKey>,
+    pub ca: Option<CaSecret>,
     /// With which the client shows who it is.
     pub client: Option<ClientSecret>,
-}
-
-/// A Secret with a client's certificate and key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientSecret {
-    /// The Secret's name.
-    pub name: String,
-    /// Where they may be in its data; the first pair that is there counts. At least one.
-    pub pairs: Vec<KeyPair>,
-}
-
-/// Keys of a Secret's data that belong together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPair {
-    /// That of the certificate.
-    pub certificate: String,
-    /// That of the private key.
-    pub key: String,
-}
-
-/// One key of a Secret in the StockWatch's namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretKey {
-    /// The Secret's name.
-    pub name: String,
-    /// The key in its data.
-    pub key: String,
 }
 
 /// A user name and a password, or an OAuth client's id and secret.
@@ -82,6 +60,9 @@ pub struct Sasl {
     pub username: Username,
     /// Where the password, or the client's secret, is.
     pub password: SecretKey,
+    /// The key, in the same Secret, of a file with name and password ([`password_file`]): it counts where the keys of both
+    /// are not there. `None`: the spec names keys.
+    pub file: Option<String>,
     /// Where tokens come from: with OAUTHBEARER, and only with it.
     pub oauth: Option<OAuth>,
 }
@@ -130,32 +111,8 @@ impl Kafka {
 
 impl Tls {
     fn parse(tls: &TlsSpec, problems: &mut Problems) -> Self {
-        let ca = tls.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, "spec.kafka.tls.caSecret", problems));
+        let ca = tls.ca_secret.as_ref().map(|ca| CaSecret::parse(ca, "spec.kafka.tls.caSecret", problems));
         Self { ca, client: tls.client_secret.as_ref().map(|client| ClientSecret::parse(client, problems)) }
-    }
-}
-
-impl SecretKey {
-    /// Of a certificate authority.
-    fn parse(ca: &SecretKeyRef, path: &str, problems: &mut Problems) -> Self {
-        check_secret_name(&ca.name, &format!("{path}.name"), problems);
-        let key = key_or(&ca.key, DEFAULT_CA_KEY, &format!("{path}.key"), problems);
-        Self { name: ca.name.clone(), key }
-    }
-}
-
-impl ClientSecret {
-    fn parse(client: &ClientSecretRef, problems: &mut Problems) -> Self {
-        let ClientSecretRef { name, cert_key, key_key } = client;
-        let path = "spec.kafka.tls.clientSecret";
-        check_secret_name(name, &format!("{path}.name"), problems);
-        let named = cert_key.is_some() || key_key.is_some();
-        let pairs = DEFAULT_PAIRS.iter().take(if named { 1 } else { DEFAULT_PAIRS.len() });
-        let mut pair = |(certificate, key): &(&str, &str)| KeyPair {
-            certificate: key_or(cert_key, certificate, &format!("{path}.certKey"), problems),
-            key: key_or(key_key, key, &format!("{path}.keyKey"), problems),
-        };
-        Self { name: name.clone(), pairs: pairs.map(&mut pair).collect() }
     }
 }
 
@@ -190,6 +147,8 @@ impl Sasl {
             None => Username::Key(key_or(username_key, default_user, &username_key_path, problems)),
         };
         let key = key_or(password_key, default_password, &format!("{path}.passwordKey"), problems);
+        let is_named = username_key.is_some() || password_key.is_some();
+        let file = (!is_oauth && !is_named).then(|| PASSWORD_FILE.to_owned());
         let refused = match sasl.mechanism {
             Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
             Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),
@@ -202,24 +161,9 @@ impl Sasl {
             problems.add("spec.kafka.sasl.oauth", SAY_NEEDS_OAUTH);
         }
         let oauth = sasl.oauth.as_ref().map(|oauth| OAuth::parse(oauth, problems));
-        Self { mechanism: sasl.mechanism, username, password: SecretKey { name: name.clone(), key }, oauth }
+        let password = SecretKey { name: name.clone(), key };
+        Self { mechanism: sasl.mechanism, username, password, file, oauth }
     }
-}
-
-/// The key as written, or the default.
-fn key_or(key: &Option<String>, default: &str, path: &str, problems: &mut Problems) -> String {
-    let key = key.as_deref().unwrap_or(default);
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
-    if !matches!(key.len(), 1..=253) || !key.bytes().all(allowed) {
-        problems.add(
-            path,
-            format!(
-                "{} is not a key of a Secret: 1 to 253 of a-z, A-Z, 0-9, '-', '_' and '.' are allowed",
-                shown(key)
-            ),
-        );
-    }
-    key.to_owned()
 }
 
 fn is_bootstrap_servers(servers: &str) -> bool {
@@ -239,17 +183,4 @@ fn is_server(server: &str) -> bool {
         && port.bytes().all(|b| b.is_ascii_digit())
         && port.parse::<u16>().is_ok_and(|port| port > 0);
     host_ok && port_ok
-}
-
-pub(crate) fn check_secret_name(name: &str, path: &str, problems: &mut Problems) {
-    if !is_subdomain(name) {
-        problems.add(
-            path,
-            format!(
-                "{} is not the name of a Secret: at most 253 of a-z, 0-9, '-' and '.', \
-                 starting and ending with a letter or digit",
-                shown(name)
-            ),
-        );
-    }
 }

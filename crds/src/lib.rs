@@ -31,6 +31,7 @@ mod topics;
 mod trade;
 mod url;
 pub mod v1alpha1;
+mod window;
 
 pub use alarms::Alarms;
 pub use backoff::Backoff;
@@ -40,12 +41,14 @@ pub use duration::{
 };
 pub use edit_report::{EditReport, PartitionEdit, merge_edit_reports};
 pub use edits::tolerance_edits;
-pub use kafka::{ClientSecret, Kafka, KeyPair, OAuth, Sasl, SecretKey, Tls, Username};
+pub use kafka::{
+    CaSecret, ClientSecret, Kafka, KeyPair, OAuth, Sasl, SecretKey, Tls, Username, password_file,
+};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use pointer::Pointer;
 pub use problem::{Invalid, InvalidReason, Problem};
 pub use source::{Currency, DEFAULT_USER_AGENT, DEFAULT_YAHOO_URL, Http, HttpBatch, Items, Proxy, Source};
-pub use spec::{Spec, Ticker, WILDCARD, Window};
+pub use spec::{Spec, Ticker, WILDCARD};
 pub use tolerance::{Bound, Tolerance, ToleranceError};
 pub use topics::{CLEANUP_POLICY, LOG_APPEND_TIME, StateTopic, TIMESTAMP_TYPE, Topic, Topics};
 pub use trade::Trade;
@@ -53,3 +56,4 @@ pub use v1alpha1::{
     DeletionPolicy, Enter, GapPolicy, Mechanism, StockWatch, StockWatchSpec, StockWatchStatus, TimeFormat,
     YahooMode,
 };
+pub use window::Window;

@@ -69,3 +69,14 @@ pub(crate) const MAX_MOUNT_PATH: usize = 512;
 /// A worker ends within this time.
 pub(crate) const MIN_GRACE_SECONDS: i64 = 5;
 pub(crate) const MAX_GRACE_SECONDS: i64 = 600;
+
+/// Replicas of the worker.
+pub(crate) const MAX_REPLICAS: i32 = 1000;
+/// Characters of an image's name.
+pub(crate) const MAX_IMAGE: usize = 1024;
+/// Labels of a pod, and of the nodes that it may run on.
+pub(crate) const MAX_LABELS: usize = 64;
+/// Members of a pod's other lists.
+pub(crate) const MAX_LIST: usize = 64;
+/// Characters of a PriorityClass's name.
+pub(crate) const MAX_PRIORITY_CLASS: usize = 253;

@@ -1,11 +1,14 @@
 //! What a user may give the worker's pods, and which Secrets those would see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use serde::Serialize;
 
-use crate::limits::{MAX_ANNOTATION, MAX_ANNOTATIONS, MAX_MOUNT_PATH, MAX_POD_BYTES, MAX_VOLUME_NAME};
+use crate::limits::{
+    MAX_ANNOTATION, MAX_ANNOTATIONS, MAX_ENV, MAX_GRACE_SECONDS, MAX_IMAGE, MAX_LABELS, MAX_LIST,
+    MAX_MOUNT_PATH, MAX_POD_BYTES, MAX_REPLICAS, MAX_VOLUME_NAME, MAX_VOLUMES, MIN_GRACE_SECONDS,
+};
 use crate::names::{is_label, is_subdomain};
 use crate::problem::{Problems, shown};
 use crate::v1alpha1::{MountSpec, VolumeSpec, WorkerSpec};
@@ -23,7 +26,7 @@ const OUR_PATHS: [&str; 6] =
     ["/etc/stockwatch", "/var/lib/stockwatch", "/tmp", "/var/run/secrets", "/run/secrets", "/usr/local/bin"];
 
 /// The rules of the definition for annotations, env, volumes and their mounts.
-pub(crate) fn check(worker: &WorkerSpec, problems: &mut Problems) {
+fn check(worker: &WorkerSpec, problems: &mut Problems) {
     for (field, annotations) in [
         ("annotations", &worker.annotations),
         ("serviceAccountAnnotations", &worker.service_account_annotations),
@@ -198,6 +201,56 @@ fn bytes(worker: &WorkerSpec) -> usize {
 }
 
 impl WorkerSpec {
+    /// The rules of the definition; what only the API server knows of pods is left to it.
+    pub(crate) fn check(&self, problems: &mut Problems) {
+        if let Some(replicas) = self.replicas
+            && !(0..=MAX_REPLICAS).contains(&replicas)
+        {
+            problems.add(
+                "spec.worker.replicas",
+                format!("{replicas} is out of range: 0 to {MAX_REPLICAS} is allowed"),
+            );
+        }
+        if let Some(image) = &self.image
+            && !(1..=MAX_IMAGE).contains(&image.chars().count())
+        {
+            problems.add("spec.worker.image", format!("1 to {MAX_IMAGE} characters are allowed"));
+        }
+        let lengths = [
+            ("imagePullSecrets", self.image_pull_secrets.as_ref().map(Vec::len), MAX_LIST),
+            ("nodeSelector", self.node_selector.as_ref().map(BTreeMap::len), MAX_LABELS),
+            ("tolerations", self.tolerations.as_ref().map(Vec::len), MAX_LIST),
+            ("topologySpreadConstraints", self.topology_spread_constraints.as_ref().map(Vec::len), MAX_LIST),
+            ("labels", self.labels.as_ref().map(BTreeMap::len), MAX_LABELS),
+            ("env", self.env.as_ref().map(Vec::len), MAX_ENV),
+            ("envFrom", self.env_from.as_ref().map(Vec::len), MAX_ENV),
+            ("volumes", self.volumes.as_ref().map(Vec::len), MAX_VOLUMES),
+            ("volumeMounts", self.volume_mounts.as_ref().map(Vec::len), MAX_VOLUMES),
+        ];
+        for (field, length, most) in lengths {
+            if length.is_some_and(|length| length > most) {
+                problems.add(format!("spec.worker.{field}"), format!("at most {most} are allowed"));
+            }
+        }
+        if let Some(class) = &self.priority_class_name
+            && !is_subdomain(class)
+        {
+            problems.add(
+                "spec.worker.priorityClassName",
+                format!("{} is not the name of a PriorityClass", shown(class)),
+            );
+        }
+        if let Some(seconds) = self.termination_grace_period_seconds
+            && !(MIN_GRACE_SECONDS..=MAX_GRACE_SECONDS).contains(&seconds)
+        {
+            problems.add(
+                "spec.worker.terminationGracePeriodSeconds",
+                format!("{seconds} is out of range: {MIN_GRACE_SECONDS} to {MAX_GRACE_SECONDS} is allowed"),
+            );
+        }
+        check(self, problems);
+    }
+
     /// The names of the Secrets that the pods would see by env, envFrom and volumes.
     pub fn pod_secrets(&self) -> BTreeSet<&str> {
         let env = self

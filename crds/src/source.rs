@@ -1,11 +1,13 @@
 //! Where quotes come from.
 
 mod http;
+mod interval;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use self::http::{Currency, Http, HttpBatch, Items};
+use self::interval::{DEFAULT_INTERVAL, LEAST, MOST, interval};
 use crate::duration::parse_interval;
 use crate::kafka::{SecretKey, check_secret_name};
 use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
@@ -17,12 +19,9 @@ pub const DEFAULT_YAHOO_URL: &str = "https://query1.finance.yahoo.com";
 /// What Yahoo is told about who asks: without the name of a browser it answers 429.
 pub const DEFAULT_USER_AGENT: &str =
     concat!("Mozilla/5.0 (compatible; StockWatch/", env!("CARGO_PKG_VERSION"), ")");
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_SIMULATED_INTERVAL: Duration = Duration::from_secs(1);
 const DEFAULT_SEED: u64 = 1;
-const LEAST: Duration = Duration::from_secs(1);
 const SIMULATED_LEAST: Duration = Duration::from_millis(1);
-const MOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Where quotes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,17 +199,6 @@ fn is_secret_key(key: &str) -> bool {
     (1..=253).contains(&key.len())
         && !key.starts_with('.')
         && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-}
-
-fn interval(
-    text: Option<&str>,
-    default: Duration,
-    least: Duration,
-    example: &'static str,
-    path: &str,
-    problems: &mut Problems,
-) -> Duration {
-    text.and_then(|text| problems.ok(path, parse_interval(text, least..=MOST, example))).unwrap_or(default)
 }
 
 /// `^https?://[^/?#@\s]+(/[^?#\s]*)?$` of visible ASCII.

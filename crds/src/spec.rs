@@ -15,6 +15,7 @@ use crate::source::Source;
 use crate::tolerance::Tolerance;
 use crate::trade::Trade;
 use crate::v1alpha1::{OverrideSpec, StockWatch, TickerSpec, WindowSpec};
+use crate::window::Window;
 
 /// The symbol that stands for every entity not listed.
 pub const WILDCARD: &str = "*";
@@ -62,15 +63,6 @@ pub struct Ticker {
     pub entity: String,
     /// Its own tolerances by window, ascending by minutes; each names a window of the StockWatch.
     pub overrides: Vec<Window>,
-}
-
-/// A moving average's length, and by how much the average may move.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Window {
-    /// Its length; 1 to 1440.
-    pub minutes: u32,
-    /// By how much its average may move.
-    pub tolerance: Tolerance,
 }
 
 impl Spec {

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::{MAX_WINDOW_MINUTES, parse_window};
 use crate::problem::{Problems, shown};
-use crate::spec::Window;
 use crate::tolerance::parse_decimal;
 use crate::v1alpha1::{Enter, TradeSpec};
+use crate::window::Window;
 
 const DEFAULT_BUDGET: &str = "10000";
 const DEFAULT_MAX_WAIT: &str = "15m";

@@ -284,20 +284,30 @@ fn keys_of_secrets_are_as_named_else_as_usual_tools_write_them() {
         client.pairs.into_iter().map(|pair| (pair.certificate, pair.key)).collect()
     };
     let pair = |certificate: &str, key: &str| (certificate.to_owned(), key.to_owned());
-    assert_eq!(pairs(""), [pair("tls.crt", "tls.key"), pair("user.crt", "user.key")]);
+    let usual =
+        [pair("tls.crt", "tls.key"), pair("user.crt", "user.key"), pair("fullchain.pem", "privkey.pem")];
+    assert_eq!(pairs(""), usual);
     assert_eq!(pairs(", certKey: fullchain.pem"), [pair("fullchain.pem", "tls.key")]);
+    let ca =
+        |more: &str| kafka(&format!("tls: {{caSecret: {{name: ca{more}}}}}")).tls.unwrap().ca.unwrap().keys;
+    assert_eq!(
+        (ca(""), ca(", key: root.pem")),
+        (vec!["ca.crt".into(), "cacerts.pem".into()], vec!["root.pem".into()])
+    );
     let sasl = |more: &str| kafka(&format!("sasl: {{mechanism: SCRAM-SHA-512, {more}}}")).sasl.unwrap();
     let usual = sasl("secret: {name: user}");
     assert_eq!((usual.username, &*usual.password.key), (Username::Key("username".into()), "password"));
+    assert_eq!(usual.file.as_deref(), Some("plain.txt"));
     let named = sasl("username: ann, secret: {name: user, passwordKey: pw}");
     assert_eq!((named.username, &*named.password.key), (Username::Given("ann".into()), "pw"));
+    assert_eq!(named.file, None, "a key that is named is the one");
     let oauth = "sasl: {mechanism: OAUTHBEARER, secret: {name: client}, oauth: {tokenUrl: 'https://a/t', caSecret: {name: c}}}";
     let client = kafka(&format!("tls: {{}}, {oauth}")).sasl.unwrap();
     assert_eq!(
         (client.username, &*client.password.key),
         (Username::Key("client-id".into()), "client-secret")
     );
-    assert_eq!(client.oauth.unwrap().ca.unwrap().key, "ca.crt");
+    assert_eq!((client.oauth.unwrap().ca.unwrap().keys, client.file), (ca(""), None));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use stockwatch_crds::StockWatch;
-use stockwatch_crds::flow::{FlowReport, Verdict, failing_tickers, verdict};
+use stockwatch_crds::flow::{FlowReport, FlowVerdict, failing_tickers, verdict};
 use stockwatch_crds::v1alpha1::FailingTicker;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -244,7 +244,7 @@ fn said_before(stockwatch: &StockWatch) -> Option<Statement> {
     Some(Statement { holds: Holds::of(&said.status), reason, message })
 }
 
-fn statement(verdict: Verdict) -> Statement {
+fn statement(verdict: FlowVerdict) -> Statement {
     let holds = if verdict.reason.flows() { Holds::True } else { Holds::False };
     Statement { holds, reason: verdict.reason.as_str().to_owned(), message: verdict.message }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 pub const MANAGER: &str = "stockwatch-operator";
 /// Owns the fields of a StockWatch's status.
 pub const STATUS_MANAGER: &str = "stockwatch-operator-status";
+/// Owns what the status of a StockWatch says while it cannot be read: the rest of that status stays as it is.
+pub const UNREADABLE_MANAGER: &str = "stockwatch-operator-status-unreadable";
 
 /// On each owned object: the hash of its desired form.
 pub const HASH: &str = "stockwatch.dev/hash";

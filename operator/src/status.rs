@@ -132,6 +132,8 @@ fn with_ready(stockwatch: &StockWatch, statement: Statement, now: &Time) -> Stoc
         .retain(|said| Condition::of(&said.type_).is_some_and(|condition| !is_new.contains(&condition)));
     status.conditions.insert(0, ready);
     status.conditions.extend(progress);
+    // What was decided of it concerns this generation: tools that wait for a newer one would wait for ever.
+    status.observed_generation = stockwatch.metadata.generation;
     status
 }
 

@@ -159,6 +159,12 @@ impl Release {
         self.change(&["upgrade", "--reset-values"], Path::new(CHART), values);
     }
 
+    /// `helm rollback` to what the release was before its last change, awaited.
+    pub fn rollback(&self) {
+        self.helm(&["rollback", &self.name, "--wait", "--timeout=120s"])
+            .unwrap_or_else(|message| panic!("helm rollback: {message}\n{}", self.describe()));
+    }
+
     /// `helm test`: what it says, or its message where it fails.
     pub fn test(&self) -> Result<String, String> {
         self.helm(&["test", &self.name, "--timeout=60s"])

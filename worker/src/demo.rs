@@ -33,7 +33,7 @@ use crate::args;
 use crate::config::{self, FileWatch, Live, Refusal};
 use crate::kafka::Connection;
 use crate::metrics::Metrics;
-use crate::run::{BAD_INPUT, Signals, complain};
+use crate::process::{BAD_INPUT, Signals, complain};
 use crate::shared::Shared;
 use crate::worker::{Ended, Worker};
 
@@ -195,7 +195,7 @@ impl Display<'_> {
 
 struct Demo {
     shared: Shared,
-    received: mpsc::Receiver<table::OutputRecord>,
+    received: mpsc::Receiver<table::ShownRecord>,
     table: Table,
     file: PathBuf,
     log: PathBuf,

@@ -13,7 +13,7 @@ use crate::config::{self, FindError};
 use crate::extract::once::{Likely, Outcome, once};
 use crate::extract::{FetchedQuote, printable};
 use crate::flow::Session;
-use crate::run::{BAD_INPUT, complain};
+use crate::process::{BAD_INPUT, complain};
 
 /// Columns of the symbol and of the price with its currency.
 const SYMBOL: usize = 12;

@@ -1,11 +1,11 @@
 //! How every Kafka client of this process connects, and what librdkafka says while it does.
 
 mod context;
+mod error;
 pub mod log_reader;
 mod secret_file;
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,48 +15,11 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::metadata::Metadata;
-use stockwatch_crds::{ClientSecret, Kafka, KeyPair, SecretKey, Username};
+use stockwatch_crds::{CaSecret, ClientSecret, Kafka, KeyPair, Sasl, SecretKey, Username};
 
 pub use self::context::KafkaContext;
+pub use self::error::ConnectionError;
 use self::secret_file::SecretFile;
-
-/// Why no client can be configured; each names the field and the file.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// A secret's file is missing or cannot be read.
-    #[error("{field}: cannot read {}: {source} (secrets are read as DIRECTORY/<secret name>/<key>)", path.display())]
-    Unreadable {
-        /// The field that names the secret.
-        field: &'static str,
-        /// Where its key was looked for.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// A secret's file is there but cannot be what it should be.
-    #[error("{field}: {} {problem}", path.display())]
-    Unusable {
-        /// The field that names the secret.
-        field: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// A secret's name or key would lead out of the credentials directory.
-    #[error("{field}: {name:?} is not the name of a secret or of a key")]
-    NotAName {
-        /// The field that names the secret.
-        field: &'static str,
-        /// The name as written.
-        name: String,
-    },
-    /// A password or a token would travel readable.
-    #[error(
-        "spec.kafka.sasl: {0} sends what it proves readable: add spec.kafka.tls or use a SCRAM mechanism"
-    )]
-    ReadableWithoutTls(&'static str),
-}
 
 /// The base settings of every client; they hold no connection themselves.
 #[derive(Debug, Clone)]
@@ -77,8 +40,7 @@ impl Connection {
         if let Some(tls) = &kafka.tls {
             config.set("enable.ssl.certificate.verification", "true");
             config.set("ssl.endpoint.identification.algorithm", "https");
-            if let Some(ca) = &tls.ca {
-                let file = SecretFile { field: "spec.kafka.tls.caSecret", name: &ca.name, key: &ca.key };
+            if let Some(file) = authority("spec.kafka.tls.caSecret", tls.ca.as_ref(), credentials) {
                 config.set("ssl.ca.location", file.path(credentials)?);
             }
             if let Some(ClientSecret { name, pairs }) = &tls.client {
@@ -99,19 +61,14 @@ impl Connection {
                 return Err(ConnectionError::ReadableWithoutTls(sasl.mechanism.as_str()));
             }
             config.set("sasl.mechanism", sasl.mechanism.as_str());
-            let SecretKey { name, key: password } = &sasl.password;
-            let text = |key| SecretFile { field: "spec.kafka.sasl.secret", name, key }.text(credentials);
-            let username = match &sasl.username {
-                Username::Given(user) => user.clone(),
-                Username::Key(key) => text(key)?,
-            };
-            let password = text(password)?;
+            let (username, password) = login(sasl, credentials)?;
             if let Some(oauth) = &sasl.oauth {
                 for (setting, value) in oauth.settings(&username, &password) {
                     config.set(setting, value);
                 }
-                if let Some(SecretKey { name, key }) = &oauth.ca {
-                    let file = SecretFile { field: "spec.kafka.sasl.oauth.caSecret", name, key };
+                if let Some(file) =
+                    authority("spec.kafka.sasl.oauth.caSecret", oauth.ca.as_ref(), credentials)
+                {
                     config.set("https.ca.location", file.path(credentials)?);
                 }
             } else {
@@ -170,6 +127,44 @@ fn identity<'a>(name: &'a str, key: &'a str) -> SecretFile<'a> {
     SecretFile { field: "spec.kafka.tls.clientSecret", name, key }
 }
 
+/// The file of an authority's certificates: of its keys the first that is there, else the first, which an error then names.
+fn authority<'a>(
+    field: &'static str,
+    ca: Option<&'a CaSecret>,
+    credentials: &Path,
+) -> Option<SecretFile<'a>> {
+    let CaSecret { name, keys } = ca?;
+    let file = |key: &'a String| SecretFile { field, name, key };
+    let there = keys.iter().map(file).find(|file| file.locate(credentials).is_ok());
+    there.or_else(|| keys.first().map(file))
+}
+
+/// A part of what the client logs in with.
+fn credential<'a>(name: &'a str, key: &'a str) -> SecretFile<'a> {
+    SecretFile { field: "spec.kafka.sasl.secret", name, key }
+}
+
+/// The user's name and the password, or an OAuth client's id and secret.
+fn login(sasl: &Sasl, credentials: &Path) -> Result<(String, String), ConnectionError> {
+    let SecretKey { name, key } = &sasl.password;
+    let is_there = |key: &str| credential(name, key).locate(credentials).is_ok();
+    let usual = match &sasl.username {
+        Username::Given(_) => is_there(key),
+        Username::Key(user) => is_there(user) && is_there(key),
+    };
+    // Where nothing is there, the error names the usual key.
+    let file = sasl.file.as_deref().filter(|file| !usual && is_there(file));
+    let both = file.map(|file| credential(name, file).login(credentials)).transpose()?;
+    let user = match (&sasl.username, &both) {
+        (Username::Given(user), _) | (_, Some((user, _))) => user.clone(),
+        (Username::Key(key), None) => credential(name, key).text(credentials)?,
+    };
+    match both {
+        Some((_, password)) => Ok((user, password)),
+        None => Ok((user, credential(name, key).text(credentials)?)),
+    }
+}
+
 /// What a producer's `poll` takes to wait for so many milliseconds: rdkafka cuts what is left of it to whole ones, and
 /// spins for the rest.
 pub const fn producer_wait(milliseconds: u64) -> Duration {
@@ -218,161 +213,4 @@ pub fn await_metadata<C: ClientContext>(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-mod tests {
-    use std::fs;
-
-    use rdkafka::producer::BaseProducer;
-    use stockwatch_crds::{Mechanism, OAuth, Sasl, Tls};
-
-    use super::*;
-    use crate::topics::tests::kafka;
-
-    fn secured(mechanism: Mechanism, tls: bool) -> Kafka {
-        let ca = Some(SecretKey { name: "kafka-ca".into(), key: "ca.crt".into() });
-        Kafka {
-            tls: tls.then_some(Tls { ca, client: None }),
-            sasl: Some(Sasl {
-                mechanism,
-                username: Username::Key("username".into()),
-                password: SecretKey { name: "login".into(), key: "password".into() },
-                oauth: None,
-            }),
-            ..kafka("127.0.0.1:1")
-        }
-    }
-
-    fn tokens(tls: bool) -> Kafka {
-        let mut kafka = secured(Mechanism::OauthBearer, tls);
-        kafka.sasl.as_mut().unwrap().oauth = Some(OAuth {
-            // Nobody listens there.
-            token_url: "https://127.0.0.1:1/token".into(),
-            scope: Some("kafka".into()),
-            extensions: Some("logicalCluster=lkc-1".into()),
-            ca: Some(SecretKey { name: "login-ca".into(), key: "ca.crt".into() }),
-        });
-        kafka
-    }
-
-    fn mounted(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = dir.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        dir
-    }
-
-    #[test]
-    fn every_mechanism_is_inside_this_librdkafka() {
-        let dir = mounted(&[("login/username", "u\n"), ("login/password", "p"), ("kafka-ca/ca.crt", CA)]);
-        for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
-            let connection = Connection::new(&secured(mechanism, true), dir.path()).unwrap();
-            let config = connection.client();
-            assert_eq!(config.get("security.protocol"), Some("sasl_ssl"));
-            assert_eq!(config.get("sasl.username"), Some("u"), "the line end is not part of the name");
-            assert_eq!(config.get("ssl.endpoint.identification.algorithm"), Some("https"));
-            config.create_with_context::<_, BaseProducer<KafkaContext>>(KafkaContext::default()).unwrap();
-        }
-    }
-
-    #[test]
-    fn tokens_are_fetched_by_this_librdkafka() {
-        let files = [("login/username", "me\n"), ("login/password", "hunter2\n"), ("kafka-ca/ca.crt", CA)];
-        let dir = mounted(&[&files[..], &[("login-ca/ca.crt", CA)]].concat());
-        let connection = Connection::new(&tokens(true), dir.path()).unwrap();
-        let config = connection.client();
-        assert_eq!(config.get("sasl.mechanism"), Some("OAUTHBEARER"));
-        assert_eq!(config.get("sasl.oauthbearer.client.id"), Some("me"));
-        assert_eq!(config.get("sasl.oauthbearer.client.secret"), Some("hunter2"));
-        assert_eq!((config.get("sasl.username"), config.get("sasl.password")), (None, None));
-        assert!(config.get("https.ca.location").unwrap().ends_with("/login-ca/ca.crt"));
-        assert!(!format!("{connection:?}").contains("hunter2"));
-        config.create_with_context::<_, BaseProducer<KafkaContext>>(KafkaContext::default()).unwrap();
-        fs::remove_file(dir.path().join("login-ca/ca.crt")).unwrap();
-        let error = Connection::new(&tokens(true), dir.path()).unwrap_err().to_string();
-        assert!(error.starts_with("spec.kafka.sasl.oauth.caSecret: cannot read "), "{error}");
-    }
-
-    #[test]
-    fn keys_are_those_that_are_there_and_a_given_user_needs_none() {
-        let dir = mounted(&[("user/user.crt", CA), ("user/user.key", CA), ("user/pw", "p")]);
-        let pair =
-            |certificate: &str, key: &str| KeyPair { certificate: certificate.into(), key: key.into() };
-        let pairs = vec![pair("tls.crt", "tls.key"), pair("user.crt", "user.key")];
-        let client = Some(ClientSecret { name: "user".into(), pairs });
-        let kafka = Kafka {
-            tls: Some(Tls { ca: None, client }),
-            sasl: Some(Sasl {
-                mechanism: Mechanism::ScramSha512,
-                username: Username::Given("ann".into()),
-                password: SecretKey { name: "user".into(), key: "pw".into() },
-                oauth: None,
-            }),
-            ..kafka("127.0.0.1:1")
-        };
-        let config = Connection::new(&kafka, dir.path()).unwrap().client();
-        assert!(config.get("ssl.certificate.location").unwrap().ends_with("/user/user.crt"));
-        assert!(config.get("ssl.key.location").unwrap().ends_with("/user/user.key"));
-        assert_eq!((config.get("sasl.username"), config.get("sasl.password")), (Some("ann"), Some("p")));
-        fs::remove_file(dir.path().join("user/user.key")).unwrap();
-        let error = Connection::new(&kafka, dir.path()).unwrap_err().to_string();
-        assert!(error.contains("user/tls.crt"), "{error}");
-    }
-
-    #[test]
-    fn a_password_never_shows_when_printed() {
-        let dir = mounted(&[("login/username", "u"), ("login/password", "hunter2")]);
-        let connection = Connection::new(&secured(Mechanism::ScramSha512, false), dir.path()).unwrap();
-        assert!(!format!("{connection:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_missing_file_is_named_with_its_field() {
-        let dir = mounted(&[("login/username", "u")]);
-        let error =
-            Connection::new(&secured(Mechanism::ScramSha256, false), dir.path()).unwrap_err().to_string();
-        assert!(error.starts_with("spec.kafka.sasl.secret: cannot read "), "{error}");
-        assert!(error.contains("login/password"), "{error}");
-    }
-
-    #[test]
-    fn an_empty_file_is_refused() {
-        let dir = mounted(&[("login/username", "u"), ("login/password", "")]);
-        let error =
-            Connection::new(&secured(Mechanism::ScramSha256, false), dir.path()).unwrap_err().to_string();
-        assert!(error.contains("login/password is empty"), "{error}");
-    }
-
-    #[test]
-    fn a_secrets_name_cannot_lead_out_of_the_directory() {
-        let dir = mounted(&[]);
-        for name in ["..", "/etc", "a/b", "", "."] {
-            let mut kafka = secured(Mechanism::ScramSha256, false);
-            kafka.sasl.as_mut().unwrap().password.name = name.into();
-            let error = Connection::new(&kafka, dir.path()).unwrap_err();
-            assert!(matches!(error, ConnectionError::NotAName { .. }), "{name}: {error}");
-        }
-    }
-
-    #[test]
-    fn what_others_could_log_in_with_is_not_sent_without_tls() {
-        for kafka in [secured(Mechanism::Plain, false), tokens(false)] {
-            let error = Connection::new(&kafka, Path::new("/")).unwrap_err();
-            assert!(matches!(error, ConnectionError::ReadableWithoutTls(_)), "{error}");
-        }
-    }
-
-    /// A self-signed certificate of no one.
-    const CA: &str = "-----BEGIN CERTIFICATE-----\n\
-        MIIBcTCCARegAwIBAgIUZV2wdcssHENgem6BzET//G/aWLcwCgYIKoZIzj0EAwIw\n\
-        DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIzMDQ0NzA5WhgPMjEyNjEwMzAwNDQ3MDla\n\
-        MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEHlsq2+wh\n\
-        xW5ks2kjmFf/P63mLus66eKd7dWUYOkdfP+ZH4K4nZEbqORel9Z3MaPrRmczxRG5\n\
-        mwS0RsoaSLQrtaNTMFEwHQYDVR0OBBYEFB9XwEihoNarrPwk1QIw06cxSItdMB8G\n\
-        A1UdIwQYMBaAFB9XwEihoNarrPwk1QIw06cxSItdMA8GA1UdEwEB/wQFMAMBAf8w\n\
-        CgYIKoZIzj0EAwIDSAAwRQIgVh+5OAs1u9jsklSe79v70NQLHROOti8W2OIsMD+j\n\
-        VYUCIQD7uv9jMtWBgI/3CYUE++PE9LIduQRap4qVcXjjRAcTBA==\n\
-        -----END CERTIFICATE-----\n";
-}
+mod tests;

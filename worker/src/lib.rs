@@ -16,6 +16,7 @@ pub mod memory;
 pub mod metrics;
 pub mod ownership;
 pub mod pipeline;
+mod process;
 pub mod run;
 pub mod shared;
 pub mod tail;

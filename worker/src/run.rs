@@ -1,27 +1,22 @@
 //! `stockwatch-worker run`: one StockWatch, of a file or of an API server, against its Kafka, until told to stop.
 
-use std::fmt::Display;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
-use crate::args::{LogFormat, Run};
-use crate::config::cluster::{self, Api, ApiError, Copies, Following, Judged, Resource, StartError};
+use crate::args::Run;
+use crate::config::cluster::{self, Api, ApiError, Copies, DocumentJudge, Following, Resource, StartError};
 use crate::config::{self, FileWatch, Live, Refusal};
 use crate::http::{self, Limits};
 use crate::kafka::{Connection, ConnectionError};
 use crate::metrics::Metrics;
+use crate::process::{BAD_INPUT, Signals, complain, log_to_stderr};
 use crate::shared::Shared;
 use crate::worker::{Ended, Worker};
-
-/// The exit code for a file or an argument that cannot be used.
-pub(crate) const BAD_INPUT: u8 = 2;
 
 /// Why the worker does not run; the message says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,22 +50,6 @@ pub fn run(arguments: &Run) -> ExitCode {
             tracing::error!(%error, "the worker ended");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// For whoever typed the command: not a log line.
-#[allow(clippy::print_stderr)]
-pub(crate) fn complain(message: &dyn Display) {
-    eprintln!("stockwatch-worker: {message}");
-}
-
-/// Logs from this level on, unless the environment says otherwise.
-pub(crate) fn log_to_stderr(format: LogFormat, level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }
 
@@ -124,8 +103,8 @@ async fn in_cluster(
         live.refuse(&refusal);
         generation
     });
-    let judged = Arc::new(Judged::new(Arc::clone(&live), start.document, refused));
-    let following = cluster::follow(api, judged, copies, Arc::clone(metrics))?;
+    let judge = Arc::new(DocumentJudge::new(Arc::clone(&live), start.document, refused));
+    let following = cluster::follow(api, judge, copies, Arc::clone(metrics))?;
     Ok((live, Edits::Cluster { _following: following }))
 }
 
@@ -175,23 +154,4 @@ async fn work(
     worker.stop().await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The two signals that ask a process to end.
-pub(crate) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    pub(crate) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -17,7 +17,7 @@ use crate::args::{LogFormat, Tail, TailTopic};
 use crate::config::{self, FindError};
 use crate::kafka::log_reader::{self, CALL_TIMEOUT, Isolation};
 use crate::kafka::{Connection, ConnectionError, KafkaContext};
-use crate::run::{BAD_INPUT, complain, log_to_stderr};
+use crate::process::{BAD_INPUT, complain, log_to_stderr};
 
 /// Between two looks for records; lines are written out before each.
 const POLL: Duration = Duration::from_millis(100);

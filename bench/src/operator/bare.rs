@@ -2,6 +2,7 @@
 //! at what is there.
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,7 @@ fn owned(stockwatch: &StockWatch) -> Result<Vec<Desired>> {
         image: "stockwatch-worker:bare".into(),
         pull_secrets: &[],
         pull_policy: None,
+        listen: Ipv6Addr::UNSPECIFIED.into(),
         kafka: &spec.kafka,
         connection: "0".repeat(32),
         sources: &BTreeSet::new(),

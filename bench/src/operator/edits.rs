@@ -17,14 +17,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How much later than the edit itself a watch may show the status that says so, in milliseconds.
 const LATER: f64 = 1000.0;
 
-/// Edits so many of the crowd, one after another.
+/// Edits so many of the crowd, one after another; gives the median of the milliseconds until the status says so.
 pub(super) async fn run(
     stage: &Stage,
     follower: &Follower,
     among: &str,
     edits: usize,
     report: &mut Report,
-) -> Result<()> {
+) -> Result<f64> {
     let api = stage.stockwatches();
     let (mut said, mut shown) = (Vec::new(), Vec::new());
     for edit in 0..edits {
@@ -50,7 +50,7 @@ pub(super) async fn run(
     let shown = percentile(&mut shown, 100);
     report.plain(&format!("edit among {among} to the status, p50 ms"), p50);
     report.at_most(&format!("edit among {among} to the status, slowest ms"), most, shown + LATER);
-    Ok(())
+    Ok(p50)
 }
 
 /// For what a watch shows of one StockWatch after the API server's answer.

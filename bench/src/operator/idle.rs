@@ -50,7 +50,7 @@ pub(super) enum Window {
 }
 
 impl Window {
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Calm => "idle",
             Self::Refused => "with refused StockWatches",

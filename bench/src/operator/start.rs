@@ -16,10 +16,28 @@ const STATUSES: usize = 2;
 /// The chart's default of replicas.
 const OPERATORS: usize = 2;
 const TIMES_BARE: f64 = 2.0;
+/// Of all that the operator has, a thousand StockWatches being there.
 const MEGABYTES: f64 = 100.0;
+/// Of what it has more for each of thousands.
+const KILOBYTES_EACH: f64 = 60.0;
 const LIMIT: Duration = Duration::from_secs(600);
 
-pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report: &mut Report) -> Result<()> {
+/// What is claimed of the operator's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// Of its peak.
+    Whole,
+    /// Of what it grows by for each StockWatch.
+    Each,
+}
+
+pub(super) async fn run(
+    stage: &Stage,
+    follower: &Follower,
+    count: usize,
+    memory: Memory,
+    report: &mut Report,
+) -> Result<()> {
     let mut writes = Writes::begin(stage);
     stage.scale(0);
     let bare = bare::run(stage, count).await?;
@@ -33,6 +51,7 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
 
     let leader = stage.leader().await?;
     let (cpu, reads) = (leader.cpu_seconds()?, requests::reads(stage.cluster));
+    let own = leader.own_memory()?;
     let calls = stage.kafka_calls();
     writes.taken();
     let brokers = stage.broker.bootstrap();
@@ -58,7 +77,18 @@ pub(super) async fn run(stage: &Stage, follower: &Follower, count: usize, report
     report.at_most("applied to Ready against plain clients", ready / bare.all, TIMES_BARE);
     report.plain("the operator's CPU until then, s", cpu);
     report.plain("its calls to Kafka until then", calls);
-    report.at_most("the operator's peak memory, MB", leader.peak_memory()?, MEGABYTES);
+    let (peak, kilobytes) = (leader.peak_memory()?, (leader.own_memory()? - own) * 1e3 / count as f64);
+    let (peak_name, each_name) = ("the operator's peak memory, MB", "its memory for each StockWatch, KB");
+    match memory {
+        Memory::Whole => {
+            report.at_most(peak_name, peak, MEGABYTES);
+            report.plain(each_name, kilobytes);
+        }
+        Memory::Each => {
+            report.plain(peak_name, peak);
+            report.at_most(each_name, kilobytes, KILOBYTES_EACH);
+        }
+    }
     let most = (OWNED + STATUSES) as f64;
     report.at_most("writes for each StockWatch", each(counts.writes()), most);
     report.plain("reads for each StockWatch, everyone's", reads / count as f64);

@@ -1,15 +1,6 @@
 //! The currency of an entity's prices: prices of two currencies have no average.
 
-use super::{Entity, Window};
-
-/// The currency of an entity's prices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Currency {
-    /// As written by the quotes that say it.
-    pub code: Box<str>,
-    /// Event time of the newest of them, nanoseconds since 1970.
-    pub time: i64,
-}
+use super::{Currency, Entity, Window};
 
 impl Entity {
     /// Whether a quote that says this currency is of the entity's.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::json::push_string;
 use crate::account::{Account, Cause, Order, Position, Side};
 use crate::decimal::{deserialize_nanos, push_integer, push_nanos, push_signed};
-use crate::said::Origin;
+use crate::sample::Origin;
 
 /// Appends an account as a JSON object.
 pub(super) fn push_account(out: &mut Vec<u8>, account: &Account) {

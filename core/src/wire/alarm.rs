@@ -7,13 +7,13 @@ use super::json::{push_hex, push_string};
 use super::output::push_begin;
 use super::text::Labels;
 use crate::NANO;
+use crate::average::Direction;
 use crate::decimal::{self, push_integer, push_nanos, push_ratio};
-use crate::entity::Sample;
 use crate::judge::Alarm;
-use crate::said::Origin;
+use crate::sample::{Origin, Sample};
 
 /// What an alarm says besides its averages: what all alarms of a quote have in common, then what is each one's own.
-pub(crate) struct Cause<'a> {
+pub(crate) struct AlarmDetails<'a> {
     /// The quote that raised it.
     pub(crate) quote: Sample,
     pub(crate) labels: &'a Labels<'a>,
@@ -31,7 +31,13 @@ pub(crate) struct Cause<'a> {
 }
 
 /// Appends an alarm's value; `entity` is the name as a JSON string.
-pub(crate) fn push_alarm(out: &mut Vec<u8>, entity: &[u8], minutes: u32, alarm: &Alarm, cause: &Cause<'_>) {
+pub(crate) fn push_alarm(
+    out: &mut Vec<u8>,
+    entity: &[u8],
+    minutes: u32,
+    alarm: &Alarm,
+    details: &AlarmDetails<'_>,
+) {
     let (new, old, episode) = (alarm.average, alarm.previous, &alarm.episode);
     push_begin(out, entity, minutes);
     let difference = new.minus(old);
@@ -52,15 +58,15 @@ pub(crate) fn push_alarm(out: &mut Vec<u8>, entity: &[u8], minutes: u32, alarm: 
     out.extend_from_slice(br#","previousstockpriceavg":"#);
     push_nanos(out, old.rounded());
     out.extend_from_slice(br#","tolerance":"#);
-    push_string(out, cause.tolerance);
+    push_string(out, details.tolerance);
     out.extend_from_slice(br#","generation":"#);
-    push_integer(out, cause.generation);
+    push_integer(out, details.generation);
     out.extend_from_slice(br#","currentstockprice":"#);
-    push_nanos(out, cause.quote.price);
+    push_nanos(out, details.quote.price);
     out.extend_from_slice(br#","quotetime":"#);
-    push_nanos(out, cause.quote.time);
+    push_nanos(out, details.quote.time);
     for (name, label) in
-        [(r#","symbol":"#, &cause.labels.symbol), (r#","currency":"#, &cause.labels.currency)]
+        [(r#","symbol":"#, &details.labels.symbol), (r#","currency":"#, &details.labels.currency)]
     {
         if let Some(label) = label {
             out.extend_from_slice(name.as_bytes());
@@ -68,22 +74,22 @@ pub(crate) fn push_alarm(out: &mut Vec<u8>, entity: &[u8], minutes: u32, alarm: 
         }
     }
     out.extend_from_slice(br#","stockwatch":"#);
-    out.extend_from_slice(cause.watch);
+    out.extend_from_slice(details.watch);
     out.extend_from_slice(br#","previouslastupdatedate":"#);
-    push_nanos(out, cause.previous_time);
+    push_nanos(out, details.previous_time);
     out.extend_from_slice(br#","gap":"#);
     out.extend_from_slice(if alarm.is_gap { b"true" } else { b"false" });
     out.extend_from_slice(br#","episode":""#);
-    out.extend_from_slice(cause.episode_id);
+    out.extend_from_slice(details.episode_id);
     out.extend_from_slice(br#"","episodestart":"#);
     push_nanos(out, episode.start);
     out.extend_from_slice(br#","alarmnumber":"#);
     push_integer(out, episode.number);
     out.extend_from_slice(br#","episodeend":"#);
     push_nanos(out, episode.end);
-    out.extend_from_slice(cause.time);
+    out.extend_from_slice(details.time);
     out.extend_from_slice(br#","id":""#);
-    out.extend_from_slice(cause.id);
+    out.extend_from_slice(details.id);
     out.extend_from_slice(br#""}"#);
 }
 
@@ -193,12 +199,12 @@ pub struct AlarmRecord {
     pub id: String,
 }
 
-/// Where an average moved to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    /// Above the previous one.
-    Up,
-    /// Below the previous one.
-    Down,
+impl AlarmRecord {
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// It is not one that a worker writes.
+    pub fn parse(value: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(value)
+    }
 }

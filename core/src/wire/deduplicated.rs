@@ -6,7 +6,8 @@ use std::ptr;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::raw::{Quote, json_of};
+use super::object::json_of;
+use super::raw::Quote;
 
 /// What follows a raw value without its last brace.
 pub(crate) const DEDUPLICATED_END: &[u8] = br#","isduplicate":false}"#;

@@ -9,7 +9,7 @@ use super::json::push_string;
 use super::text::Labels;
 use crate::account::{Cause, Entry, EntryType, Reason, Side};
 use crate::decimal::{self, push_integer, push_nanos};
-use crate::said::Origin;
+use crate::sample::Origin;
 
 /// In the place of a window's minutes in the ids of the accounts' own entries: no window is so long.
 const ORDER: u32 = u32::MAX;

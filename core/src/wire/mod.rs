@@ -60,6 +60,7 @@ mod dead_letter;
 pub(crate) mod deduplicated;
 pub(crate) mod json;
 pub(crate) mod ledger;
+mod object;
 pub(crate) mod output;
 mod partitioner;
 pub(crate) mod raw;
@@ -71,7 +72,8 @@ mod shape;
 pub(crate) mod table;
 pub(crate) mod text;
 
-pub use alarm::{AlarmIds, AlarmRecord, Direction};
+pub use crate::average::Direction;
+pub use alarm::{AlarmIds, AlarmRecord};
 pub use commit::{CommitMetadata, Committed};
 pub use dead_letter::{DeadLetter, DeadLetterLimits, Envelope};
 pub use ledger::LedgerRecord;

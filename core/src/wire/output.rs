@@ -4,7 +4,6 @@
 
 use serde::Deserialize;
 
-use super::alarm::AlarmRecord;
 use crate::average::Average;
 use crate::decimal::{self, push_integer, push_nanos};
 
@@ -101,4 +100,4 @@ macro_rules! parse {
     )+};
 }
 
-parse!(DeduplicatedRecord, AverageRecord, AlarmRecord);
+parse!(DeduplicatedRecord, AverageRecord);

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use super::account::{AccountRecord, push_account};
 use super::json::push_string;
 use crate::decimal::{deserialize_nanos, push_integer, push_nanos, push_signed};
-use crate::said::{Episode, Origin, Said};
+use crate::said::{Episode, Said};
+use crate::sample::Origin;
 
 /// Returns the key of an entity's said record.
 ///

@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 use stockwatch_crds::{Alarms, GapPolicy, MAX_QUIET_MINUTES, MAX_WINDOW_MINUTES, Tolerance, Trade, Window};
 
 use super::table::{MAX_COUNT, MAX_RECORD_BYTES};
-use crate::partition::WILDCARD_LIMIT;
-use crate::shape::{Shape, ShapeChange, overrides_of};
+use crate::shape::{Shape, ShapeChange, WILDCARD_LIMIT, overrides_of};
 
 /// The value of both records. Of a record of changes, the first three fields are those of the whole record that they
 /// are relative to.
@@ -227,7 +226,7 @@ impl Entry {
         if self.tolerances.len() != self.windows.len() || self.windows.is_empty() {
             return Err("windows and tolerances do not match".into());
         }
-        // Lengths are added to times: what no spec may say is not computed with.
+        // Lengths are added to times: one that no spec allows could overflow, and is refused.
         let legal = |minutes: &u32| (1..=MAX_WINDOW_MINUTES).contains(minutes);
         if !self.windows.iter().all(legal) || !self.windows.is_sorted_by(|one, next| one < next) {
             return Err("windows are not ascending minutes of at most a day".into());

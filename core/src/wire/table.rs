@@ -1,5 +1,5 @@
-//! Records of the storage table, shapes and what was said aside: each entity's last quote with its checkpoint, large windows in immutable
-//! chunks, and the offset that the partition had come to.
+//! Records of the storage table besides shapes and said records: each entity's last quote with its checkpoint, large
+//! windows in immutable chunks, and the partition's next offset.
 //!
 //! Keys of entities are JSON strings; all others are JSON objects, so they never collide.
 
@@ -10,7 +10,7 @@ use super::json::push_string;
 use super::raw::MAX_PRICE;
 use super::said::entity_of;
 use crate::decimal::{parse_nanos, push_nanos};
-use crate::entity::Sample;
+use crate::sample::Sample;
 
 /// No record of the table is larger.
 pub const MAX_RECORD_BYTES: usize = 256 * 1024;
@@ -23,7 +23,7 @@ pub const OFFSET_KEY: &str = r#"{"stockwatch":"offset"}"#;
 /// Between an entity's last quote and its checkpoint. What follows is ours; this is in none of its strings, where quotes
 /// are escaped.
 pub(crate) const CHECKPOINT_MARK: &str = r#","isduplicate":false,"stockwatchcheckpoint":"#;
-/// More epochs or chunks than this no partition has had: a record that says so is not computed with.
+/// Upper bound of epochs and chunks: a record that has more is refused.
 pub(crate) const MAX_COUNT: u64 = u64::MAX / 2;
 
 /// What a record of the table is about.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
-use super::raw::{any_object, json_of};
+use super::object::{any_object, json_of};
 use super::reason::DeadLetterReason;
 use super::rfc3339::parse_rfc3339;
 use super::scan::flat;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::report::FlowReport;
-use super::{cut, rfc3339};
+use super::text::{cut, rfc3339};
 use crate::limits::{MAX_FAILING, MAX_FAILING_REASON, MAX_SYMBOL};
 use crate::v1alpha1::FailingTicker;
 

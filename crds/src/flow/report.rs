@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Seconds without a quote after which a ticker no longer trades, or its source no longer has it. The longest holidays are
+/// shorter: Shenzhen was closed for 10.8 days in February 2024.
+pub const UNTRADED: i64 = 12 * 24 * 3600;
+
 /// What one worker answers at `/quotes`. Counts are of the tickers that it asks its source for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -68,7 +72,7 @@ pub struct Stretched {
 }
 
 /// Tickers without a quote: at once those that the source does not know, others after 15 minutes, and those whose newest
-/// quote is older than [`UNTRADED`](super::UNTRADED).
+/// quote is older than [`UNTRADED`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FailingNow {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::failing::split_tickers;
-use super::report::{Down, External, FlowReport};
-use super::{UNTRADED, cut, rfc3339};
+use super::report::{Down, External, FlowReport, UNTRADED};
+use super::text::{cut, rfc3339};
 
 /// One ticker whose usual pace is not known proves nothing by its silence; so many together do.
 const SILENT_TOGETHER: u32 = 3;
@@ -71,21 +71,21 @@ impl FlowReason {
 
 /// What is said of a StockWatch's quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct FlowVerdict {
     /// Why quotes flow or not.
     pub reason: FlowReason,
     /// A sentence for people.
     pub message: String,
 }
 
-impl Verdict {
+impl FlowVerdict {
     fn new(reason: FlowReason, message: impl AsRef<str>) -> Self {
         Self { reason, message: cut(message.as_ref(), MAX_MESSAGE) }
     }
 }
 
 /// Returns what follows from the reports of all ready workers of one StockWatch; `None` while nothing was heard yet.
-pub fn verdict(reports: &[FlowReport]) -> Option<Verdict> {
+pub fn verdict(reports: &[FlowReport]) -> Option<FlowVerdict> {
     let at = reports.iter().map(|report| report.at).max()?;
     let externals: Vec<&External> = reports.iter().filter_map(|report| report.external.as_ref()).collect();
     if !externals.is_empty() {
@@ -101,7 +101,7 @@ pub fn verdict(reports: &[FlowReport]) -> Option<Verdict> {
             }
             _ => "the source answers no request",
         };
-        return Some(Verdict::new(
+        return Some(FlowVerdict::new(
             FlowReason::of_failure(&first.reason),
             format!("{what}: {} since {}", first.reason, rfc3339(first.since)),
         ));
@@ -115,14 +115,14 @@ pub fn verdict(reports: &[FlowReport]) -> Option<Verdict> {
     if total.stale > 0 && total.stale * 2 >= total.answered {
         let message =
             format!("{} of {} tickers have answers a day older than before", total.stale, total.tickers);
-        return Some(Verdict::new(FlowReason::StaleQuotes, message));
+        return Some(FlowVerdict::new(FlowReason::StaleQuotes, message));
     }
     let newest = reports.iter().filter_map(|report| report.newest).max().unwrap_or_default();
     // One exchange that is closed for good says nothing of the others: its tickers are named as failing.
     let has_exchange = reports.iter().any(|report| !report.exchanges.is_empty());
     if has_exchange && at.saturating_sub(newest) > UNTRADED {
         let message = format!("the newest quote of all exchanges is of {}", rfc3339(newest));
-        return Some(Verdict::new(FlowReason::StaleQuotes, message));
+        return Some(FlowVerdict::new(FlowReason::StaleQuotes, message));
     }
     let proves = total.learned > 0 || total.expected >= SILENT_TOGETHER;
     if total.expected > 0 && total.silent == total.expected && proves {
@@ -131,7 +131,7 @@ pub fn verdict(reports: &[FlowReport]) -> Option<Verdict> {
             total.expected,
             rfc3339(newest)
         );
-        return Some(Verdict::new(FlowReason::NoQuotes, message));
+        return Some(FlowVerdict::new(FlowReason::NoQuotes, message));
     }
     Some(when_flowing(reports))
 }
@@ -167,21 +167,21 @@ impl Total {
 }
 
 /// The source answers, but gives no quote of any ticker.
-fn none_succeeds(reports: &[FlowReport], total: &Total) -> Verdict {
+fn none_succeeds(reports: &[FlowReport], total: &Total) -> FlowVerdict {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for ticker in reports.iter().flat_map(|report| &report.failing.tickers) {
         *reasons.entry(&ticker.reason).or_default() += 1;
     }
     let most = reasons.into_iter().max_by_key(|(_, count)| *count).map(|(reason, _)| reason);
     let because = most.map(|reason| format!(", most often: {reason}")).unwrap_or_default();
-    Verdict::new(
+    FlowVerdict::new(
         FlowReason::of_failure(most.unwrap_or_default()),
         format!("no quote comes of any of {} tickers{because}", total.tickers),
     )
 }
 
 /// Nothing is wrong with the whole.
-fn when_flowing(reports: &[FlowReport]) -> Verdict {
+fn when_flowing(reports: &[FlowReport]) -> FlowVerdict {
     let (total, split) = (Total::of(reports), split_tickers(reports));
     let split_count = u32::try_from(split.len()).unwrap_or(u32::MAX);
     let failing = total.failing.saturating_add(split_count);
@@ -198,7 +198,7 @@ fn when_flowing(reports: &[FlowReport]) -> Verdict {
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
         // A source that is somebody else's is asked for no tickers.
         let of = if total.tickers > 0 { format!(" of {}", total.tickers) } else { String::new() };
-        return Verdict::new(
+        return FlowVerdict::new(
             FlowReason::SomeTickersFail,
             format!(
                 "{failing}{of}: {}{more}; status.failingTickers is newer than this{}",
@@ -212,7 +212,7 @@ fn when_flowing(reports: &[FlowReport]) -> Verdict {
     } else {
         (FlowReason::MarketsClosed, "no new quotes are expected: the markets of its tickers are closed")
     };
-    Verdict::new(reason, format!("{message}{}", stretched(reports)))
+    FlowVerdict::new(reason, format!("{message}{}", stretched(reports)))
 }
 
 /// What is added to a message where tickers are asked for less often than the spec says; empty where they are not.
@@ -229,7 +229,7 @@ fn stretched(reports: &[FlowReport]) -> String {
 }
 
 /// What follows from the records of a source that is somebody else's; `None` while only some bad ones were seen.
-fn of_others(reports: &[FlowReport], externals: &[&External], at: i64) -> Option<Verdict> {
+fn of_others(reports: &[FlowReport], externals: &[&External], at: i64) -> Option<FlowVerdict> {
     let accepted = externals.iter().filter_map(|external| external.accepted).max();
     let since = externals.iter().map(|external| external.since).min().unwrap_or(at);
     let last = accepted.unwrap_or(since);
@@ -250,7 +250,7 @@ fn of_others(reports: &[FlowReport], externals: &[&External], at: i64) -> Option
             let message = format!(
                 "raw records come, but none is a quote, most often: {most}; see the dead-letter topic"
             );
-            return Some(Verdict::new(FlowReason::OnlyDeadLetters, message));
+            return Some(FlowVerdict::new(FlowReason::OnlyDeadLetters, message));
         }
         // Workers that have just begun know of no good quote before: what was said then stands.
         accepted?;
@@ -258,7 +258,7 @@ fn of_others(reports: &[FlowReport], externals: &[&External], at: i64) -> Option
     if let Some(every) = expect_every.filter(|every| silence > *every) {
         let message =
             format!("no quote was accepted since {}; one is expected every {every} s", rfc3339(last));
-        return Some(Verdict::new(FlowReason::NoQuotes, message));
+        return Some(FlowVerdict::new(FlowReason::NoQuotes, message));
     }
     Some(when_flowing(reports))
 }

@@ -1,6 +1,6 @@
 //! Where the tokens of OAUTHBEARER come from.
 
-use super::SecretKey;
+use super::secret::CaSecret;
 use crate::limits::{MAX_EXTENSIONS, MAX_SCOPE, MAX_URL};
 use crate::problem::{Problems, shown};
 use crate::url::after_host;
@@ -18,7 +18,7 @@ pub struct OAuth {
     /// What the brokers are told beside the token: `name=value`, separated by commas.
     pub extensions: Option<String>,
     /// Where the endpoint's certificate authority is; `None`: the system's.
-    pub ca: Option<SecretKey>,
+    pub ca: Option<CaSecret>,
 }
 
 impl OAuth {
@@ -41,7 +41,7 @@ impl OAuth {
         };
         check("scope", oauth.scope.as_ref(), ' ', is_scope_word, MAX_SCOPE, SAY_SCOPE);
         check("extensions", oauth.extensions.as_ref(), ',', is_extension, MAX_EXTENSIONS, SAY_EXTENSIONS);
-        let ca = oauth.ca_secret.as_ref().map(|ca| SecretKey::parse(ca, &format!("{AT}.caSecret"), problems));
+        let ca = oauth.ca_secret.as_ref().map(|ca| CaSecret::parse(ca, &format!("{AT}.caSecret"), problems));
         Self { token_url: url.clone(), scope: oauth.scope.clone(), extensions: oauth.extensions.clone(), ca }
     }
 

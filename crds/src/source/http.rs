@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DEFAULT_INTERVAL, LEAST, interval};
+use super::interval::{DEFAULT_INTERVAL, LEAST, interval};
 use crate::kafka::check_secret_name;
 use crate::limits::{MAX_BATCH, MAX_CURRENCY, MAX_PER_MINUTE, MAX_SEPARATOR, MAX_URL};
 use crate::pointer::{Pointer, SYMBOL};

@@ -4,8 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SourceSecretRef;
-use super::source::{IS_INTERVAL, SAY_INTERVAL};
+use super::durations::{IS_INTERVAL, SAY_INTERVAL};
+use super::secret::SourceSecretRef;
 use crate::limits::{MAX_BATCH, MAX_CURRENCY, MAX_PER_MINUTE, MAX_POINTER, MAX_SEPARATOR, MAX_URL};
 
 // One placeholder, and that not in the host; braces and fragments nowhere else.

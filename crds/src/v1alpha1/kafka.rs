@@ -8,13 +8,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::oauth::{OAuthSpec, SAY_NEEDS_OAUTH};
+use super::secret::{ClientSecretRef, PasswordSecretRef, SecretKeyRef};
 use crate::limits::{
     MAX_BOOTSTRAP_SERVERS, MAX_KAFKA_NAME, MAX_PARTITIONS, MAX_REPLICATION_FACTOR, MAX_SETTING_KEY,
     MAX_SETTING_VALUE, MAX_SETTINGS, MAX_USERNAME,
 };
-
-pub(super) const MAX_SECRET_NAME: usize = 253;
-pub(super) const MAX_SECRET_KEY: usize = 253;
 
 const IS_KAFKA_NAME: &str = "self.matches('^[a-zA-Z0-9._-]+$') && self != '.' && self != '..'";
 const SAY_KAFKA_NAME: &str = "a name in Kafka is a-z, A-Z, 0-9, '.', '_' and '-', but not \".\" and \"..\"";
@@ -26,12 +24,6 @@ pub(crate) const SAY_READABLE: &str = "PLAIN sends the password as it is, OAUTHB
     or use SCRAM-SHA-256 or SCRAM-SHA-512";
 pub(crate) const SAY_NO_MSK_IAM: &str =
     "AWS_MSK_IAM is not supported: switch SCRAM-SHA-512 or mutual TLS (tls.clientSecret) on in MSK";
-const IS_SECRET_KEY: &str = "self.matches('^[-._a-zA-Z0-9]+$')";
-const SAY_SECRET_KEY: &str = "a key of a Secret is a-z, A-Z, 0-9, '-', '_' and '.'";
-pub(super) const IS_SECRET_NAME: &str =
-    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')";
-pub(super) const SAY_SECRET_NAME: &str =
-    "the name of a Secret is a-z, 0-9, '-' and '.', starting and ending with a letter or digit";
 
 /// Refuses to change, add or remove the member at `path`, such as `topics.rawInput.name`, unless a CEL text such as
 /// `!has(oldSelf.x) || ` comes before.
@@ -141,63 +133,6 @@ pub struct TlsSpec {
     /// A Secret with the certificate and the key with which the client shows who it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<ClientSecretRef>,
-}
-
-/// One key of a Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "true".
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretKeyRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
-    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
-    pub name: String,
-    /// The key in its data. Absent: ca.crt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
-    pub key: Option<String>,
-}
-
-/// A Secret with a certificate and its key, labelled stockwatch.dev/credentials: "true". Without keys named: tls.crt and
-/// tls.key, as cert-manager writes them, else user.crt and user.key, as Strimzi does.
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct ClientSecretRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
-    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
-    pub name: String,
-    /// The key of the certificate (PEM, with its chain). Absent: tls.crt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
-    pub cert_key: Option<String>,
-    /// The key of the private key (PEM). Absent: tls.key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
-    pub key_key: Option<String>,
-}
-
-/// A Secret with a password or a client's secret, labelled stockwatch.dev/credentials: "true".
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct PasswordSecretRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
-    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
-    pub name: String,
-    /// The key of the user name, where spec.kafka.sasl.username does not say it. Absent: username, for OAUTHBEARER
-    /// client-id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
-    pub username_key: Option<String>,
-    /// The key of the password. Absent: password, for OAUTHBEARER client-secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new(IS_SECRET_KEY).message(SAY_SECRET_KEY))]
-    pub password_key: Option<String>,
 }
 
 /// Who logs in, and how.

@@ -8,10 +8,12 @@
 #![allow(unreachable_pub)]
 
 mod alarms;
+mod durations;
 mod http;
 mod kafka;
 mod oauth;
 mod pod;
+mod secret;
 mod source;
 mod status;
 mod stockwatch;
@@ -20,18 +22,13 @@ mod worker;
 
 pub use alarms::{AlarmsSpec, GapPolicy};
 pub use http::{BatchSpec, CurrencySpec, HttpSpec, TimeFormat};
-pub use kafka::{
-    ClientSecretRef, DeletionPolicy, KafkaSpec, Mechanism, PasswordSecretRef, SaslSpec, SecretKeyRef,
-    TlsSpec, TopicSpec, TopicsSpec,
-};
+pub use kafka::{DeletionPolicy, KafkaSpec, Mechanism, SaslSpec, TlsSpec, TopicSpec, TopicsSpec};
 pub(crate) use kafka::{SAY_NO_KERBEROS, SAY_NO_MSK_IAM, SAY_READABLE};
 pub use oauth::OAuthSpec;
 pub(crate) use oauth::{SAY_EXTENSIONS, SAY_NEEDS_OAUTH, SAY_SCOPE, SAY_TOKEN_URL};
 pub use pod::{MountSpec, VolumeSpec};
-pub use source::{
-    ExternalSpec, ProxySpec, SimulatedSpec, SourceSecretKeyRef, SourceSecretRef, SourceSpec, YahooMode,
-    YahooSpec,
-};
+pub use secret::{ClientSecretRef, PasswordSecretRef, SecretKeyRef, SourceSecretKeyRef, SourceSecretRef};
+pub use source::{ExternalSpec, ProxySpec, SimulatedSpec, SourceSpec, YahooMode, YahooSpec};
 pub use status::{FailingTicker, LastEdit, StockWatchStatus, ToleranceEdit, TopicState, TopicStatus};
 pub use stockwatch::{OverrideSpec, StockWatch, StockWatchSpec, TickerSpec, WindowSpec};
 pub use trade::{Enter, TradeSpec};

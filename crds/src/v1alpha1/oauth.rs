@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretKeyRef;
+use super::secret::SecretKeyRef;
 use crate::limits::{MAX_EXTENSIONS, MAX_SCOPE, MAX_URL};
 
 pub(crate) const SAY_NEEDS_OAUTH: &str =

@@ -4,14 +4,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::HttpSpec;
-use super::kafka::{IS_SECRET_NAME, MAX_SECRET_KEY, MAX_SECRET_NAME, SAY_SECRET_NAME};
+use super::durations::{IS_INTERVAL, SAY_INTERVAL};
+use super::http::HttpSpec;
+use super::secret::SourceSecretKeyRef;
 use crate::limits::{MAX_SEED, MAX_URL, MAX_USER_AGENT};
-
-pub(super) const IS_INTERVAL: &str = "self.matches('^[1-9][0-9]{0,7}(ms|s|m)$') && \
-    duration(self) >= duration('1s') && duration(self) <= duration('24h')";
-pub(super) const SAY_INTERVAL: &str =
-    "an interval is a whole number of ms, s or m from 1s to 1440m, such as 60s";
 
 /// Where quotes come from: exactly one member.
 ///
@@ -98,32 +94,6 @@ pub struct ProxySpec {
     /// The key of a Secret that holds the certificate authority of a proxy that ends TLS. Absent key: ca.crt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret: Option<SourceSecretKeyRef>,
-}
-
-/// One key of a Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "source".
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SourceSecretKeyRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
-    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
-    pub name: String,
-    /// The key in its data.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = MAX_SECRET_KEY))]
-    #[x_kube(validation = Rule::new("self.matches('^[-_a-zA-Z0-9][-._a-zA-Z0-9]*$')")
-        .message("a key of a source's Secret is a-z, A-Z, 0-9, '-', '_' and '.', which is not the first"))]
-    pub key: Option<String>,
-}
-
-/// A Secret in the StockWatch's namespace, labelled stockwatch.dev/credentials: "source".
-#[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
-#[serde(rename_all = "camelCase")]
-pub struct SourceSecretRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = MAX_SECRET_NAME))]
-    #[x_kube(validation = Rule::new(IS_SECRET_NAME).message(SAY_SECRET_NAME))]
-    pub name: String,
 }
 
 /// Someone else writes the raw topic.

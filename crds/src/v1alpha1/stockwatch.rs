@@ -3,8 +3,14 @@
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+use super::alarms::AlarmsSpec;
+use super::durations::{IS_WINDOW, MAX_WINDOW, SAY_WINDOW};
+use super::kafka::KafkaSpec;
 use super::kafka::immutable;
-use super::{AlarmsSpec, KafkaSpec, SourceSpec, StockWatchStatus, TradeSpec, WorkerSpec};
+use super::source::SourceSpec;
+use super::status::StockWatchStatus;
+use super::trade::TradeSpec;
+use super::worker::WorkerSpec;
 use crate::limits::{
     MAX_ENTITY, MAX_OVERRIDES, MAX_SYMBOL, MAX_TICKERS, MAX_TICKERS_BYTES, MAX_WINDOWS, OVERRIDE_BYTES,
     TICKER_BYTES,
@@ -12,15 +18,10 @@ use crate::limits::{
 
 /// A tolerance's longest text: nine digits, a point, nine digits, a percent sign.
 const MAX_TOLERANCE: usize = 20;
-/// `1440m`.
-pub(super) const MAX_WINDOW: usize = 5;
 
 const IS_TOLERANCE: &str = "self.matches('^[0-9]{1,9}([.][0-9]{1,9})?%?$')";
 const SAY_TOLERANCE: &str = "a tolerance is a quoted decimal of at most 9 digits before and 9 after the point, \
     such as \"0.25\" (in the quote's currency) or \"0.05%\" (of the previous average)";
-pub(super) const IS_WINDOW: &str = "self.matches('^[1-9][0-9]{0,3}m$') && duration(self) <= duration('24h')";
-pub(super) const SAY_WINDOW: &str =
-    "a window is whole minutes from 1m to 1440m, such as 5m (not 300s, not 1h)";
 
 /// What to watch, and where.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq)]

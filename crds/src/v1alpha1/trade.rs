@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::stockwatch::{IS_WINDOW, MAX_WINDOW, SAY_WINDOW};
+use super::durations::{IS_WINDOW, MAX_WINDOW, SAY_WINDOW};
 
 /// Nine digits, a point, nine digits.
 const MAX_AMOUNT: usize = 19;

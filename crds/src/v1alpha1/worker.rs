@@ -12,17 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::pod::{MountSpec, VolumeSpec};
 use crate::limits::{
-    MAX_ANNOTATION, MAX_ANNOTATIONS, MAX_ENV, MAX_GRACE_SECONDS, MAX_VOLUMES, MIN_GRACE_SECONDS,
+    MAX_ANNOTATION, MAX_ANNOTATIONS, MAX_ENV, MAX_GRACE_SECONDS, MAX_IMAGE, MAX_LABELS, MAX_LIST,
+    MAX_PRIORITY_CLASS, MAX_REPLICAS, MAX_VOLUMES, MIN_GRACE_SECONDS,
 };
-use crate::names::is_subdomain;
-use crate::pods;
-use crate::problem::{Problems, shown};
-
-const MAX_REPLICAS: i32 = 1000;
-const MAX_IMAGE: usize = 1024;
-const MAX_LABELS: usize = 64;
-const MAX_LIST: usize = 64;
-const MAX_PRIORITY_CLASS: usize = 253;
 
 const NOT_OURS: &str = "self.all(key, !key.startsWith('stockwatch.dev/'))";
 const SAY_NOT_OURS: &str = "annotations of stockwatch.dev/ are the operator's own: choose another prefix";
@@ -150,56 +142,4 @@ pub struct WorkerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = MIN_GRACE_SECONDS, max = MAX_GRACE_SECONDS))]
     pub termination_grace_period_seconds: Option<i64>,
-}
-
-impl WorkerSpec {
-    /// The rules of the definition; what only the API server knows of pods is left to it.
-    pub(crate) fn check(&self, problems: &mut Problems) {
-        if let Some(replicas) = self.replicas
-            && !(0..=MAX_REPLICAS).contains(&replicas)
-        {
-            problems.add(
-                "spec.worker.replicas",
-                format!("{replicas} is out of range: 0 to {MAX_REPLICAS} is allowed"),
-            );
-        }
-        if let Some(image) = &self.image
-            && !(1..=MAX_IMAGE).contains(&image.chars().count())
-        {
-            problems.add("spec.worker.image", format!("1 to {MAX_IMAGE} characters are allowed"));
-        }
-        let lengths = [
-            ("imagePullSecrets", self.image_pull_secrets.as_ref().map(Vec::len), MAX_LIST),
-            ("nodeSelector", self.node_selector.as_ref().map(BTreeMap::len), MAX_LABELS),
-            ("tolerations", self.tolerations.as_ref().map(Vec::len), MAX_LIST),
-            ("topologySpreadConstraints", self.topology_spread_constraints.as_ref().map(Vec::len), MAX_LIST),
-            ("labels", self.labels.as_ref().map(BTreeMap::len), MAX_LABELS),
-            ("env", self.env.as_ref().map(Vec::len), MAX_ENV),
-            ("envFrom", self.env_from.as_ref().map(Vec::len), MAX_ENV),
-            ("volumes", self.volumes.as_ref().map(Vec::len), MAX_VOLUMES),
-            ("volumeMounts", self.volume_mounts.as_ref().map(Vec::len), MAX_VOLUMES),
-        ];
-        for (field, length, most) in lengths {
-            if length.is_some_and(|length| length > most) {
-                problems.add(format!("spec.worker.{field}"), format!("at most {most} are allowed"));
-            }
-        }
-        if let Some(class) = &self.priority_class_name
-            && !is_subdomain(class)
-        {
-            problems.add(
-                "spec.worker.priorityClassName",
-                format!("{} is not the name of a PriorityClass", shown(class)),
-            );
-        }
-        if let Some(seconds) = self.termination_grace_period_seconds
-            && !(MIN_GRACE_SECONDS..=MAX_GRACE_SECONDS).contains(&seconds)
-        {
-            problems.add(
-                "spec.worker.terminationGracePeriodSeconds",
-                format!("{seconds} is out of range: {MIN_GRACE_SECONDS} to {MAX_GRACE_SECONDS} is allowed"),
-            );
-        }
-        pods::check(self, problems);
-    }
 }

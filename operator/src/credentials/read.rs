@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta};
 use kube::{Client, Error};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::{ClientSecret, Kafka, KeyPair, Username};
+use stockwatch_crds::{CaSecret, ClientSecret, Kafka, SecretKey, Username, password_file};
 
 use super::problem::{ReadError, SecretProblem};
 use crate::bounded::{CallError, READ, bounded};
@@ -48,33 +48,58 @@ pub(super) struct Material {
 
 impl Material {
     pub(super) fn connection(&self, kafka: &Kafka) -> Result<Connection, ConnectionError> {
-        let value = |secret: &str, key: &str| -> Vec<u8> {
-            self.values.get(&(secret.to_owned(), key.to_owned())).cloned().unwrap_or_default()
-        };
-        let has = |secret: &str, key: &str| self.values.contains_key(&(secret.to_owned(), key.to_owned()));
-        let identity = |client: &ClientSecret| {
-            let name = &client.name;
-            let there = |pair: &&KeyPair| has(name, &pair.certificate) && has(name, &pair.key);
-            let pair = client.pairs.iter().find(there)?;
-            Some(Identity { certificate: value(name, &pair.certificate), key: value(name, &pair.key) })
+        let authority =
+            |ca: &CaSecret| ca.keys.iter().find_map(|key| self.value(&ca.name, key)).unwrap_or_default();
+        let identity = |ClientSecret { name, pairs }: &ClientSecret| {
+            pairs.iter().find_map(|pair| {
+                let certificate = self.value(name, &pair.certificate)?;
+                Some(Identity { certificate, key: self.value(name, &pair.key)? })
+            })
         };
         let tls = kafka.tls.as_ref().map(|tls| Tls {
-            ca: tls.ca.as_ref().map(|ca| value(&ca.name, &ca.key)),
+            ca: tls.ca.as_ref().map(authority),
             client: tls.client.as_ref().and_then(identity),
         });
-        let sasl = kafka.sasl.as_ref().map(|sasl| Sasl {
-            mechanism: sasl.mechanism,
-            username: match &sasl.username {
-                Username::Given(user) => user.clone().into_bytes(),
-                Username::Key(key) => value(&sasl.password.name, key),
-            },
-            password: value(&sasl.password.name, &sasl.password.key),
-            tokens: sasl.oauth.as_ref().map(|oauth| TokenSource {
-                oauth: oauth.clone(),
-                ca: oauth.ca.as_ref().map(|ca| value(&ca.name, &ca.key)),
-            }),
-        });
+        let sasl = match &kafka.sasl {
+            Some(sasl) => {
+                let (username, password) = self.login(sasl)?;
+                let tokens = sasl
+                    .oauth
+                    .as_ref()
+                    .map(|oauth| TokenSource { oauth: oauth.clone(), ca: oauth.ca.as_ref().map(authority) });
+                Some(Sasl { mechanism: sasl.mechanism, username, password, tokens })
+            }
+            None => None,
+        };
         Connection::new(&kafka.bootstrap_servers, tls.as_ref(), sasl.as_ref())
+    }
+
+    /// The user's name and the password, or an OAuth client's id and secret.
+    fn login(&self, sasl: &stockwatch_crds::Sasl) -> Result<(Vec<u8>, Vec<u8>), ConnectionError> {
+        let SecretKey { name, key } = &sasl.password;
+        // It was read only where the usual keys are not there.
+        let file = sasl.file.as_ref().and_then(|file| self.value(name, file));
+        let (user, password) = match file {
+            Some(file) => {
+                let lines = str::from_utf8(&file).ok().and_then(password_file);
+                let (user, password) = lines.ok_or(ConnectionError::Unusable {
+                    field: "spec.kafka.sasl.secret",
+                    key: "with user name and password",
+                    problem: "has no lines username=… and password=…",
+                })?;
+                (Some(user.into_bytes()), password.into_bytes())
+            }
+            None => (None, self.value(name, key).unwrap_or_default()),
+        };
+        let user = match &sasl.username {
+            Username::Given(given) => given.clone().into_bytes(),
+            Username::Key(key) => user.or_else(|| self.value(name, key)).unwrap_or_default(),
+        };
+        Ok((user, password))
+    }
+
+    fn value(&self, secret: &str, key: &str) -> Option<Vec<u8>> {
+        self.values.get(&(secret.to_owned(), key.to_owned())).cloned()
     }
 }
 
@@ -206,6 +231,7 @@ pub(super) fn missing(key: &Key, name: &str, field: &str) -> SecretProblem {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use k8s_openapi::ByteString;
     use serde_json::json;
 
     use super::*;
@@ -257,6 +283,80 @@ mod tests {
         let (_, found) = usable(&key(), "user", &tls, strimzi).unwrap();
         let expected = [("user.crt".to_owned(), b"c".to_vec()), ("user.key".to_owned(), b"k".to_vec())];
         assert_eq!(found, expected);
+    }
+
+    /// What is read of a Secret with this data, which the fields of `kafka` name `user`.
+    fn material(kafka: &Kafka, data: serde_json::Value) -> Result<Material, SecretProblem> {
+        let secret: Secret = serde_json::from_value(json!({
+            "metadata": {"labels": {"stockwatch.dev/credentials": "true"}},
+            "stringData": data,
+        }))
+        .unwrap();
+        let strings = secret.string_data.unwrap();
+        let data = strings.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))).collect();
+        let secret = Secret { data: Some(data), metadata: secret.metadata, ..Secret::default() };
+        let mut values = BTreeMap::new();
+        for (name, needs) in secrets(kafka) {
+            let (_, found) = usable(&key(), name, &needs, secret.clone())?;
+            values.extend(found.into_iter().map(|(key, value)| ((name.to_owned(), key), value)));
+        }
+        Ok(Material { values, salted: Vec::new() })
+    }
+
+    fn kafka(spec: serde_json::Value) -> Kafka {
+        let stockwatch: stockwatch_crds::StockWatch = serde_json::from_value(json!({
+            "apiVersion": "stockwatch.dev/v1alpha1",
+            "kind": "StockWatch",
+            "metadata": {"name": "tech", "namespace": "market"},
+            "spec": {"tickers": [{"symbol": "META"}], "kafka": spec},
+        }))
+        .unwrap();
+        stockwatch_crds::Spec::parse(&stockwatch).unwrap().kafka
+    }
+
+    #[test]
+    fn secrets_as_confluent_for_kubernetes_writes_them_are_read() {
+        let spec = json!({
+            "bootstrapServers": "kafka:9092",
+            "tls": {"caSecret": {"name": "user"}, "clientSecret": {"name": "user"}},
+            "sasl": {"mechanism": "PLAIN", "secret": {"name": "user"}},
+        });
+        let data = json!({
+            "cacerts.pem": "a", "fullchain.pem": "c", "privkey.pem": "k", "plain-users.json": "{}",
+            "plain.txt": "username=ann\npassword=secret\n",
+        });
+        let kafka = kafka(spec);
+        let material = material(&kafka, data).unwrap();
+        let keys: Vec<&str> = material.values.keys().map(|(_, key)| key.as_str()).collect();
+        assert_eq!(keys, ["cacerts.pem", "fullchain.pem", "plain.txt", "privkey.pem"]);
+        let login = material.login(kafka.sasl.as_ref().unwrap()).unwrap();
+        assert_eq!(login, (b"ann".to_vec(), b"secret".to_vec()));
+    }
+
+    #[test]
+    fn a_file_of_user_and_password_counts_only_where_their_own_keys_are_not_there() {
+        let sasl = |more: &str| {
+            let spec = format!(
+                r#"{{"bootstrapServers": "k:1", "sasl": {{"mechanism": "SCRAM-SHA-512", {more} "secret": {{"name": "user"}}}}}}"#
+            );
+            kafka(serde_json::from_str(&spec).unwrap())
+        };
+        let login = |kafka: &Kafka, data: serde_json::Value| {
+            material(kafka, data).unwrap().login(kafka.sasl.as_ref().unwrap())
+        };
+        let file = "username=ann\npassword=of the file";
+        let both = json!({"username": "bob", "password": "own", "plain.txt": file});
+        assert_eq!(login(&sasl(""), both).unwrap(), (b"bob".to_vec(), b"own".to_vec()));
+        let half = json!({"username": "bob", "plain.txt": file});
+        assert_eq!(login(&sasl(""), half).unwrap(), (b"ann".to_vec(), b"of the file".to_vec()));
+        let given = sasl(r#""username": "eve","#);
+        let alone = json!({"plain.txt": file});
+        assert_eq!(login(&given, alone).unwrap(), (b"eve".to_vec(), b"of the file".to_vec()));
+        let broken = login(&given, json!({"plain.txt": "ann:secret"})).unwrap_err().to_string();
+        assert!(broken.ends_with("has no lines username=… and password=…"), "{broken}");
+        let Err(problem) = material(&sasl(""), json!({"username": "bob"})) else { unreachable!() };
+        let says = "has no key username and password, nor plain.txt: it has username.";
+        assert!(problem.message.contains(says), "{}", problem.message);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::topics;
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) path: String,
+    /// What follows the path: the manager of an apply, for one.
+    pub(super) query: String,
     pub(super) body: String,
 }
 
@@ -39,7 +41,8 @@ pub(super) fn context(
         async move {
             let (head, body) = request.into_parts();
             let body = String::from_utf8(body.collect_bytes().await.unwrap().to_vec()).unwrap();
-            let request = Request { method: head.method, path: head.uri.path().to_owned(), body };
+            let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
+            let request = Request { method: head.method, path, query, body };
             let answer = answer(&request);
             seen.lock().unwrap().push(request);
             let Some((status, body)) = answer else { match std::future::pending::<Infallible>().await {} };

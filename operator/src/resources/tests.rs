@@ -194,14 +194,17 @@ fn a_pod_sees_the_keys_of_its_secrets_that_it_needs() {
     let pod = &body["spec"]["template"]["spec"];
     let volumes = pod["volumes"].as_array().unwrap();
     let item = |key: &str| json!({"key": key, "path": key});
-    assert_eq!(volumes[3]["secret"], json!({"secretName": "ca", "items": [item("ca.crt")]}));
+    assert_eq!(
+        volumes[3]["secret"],
+        json!({"secretName": "ca", "items": [item("ca.crt"), item("cacerts.pem")], "optional": true})
+    );
     assert_eq!(
         volumes[4]["secret"],
         json!({
             "secretName": "user.of.kafka",
             "items": [
-                item("password"), item("tls.crt"), item("tls.key"), item("user.crt"), item("user.key"),
-                item("username"),
+                item("fullchain.pem"), item("password"), item("plain.txt"), item("privkey.pem"),
+                item("tls.crt"), item("tls.key"), item("user.crt"), item("user.key"), item("username"),
             ],
             "optional": true,
         })
@@ -252,7 +255,9 @@ fn a_client_of_a_token_endpoint_is_given_its_secret_and_the_endpoints_authority(
     let item = |key: &str| json!({"key": key, "path": key});
     let client = json!({"secretName": "client", "items": [item("client-id"), item("client-secret")]});
     assert_eq!(volumes[3]["secret"], client);
-    assert_eq!(volumes[4]["secret"], json!({"secretName": "login-ca", "items": [item("ca.crt")]}));
+    let authority =
+        json!({"secretName": "login-ca", "items": [item("ca.crt"), item("cacerts.pem")], "optional": true});
+    assert_eq!(volumes[4]["secret"], authority);
 }
 
 #[test]

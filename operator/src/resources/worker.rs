@@ -45,7 +45,7 @@ pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
     let mut need = |secret, need| secrets.entry(secret).or_default().insert(need);
     if let Some(tls) = &kafka.tls {
         if let Some(ca) = &tls.ca {
-            need(&*ca.name, vec![vec![&*ca.key]]);
+            need(&*ca.name, one_of(&ca.keys));
         }
         if let Some(client) = &tls.client {
             need(
@@ -55,15 +55,24 @@ pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
         }
     }
     if let Some(sasl) = &kafka.sasl {
-        if let Username::Key(key) = &sasl.username {
-            need(&*sasl.password.name, vec![vec![&**key]]);
-        }
-        need(&*sasl.password.name, vec![vec![&*sasl.password.key]]);
+        let user = match &sasl.username {
+            Username::Key(key) => Some(&**key),
+            Username::Given(_) => None,
+        };
+        let keys: Vec<&str> = user.into_iter().chain([&*sasl.password.key]).collect();
+        let mut ways = vec![keys];
+        ways.extend(sasl.file.as_deref().map(|file| vec![file]));
+        need(&*sasl.password.name, ways);
         if let Some(ca) = sasl.oauth.as_ref().and_then(|oauth| oauth.ca.as_ref()) {
-            need(&*ca.name, vec![vec![&*ca.key]]);
+            need(&*ca.name, one_of(&ca.keys));
         }
     }
     secrets
+}
+
+/// Keys that are tried one after another.
+fn one_of(keys: &[String]) -> Need<'_> {
+    keys.iter().map(|key| vec![&**key]).collect()
 }
 
 /// `spec.worker`, or an empty one.

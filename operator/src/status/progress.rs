@@ -67,9 +67,12 @@ fn age(since: &Time, now: &Time) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::fixtures::{Scene, answered, at, known, unreachable};
+    use std::collections::BTreeSet;
+
+    use super::super::fixtures::{Scene, answered, at, known, rollout, summary, unreachable};
     use super::*;
-    use crate::reconcile::Decision;
+    use crate::reconcile::{Decision, ObjectProblem, Trouble};
+    use crate::rollout::{Progress, Rollout};
     use crate::topics::Observed;
     use stockwatch_crds::v1alpha1::TopicState;
 
@@ -114,5 +117,102 @@ mod tests {
         assert_eq!(progress(&scene, 120), Some((Condition::Stalled, Some(7))));
         scene.report.pods = vec![answered("a", 7)];
         assert_eq!(stalls_in(&scene.status_at(&at(120)), &at(120)), None);
+    }
+
+    /// What kstatus makes of a status, in the order in which it looks.
+    fn kstatus(status: &StockWatchStatus, generation: Option<i64>) -> &'static str {
+        if status.observed_generation != generation {
+            return "InProgress";
+        }
+        let mut first = status.conditions.iter().filter(|there| there.status == "True");
+        match first.find(|there| there.type_ == "Reconciling" || there.type_ == "Stalled") {
+            Some(there) if there.type_ == "Stalled" => "Failed",
+            Some(_) => "InProgress",
+            None if said(status, Condition::Ready).is_some_and(|ready| ready.status != "True") => {
+                "InProgress"
+            }
+            None => "Current",
+        }
+    }
+
+    /// Whether `kubectl wait --for=condition=Ready` ends.
+    fn kubectl_ends(status: &StockWatchStatus, generation: Option<i64>) -> bool {
+        said(status, Condition::Ready).is_some_and(|ready| {
+            let of = ready.observed_generation.or(status.observed_generation);
+            ready.status == "True" && (of.is_none() || of >= generation)
+        })
+    }
+
+    /// What tools make of a scene; they agree.
+    fn verdict(scene: &Scene, second: i64) -> &'static str {
+        let (status, generation) = (scene.status_at(&at(second)), scene.stockwatch.metadata.generation);
+        let holds = |condition| said(&status, condition).is_some_and(|there| there.status == "True");
+        let ready = said(&status, Condition::Ready).unwrap();
+        let is_ready = ready.status == "True" && ready.observed_generation == generation;
+        let expected = match (is_ready, holds(Condition::Reconciling), holds(Condition::Stalled)) {
+            (true, false, false) => "Current",
+            (false, true, false) => "InProgress",
+            (false, false, true) => "Failed",
+            _ => "nothing that agrees with itself",
+        };
+        assert_eq!(kstatus(&status, generation), expected, "{:?}", summary(&status));
+        assert_eq!(kubectl_ends(&status, generation), is_ready, "{:?}", summary(&status));
+        expected
+    }
+
+    #[test]
+    fn tools_that_wait_agree_in_whatever_is_seen_and_pass_for_no_generation_but_the_last() {
+        let conflict = Some(KafkaReason::TopicConflict);
+        let kafka = [
+            None,
+            Some(Observed::Pending),
+            Some(unreachable()),
+            Some(known(TopicState::Creating, None)),
+            Some(known(TopicState::Created, None)),
+            Some(known(TopicState::Created, conflict)),
+        ];
+        let decisions = [
+            Decision::Run,
+            Decision::Suspend,
+            Decision::Stop,
+            Decision::WaitForTopics,
+            Decision::WaitForConnection,
+            Decision::Leave,
+        ];
+        let rollouts = [
+            None,
+            Some(rollout(2)),
+            Some(Rollout { progress: Progress::Going, ..rollout(1) }),
+            Some(Rollout { progress: Progress::Failed, ..rollout(0) }),
+        ];
+        let pods =
+            [vec![], vec![answered("a", 7), answered("b", 7)], vec![answered("a", 8), answered("b", 8)]];
+        let problem = |trouble| ObjectProblem { kind: "Deployment", name: "tech-stockwatch".into(), trouble };
+        let objects = [vec![], vec![problem(Trouble::Foreign)], vec![problem(Trouble::Unanswered)]];
+        let mut verdicts = BTreeSet::new();
+        for is_edited in [false, true] {
+            let mut scene = Scene::new();
+            scene.write();
+            if is_edited {
+                scene.edit();
+            }
+            for kafka in &kafka {
+                scene.kafka.clone_from(kafka);
+                for decision in decisions {
+                    scene.decision = decision;
+                    for rollout in &rollouts {
+                        scene.rollout.clone_from(rollout);
+                        for pods in &pods {
+                            scene.report.pods.clone_from(pods);
+                            for objects in &objects {
+                                scene.objects.clone_from(objects);
+                                verdicts.extend([0, PATIENCE].map(|second| verdict(&scene, second)));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(verdicts, BTreeSet::from(["Current", "Failed", "InProgress"]));
     }
 }

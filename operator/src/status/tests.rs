@@ -397,6 +397,19 @@ fn paused_says_so_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_pause_is_said_of_the_newest_generation_so_that_nobody_waits_until_the_operator_has_seen_it() {
+    let mut scene = Scene::new();
+    scene.write();
+    scene.edit();
+    let status = paused(&scene.stockwatch, &at(5));
+    assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));
+    assert_eq!(condition(&status, Condition::Stalled), "True Paused");
+    // It was applied with the annotation.
+    scene.stockwatch.status = None;
+    assert_eq!(paused(&scene.stockwatch, &at(5)).observed_generation, Some(8));
+}
+
+#[test]
 fn refused_objects_are_named_with_the_words_of_the_first_and_for_the_edited_generation() {
     let mut scene = Scene::new();
     scene.write();

@@ -1,31 +1,27 @@
 //! All requests and their newest answers, between the reconciles and the actors: one lock, never held over a call.
 
-use std::collections::{HashMap, HashSet};
+mod results;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::breaker::{pause, refused};
 use super::claims::Claims;
 use super::connection::Connection;
-use super::deletion::{DeletionOutcome, DeletionRequest};
+use super::deletion::DeletionRequest;
 use super::found::FoundTopics;
-use super::observed::{DeletionState, KafkaProblem, KafkaReason, Observed};
+use super::observed::{DeletionState, KafkaProblem, Observed};
 use super::ownership::Creations;
 use super::plan::{Plan, plan};
-use super::round::{Outcome, Retry};
 use super::wanted::{ObjectKey, Wanted};
 
 /// How often everything of a cluster is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// Least time from any look at a cluster to one for topics that may be gone; that one serves all StockWatches.
 const RECHECK_AFTER: Duration = Duration::from_secs(10);
-/// A member that died stays in its group until its session times out: for this long a group in use is no failure.
-const GROUP_EMPTIES: Duration = Duration::from_secs(45);
-/// Between two attempts at something that only needs time.
-const SOON: Duration = Duration::from_secs(1);
 
 /// The requests of all StockWatches, by the connection that they go over.
 #[derive(Debug, Default)]
@@ -298,123 +294,6 @@ impl ClusterRegistry {
             plan(wanted, cluster_id, found, conflicts, creations)
         };
         wanted.into_iter().map(planned).collect()
-    }
-
-    /// Stores the results of a round; returns the StockWatches whose answer changed.
-    pub(super) fn publish(
-        &mut self,
-        connection: &Connection,
-        outcomes: Vec<Outcome>,
-        ends: Vec<DeletionOutcome>,
-    ) -> HashSet<ObjectKey> {
-        let mut changed = HashSet::new();
-        let Some(cluster) = self.clusters.get_mut(connection) else { return changed };
-        cluster.down = None;
-        let now = Instant::now();
-        for Outcome { wanted, creations, observed, retry } in outcomes {
-            let Some(entry) = cluster.entries.get_mut(&wanted.who) else { continue };
-            entry.creations = creations;
-            if entry.wanted != wanted {
-                // The request changed meanwhile, as its status took over an answer: this is not the answer to it.
-                entry.due.get_or_insert(now);
-                continue;
-            }
-            let wait = match retry {
-                Retry::No => {
-                    entry.tries = 0;
-                    None
-                }
-                Retry::Soon => Some(SOON),
-                Retry::Refused => {
-                    entry.tries += 1;
-                    Some(refused(entry.tries))
-                }
-                Retry::Later => {
-                    entry.tries += 1;
-                    Some(pause(entry.tries))
-                }
-            };
-            if let Some(at) = wait.map(|wait| now + wait) {
-                entry.due = Some(entry.due.map_or(at, |due| due.min(at)));
-            }
-            if entry.observed != observed {
-                entry.observed = observed;
-                changed.insert(wanted.who.clone());
-            }
-        }
-        for DeletionOutcome { request, deleted } in ends {
-            let Some(deletion) = cluster.deletions.get_mut(&request.who) else { continue };
-            if deletion.request != request {
-                continue;
-            }
-            let deleted = match deleted {
-                DeletionState::Failed(problem)
-                    if problem.reason == KafkaReason::GroupInUse
-                        && deletion.since.elapsed() < GROUP_EMPTIES =>
-                {
-                    DeletionState::Pending
-                }
-                deleted => deleted,
-            };
-            deletion.tries += 1;
-            deletion.due = match deleted {
-                DeletionState::Done => None,
-                DeletionState::Pending => Some(now + SOON),
-                DeletionState::Failed(_) => Some(now + pause(deletion.tries)),
-            };
-            if deletion.deleted != deleted {
-                deletion.deleted = deleted;
-                changed.insert(request.who.clone());
-            }
-        }
-        changed
-    }
-
-    /// Makes work that was taken due again, since it was not done.
-    pub(super) fn give_back(&mut self, connection: &Connection, work: &Work) {
-        let Some(cluster) = self.clusters.get_mut(connection) else { return };
-        let now = Some(Instant::now());
-        for wanted in &work.wanted {
-            if let Some(entry) = cluster.entries.get_mut(&wanted.who) {
-                entry.due = now;
-                entry.creations.lose_answers(wanted);
-            }
-        }
-        for request in &work.deletions {
-            if let Some(deletion) = cluster.deletions.get_mut(&request.who) {
-                deletion.due = now;
-            }
-        }
-    }
-
-    /// Notes that the cluster could not be asked, `failures` times in a row; returns the StockWatches whose answer
-    /// changed. A known answer outlives a single failure.
-    pub(super) fn fail(
-        &mut self,
-        connection: &Connection,
-        problem: &KafkaProblem,
-        failures: u32,
-    ) -> HashSet<ObjectKey> {
-        let mut changed = HashSet::new();
-        let Some(cluster) = self.clusters.get_mut(connection) else { return changed };
-        cluster.down = Some(problem.clone());
-        let unreachable = Observed::Unreachable(problem.clone());
-        for (who, entry) in &mut cluster.entries {
-            let is_known = matches!(entry.observed, Observed::Known { .. });
-            if (!is_known || failures > 1) && entry.observed != unreachable {
-                entry.observed = unreachable.clone();
-                entry.due = Some(Instant::now());
-                changed.insert(who.clone());
-            }
-        }
-        let failed = DeletionState::Failed(problem.clone());
-        for (who, deletion) in &mut cluster.deletions {
-            if deletion.deleted != DeletionState::Done && deletion.deleted != failed {
-                deletion.deleted = failed.clone();
-                changed.insert(who.clone());
-            }
-        }
-        changed
     }
 }
 

@@ -255,6 +255,24 @@ fn services_have_ipv6_and_ipv4_where_a_cluster_has_both_and_operator_and_workers
 }
 
 #[test]
+fn an_upgrade_that_reuses_the_oldest_charts_values_gives_what_was_added_since_its_default() {
+    let oldest: Value = serde_yaml::from_str(include_str!("../../chart/upgrade/oldest.yaml")).unwrap();
+    let upgraded = Copied::with("values.yaml", |values| *values = oldest);
+    for values in ["nothing", "everything", "namespaced"] {
+        let objects = upgraded.rendered("sw", "watching", &format!("upgrade/with/{values}"));
+        for object in &objects {
+            let text = object.0.to_string();
+            let says_nil = ["<nil>", "<no value>"].iter().any(|nil| text.contains(*nil));
+            assert!(!says_nil, "{values}: {} {}", object.kind(), object.name());
+        }
+        let arguments = operator_arguments(&objects);
+        for argument in ["--http=[::]:8080", "--worker-listen=::"] {
+            assert!(arguments.contains(&argument.into()), "{values}: {arguments:?}");
+        }
+    }
+}
+
+#[test]
 fn users_with_the_usual_roles_see_and_change_stockwatches_and_scale_them() {
     let objects = rendered("sw", "watching", "default");
     let view = named(&objects, "ClusterRole", "watching:sw-stockwatch:view");

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Live, Refusal};
+use super::accept::Refusal;
+use super::live::Live;
 
 /// A file that changed without saying that it is whole is read after this long without another change.
 const QUIET: Duration = Duration::from_millis(50);
@@ -60,7 +61,7 @@ impl Reader for Arc<Live> {
 /// Watches until dropped.
 #[derive(Debug)]
 pub struct FileWatch {
-    signals: mpsc::Sender<Signal>,
+    signals: mpsc::Sender<Notice>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -76,7 +77,7 @@ impl FileWatch {
             let event = event.unwrap_or_else(|_| notify::Event::new(EventKind::Any));
             if let Some(change) = Change::of(&event) {
                 // Nobody listens any more: the watch is being dropped.
-                let _ = events.send(Signal::Changed(change, event.paths));
+                let _ = events.send(Notice::Changed(change, event.paths));
             }
         };
         let watcher = match RecommendedWatcher::new(handler, notify::Config::default()) {
@@ -87,7 +88,7 @@ impl FileWatch {
             }
         };
         let watch = Watch {
-            place: Place::of(&path),
+            place: Location::of(&path),
             stamp: Stamp::of(&path),
             path,
             delivered: Ok(loaded),
@@ -102,7 +103,7 @@ impl FileWatch {
 
 impl Drop for FileWatch {
     fn drop(&mut self) {
-        let _ = self.signals.send(Signal::Stop);
+        let _ = self.signals.send(Notice::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -110,7 +111,7 @@ impl Drop for FileWatch {
 }
 
 #[derive(Debug)]
-enum Signal {
+enum Notice {
     Changed(Change, Vec<PathBuf>),
     Stop,
 }
@@ -138,12 +139,12 @@ impl Change {
 
 /// Where the file is: links are followed, since events come only for the directories that really hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Location {
     directories: BTreeSet<PathBuf>,
     files: BTreeSet<PathBuf>,
 }
 
-impl Place {
+impl Location {
     fn of(path: &Path) -> Self {
         let named = path.parent().and_then(|parent| parent.canonicalize().ok()).zip(path.file_name());
         let files: BTreeSet<PathBuf> = named
@@ -172,7 +173,7 @@ impl Stamp {
 
 struct Watch {
     path: PathBuf,
-    place: Place,
+    place: Location,
     stamp: Stamp,
     /// The last text or error that was told.
     delivered: Result<String, String>,
@@ -182,14 +183,14 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self, signals: &mpsc::Receiver<Signal>) {
+    fn run(mut self, signals: &mpsc::Receiver<Notice>) {
         self.follow();
         // It may have changed since it was loaded.
         let mut settled = Some(Instant::now());
         loop {
             let wait = settled.map_or(POLL, |at| at.saturating_duration_since(Instant::now()));
             match signals.recv_timeout(wait) {
-                Ok(Signal::Changed(change, paths)) => match self.concerns(change, &paths) {
+                Ok(Notice::Changed(change, paths)) => match self.concerns(change, &paths) {
                     Some(Change::Whole) => {
                         settled = None;
                         self.deliver();
@@ -203,7 +204,7 @@ impl Watch {
                         settled = Some(Instant::now() + QUIET);
                     }
                 }
-                Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
             self.follow();
         }
@@ -248,7 +249,7 @@ impl Watch {
 
     /// Watches the directories that hold the file now.
     fn follow(&mut self) {
-        self.place = Place::of(&self.path);
+        self.place = Location::of(&self.path);
         let Some(watcher) = &mut self.watcher else { return };
         let wanted = &self.place.directories;
         for gone in self.watched.difference(wanted) {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::accept::{LiveSpec, Refusal, first};
 use super::cluster::{Copies, Resource};
-use super::{LiveSpec, Refusal, first, read};
+use super::file::read;
 use crate::args::PodCopies;
 
 /// Why there is no spec.

@@ -12,7 +12,7 @@ use stockwatch_core::wire::{AlarmRecord, AverageRecord, DeduplicatedRecord, Ledg
 use stockwatch_crds::Topics;
 use tokio::sync::mpsc;
 
-use super::table::OutputRecord;
+use super::table::ShownRecord;
 use crate::kafka::{Connection, KafkaContext};
 
 /// Why nothing can be read.
@@ -35,7 +35,7 @@ impl Feed {
         connection: &Connection,
         topics: &Topics,
         partitions: i32,
-        events: mpsc::Sender<OutputRecord>,
+        events: mpsc::Sender<ShownRecord>,
     ) -> Result<Self, FeedError> {
         let mut config = connection.client();
         config
@@ -94,12 +94,12 @@ enum Kind {
 
 impl Kind {
     /// Reads a record; `None` if no worker writes such a one.
-    fn parse(self, value: &[u8]) -> Option<OutputRecord> {
+    fn parse(self, value: &[u8]) -> Option<ShownRecord> {
         Some(match self {
-            Self::Quote => OutputRecord::Quote(DeduplicatedRecord::parse(value).ok()?),
-            Self::Average => OutputRecord::Average(AverageRecord::parse(value).ok()?),
-            Self::Alarm => OutputRecord::Alarm(Box::new(AlarmRecord::parse(value).ok()?)),
-            Self::Entry => OutputRecord::Entry(Box::new(LedgerRecord::parse(value).ok()?)),
+            Self::Quote => ShownRecord::Quote(DeduplicatedRecord::parse(value).ok()?),
+            Self::Average => ShownRecord::Average(AverageRecord::parse(value).ok()?),
+            Self::Alarm => ShownRecord::Alarm(Box::new(AlarmRecord::parse(value).ok()?)),
+            Self::Entry => ShownRecord::Entry(Box::new(LedgerRecord::parse(value).ok()?)),
         })
     }
 }

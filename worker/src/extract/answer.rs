@@ -4,7 +4,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{FetchError, FetchedQuote, short};
+use super::fetched::{FetchError, FetchedQuote};
+use super::text::short;
 use crate::flow::{Instrument, Session};
 
 /// ISO codes have 3 letters.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stockwatch_crds::Backoff;
 
-use super::FetchError;
+use super::fetched::FetchError;
 
 /// After what may pass soon, such as an outage.
 const SOON: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(120));

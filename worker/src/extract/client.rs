@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls_platform_verifier::Verifier;
 use serde::de::IgnoredAny;
 
-use super::FetchError;
+use super::fetched::FetchError;
 use super::secrets::Material;
 
 /// From the start of a request to the last byte of its answer.

@@ -11,7 +11,7 @@ use stockwatch_crds::{Http, Source as SourceSpec, Ticker, YahooMode};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::FetchError;
+use super::fetched::FetchError;
 use super::publish::{Publisher, Record};
 use super::source::{Batch, Orders, Quote, Source};
 use crate::config::SpecReceiver;
@@ -162,7 +162,10 @@ impl<S: Publisher> Extractor<S> {
             self.metrics.fetch_seconds.observe(took.as_secs_f64());
         }
         self.metrics.fetch_interval_seconds.set(batch.interval.as_secs_f64());
-        let heard = batch.quotes.iter().map(|(ticker, quote)| (ticker.symbol.as_str(), quote));
+        let heard = batch.quotes.iter().map(|(ticker, quote)| {
+            let heard = quote.as_ref().map(|quote| (quote.seconds(), quote.session()));
+            (ticker.symbol.as_str(), heard.map_err(FetchError::outcome))
+        });
         self.flow.heard(batch.is_apart, heard);
         for (ticker, quote) in batch.quotes {
             let outcome = quote.as_ref().map_or_else(FetchError::outcome, |_| FetchOutcome::Ok);

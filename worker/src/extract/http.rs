@@ -10,12 +10,13 @@ use serde_json::value::RawValue;
 use stockwatch_crds::{Currency, DEFAULT_USER_AGENT, Http, Pointer, Source as SourceSpec};
 
 use super::client::{Dialect, SourceClient};
+use super::fetched::{FetchError, FetchedQuote};
 use super::leaf::{self, NoTime};
 use super::pointers::Pointers;
 use super::secrets::Material;
 use super::source::{Answer, Ask, Orders, Pace, Request};
+use super::text::short;
 use super::yahoo::IN_QUERY;
-use super::{FetchError, FetchedQuote, short};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Requests for one ticker under way at once, so that a slow answer does not hold up all others.

@@ -20,6 +20,7 @@ mod secrets;
 mod simulated;
 mod source;
 mod stream;
+mod text;
 pub mod tick;
 mod yahoo;
 
@@ -35,14 +36,12 @@ use self::pause::Pause;
 use self::poll::poll;
 use self::secrets::{Material, SourceSecrets, with_secrets};
 use self::source::{Batch, Orders, Source};
+pub(crate) use self::text::printable;
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
 use crate::kafka::Connection;
 use crate::metrics::{Metrics, StreamConnected};
 use crate::ownership::OwnedPartitions;
-
-/// What is repeated of a text that others wrote is a part of a line.
-const MAX_SAID_CHARS: usize = 200;
 
 /// What the extractor needs of the process.
 #[derive(Debug)]
@@ -124,22 +123,4 @@ fn asked(
         }
         SourceSpec::External { .. } | SourceSpec::Simulated { .. } => Err("nobody is asked".into()),
     }
-}
-
-/// Returns the beginning of a text that others wrote, as a line shows it.
-fn short(text: &str) -> String {
-    let start: String = text.chars().take(MAX_SAID_CHARS).collect();
-    printable(&start).chars().take(MAX_SAID_CHARS).collect()
-}
-
-/// Returns a text with all characters escaped that a terminal obeys or that nobody sees.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '"' | '\'' | '\\' => shown.push(c),
-            c => shown.extend(c.escape_debug()),
-        }
-    }
-    shown
 }

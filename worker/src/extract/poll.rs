@@ -11,7 +11,7 @@ use stockwatch_crds::Ticker;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::FetchError;
+use super::fetched::FetchError;
 use super::pause::Pause;
 use super::schedule::{Schedule, Turn};
 use super::source::{Answer, Ask, Batch, Orders, Quote, Request};

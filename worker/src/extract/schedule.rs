@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
-use super::FetchError;
 use super::backoff;
+use super::fetched::FetchError;
 use super::pause::Pause;
 use super::source::{Answer, Pace, Quote, Request};
 
@@ -31,13 +31,13 @@ pub(super) const OWN_REFUSALS: u32 = 2;
 
 /// How a request ended, as far as it says something about the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
+enum RequestEnd {
     Answered,
     Refused,
     Failed,
 }
 
-impl Ended {
+impl RequestEnd {
     fn of(answer: &Answer) -> Self {
         match answer {
             Ok(_) => Self::Answered,
@@ -122,7 +122,7 @@ pub(super) struct Schedule {
     pause: Pause,
     /// The request under way is a trial.
     is_trying: bool,
-    last: Ended,
+    last: RequestEnd,
 }
 
 impl Schedule {
@@ -140,7 +140,7 @@ impl Schedule {
             under_way: 0,
             pause,
             is_trying: false,
-            last: Ended::Answered,
+            last: RequestEnd::Answered,
         }
     }
 
@@ -240,9 +240,9 @@ impl Schedule {
         if mem::take(&mut self.is_trying) {
             self.pause.tried();
         }
-        let ended = Ended::of(answer);
+        let ended = RequestEnd::of(answer);
         let before = mem::replace(&mut self.last, ended);
-        let resumed = ended == Ended::Answered && self.pause.answered(now);
+        let resumed = ended == RequestEnd::Answered && self.pause.answered(now);
         match answer {
             Ok(quotes) => {
                 for (ticker, quote) in request.tickers.iter().zip(quotes) {
@@ -270,26 +270,32 @@ impl Schedule {
         }
     }
 
-    fn failed(&mut self, now: Instant, request: &Request, error: &FetchError, before: Ended) -> Option<Turn> {
+    fn failed(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        error: &FetchError,
+        before: RequestEnd,
+    ) -> Option<Turn> {
         let ended = self.last;
         let is_trial = self.pause.state().refusals > 0;
         // The source itself is well, but for this batch.
-        let asks_again = ended == Ended::Answered && !request.is_alone;
-        let halves = asks_again || (before == Ended::Answered && !request.is_alone);
+        let asks_again = ended == RequestEnd::Answered && !request.is_alone;
+        let halves = asks_again || (before == RequestEnd::Answered && !request.is_alone);
         let (mut failures, mut is_apart) = (0, true);
         for ticker in &request.tickers {
             let Some(member) = self.members.get_mut(&ticker.symbol) else { continue };
             is_apart &= member.is_apart();
             member.failures = member.failures.saturating_add(1);
             failures = failures.max(member.failures);
-            if ended == Ended::Refused && !is_trial {
+            if ended == RequestEnd::Refused && !is_trial {
                 member.refusals = member.refusals.saturating_add(1);
             }
             if halves {
                 member.narrow(now, request.tickers.len().div_ceil(2));
             }
         }
-        let pauses = ended == Ended::Refused && (is_trial || !is_apart);
+        let pauses = ended == RequestEnd::Refused && (is_trial || !is_apart);
         let pause = if pauses { self.pause.refused(now, error.retry_after()) } else { None };
         let behind = self.pause.state().end.filter(|_| pauses);
         self.ready = self.ready.max(behind.unwrap_or(now));
@@ -304,14 +310,14 @@ impl Schedule {
                 None => self.place_after(symbol, now + wait.max(self.kept / 2)),
             }
         }
-        let is_own = ended == Ended::Refused && !pauses;
+        let is_own = ended == RequestEnd::Refused && !pauses;
         pause.map(Turn::Paused).or(is_own.then_some(Turn::Apart))
     }
 
     /// What is due first. After a refusal it is who failed least: an answer then says that the source is well.
     fn first(&self) -> Option<&(Instant, String)> {
         let longest = self.queue.first();
-        if self.last != Ended::Refused {
+        if self.last != RequestEnd::Refused {
             return longest;
         }
         let due = self.queue.iter().take_while(|(due, _)| *due <= self.ready);

@@ -14,7 +14,7 @@ use stockwatch_crds::{SecretKey, Source as SourceSpec};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
-use super::FetchError;
+use super::fetched::FetchError;
 use super::source::{Batch, Orders, Source};
 
 /// Secrets are looked at again after this time; a kubelet takes about a minute to show another value.

@@ -7,7 +7,7 @@ use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
 use stockwatch_crds::{Source as SourceSpec, Ticker};
 
-use super::FetchedQuote;
+use super::fetched::FetchedQuote;
 use super::source::{Answer, Ask, Orders, Pace, Quote, Request};
 
 /// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use stockwatch_crds::{Source as SourceSpec, Ticker};
 
-use super::{FetchError, FetchedQuote};
+use super::fetched::{FetchError, FetchedQuote};
 
 /// A source at work. It never ends by itself; dropping it gives up what is under way.
 pub(super) type Source = BoxFuture<'static, Infallible>;

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::{Client, Url};
+use reqwest::Url;
 use stockwatch_crds::{Source as SourceSpec, Ticker};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -16,13 +16,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use self::line::{Dial, Dialler, Line};
 use self::members::Members;
 use super::client;
+use super::fetched::{FetchError, FetchedQuote};
 use super::pause::Pause;
 use super::poll::poll;
 use super::secrets::Material;
 use super::source::{Ask, Batch, Orders};
 use super::tick::Tick;
 use super::yahoo::Yahoo;
-use super::{FetchError, FetchedQuote};
 use crate::metrics::StreamConnected;
 
 /// Where the stream is, if the other endpoints are where they usually are.

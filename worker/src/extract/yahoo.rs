@@ -7,10 +7,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
 use stockwatch_crds::{Source as SourceSpec, YahooMode};
 
+use super::answer;
 use super::client::{Dialect, SourceClient};
+use super::fetched::FetchError;
 use super::secrets::Material;
 use super::source::{Answer, Ask, Orders, Pace, Request};
-use super::{FetchError, answer};
 
 /// With one symbol more, Yahoo refuses the whole request.
 pub(super) const SPARK_SYMBOLS: usize = 20;

@@ -25,9 +25,8 @@ use self::external::Committed;
 pub(crate) use self::external::DeadLetters;
 pub(crate) use self::session::Phase;
 pub use self::session::{Instrument, Session};
-pub(crate) use self::tickers::HeldTimes;
 use self::tickers::Tickers;
-use crate::extract::{FetchError, FetchedQuote};
+pub(crate) use self::tickers::{Heard, HeldTimes};
 use crate::metrics::{FailingLabel, FetchOutcome, Metrics};
 
 /// Shared by the extractor and the pipeline, which write it, and the HTTP server, which reads it.
@@ -68,16 +67,8 @@ impl Flow {
         self.lock().tickers.forget();
     }
 
-    /// A request ended: a quote of each symbol, or why there is none. `is_apart`: it was refused for its symbols alone.
-    pub fn heard<'a>(
-        &self,
-        is_apart: bool,
-        quotes: impl IntoIterator<Item = (&'a str, &'a Result<FetchedQuote, FetchError>)>,
-    ) {
-        let heard = quotes.into_iter().map(|(symbol, quote)| match quote {
-            Ok(quote) => (symbol, Ok((quote.seconds(), quote.session()))),
-            Err(error) => (symbol, Err(error.outcome())),
-        });
+    /// A request ended; `heard` has what it gave for each symbol. `is_apart`: it was refused for its symbols alone.
+    pub(crate) fn heard<'a>(&self, is_apart: bool, heard: impl IntoIterator<Item = (&'a str, Heard<'a>)>) {
         let now = self.now();
         let mut known = self.lock();
         if is_apart { known.tickers.heard_apart(now, heard) } else { known.tickers.heard(now, heard) }
@@ -132,19 +123,6 @@ impl Flow {
 
 fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// An outcome as a status has it: `not_found` is `NotFound`.
-fn reason(outcome: FetchOutcome) -> String {
-    let words = outcome.as_str().split('_');
-    let capital = |word: &str| {
-        word.chars()
-            .take(1)
-            .map(|first| first.to_ascii_uppercase())
-            .chain(word.chars().skip(1))
-            .collect::<String>()
-    };
-    words.map(capital).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use stockwatch_crds::flow::Down;
 
-use super::reason;
 use crate::metrics::FetchOutcome;
 
 /// So many failed requests in a row: the source is down, not a ticker.
@@ -52,6 +51,19 @@ fn is_failure(outcome: FetchOutcome) -> bool {
         outcome,
         FetchOutcome::Ok | FetchOutcome::NotFound | FetchOutcome::NoPrice | FetchOutcome::ClientError
     )
+}
+
+/// An outcome as a status has it: `not_found` is `NotFound`.
+pub(super) fn reason(outcome: FetchOutcome) -> String {
+    let words = outcome.as_str().split('_');
+    let capital = |word: &str| {
+        word.chars()
+            .take(1)
+            .map(|first| first.to_ascii_uppercase())
+            .chain(word.chars().skip(1))
+            .collect::<String>()
+    };
+    words.map(capital).collect()
 }
 
 #[cfg(test)]

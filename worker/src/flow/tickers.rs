@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use stockwatch_crds::flow::{Exchange, Failing, FailingNow, FlowReport, UNTRADED};
 
-use super::reason;
 use super::session::{Instrument, Session};
-use super::source::Requests;
+use super::source::{Requests, reason};
 use super::ticker::{Due, Ticker};
 use crate::metrics::FetchOutcome;
 
@@ -16,7 +15,7 @@ const NAMED: usize = 50;
 const EXCHANGES: usize = 50;
 
 /// What was heard of one ticker: the quote's time, if it can be read, and its market; or how the fetch failed.
-pub(super) type Heard<'a> = Result<(Option<i64>, Option<&'a Session>), FetchOutcome>;
+pub(crate) type Heard<'a> = Result<(Option<i64>, Option<&'a Session>), FetchOutcome>;
 
 /// Times of the newest quotes that partitions hold of tickers, ascending, in seconds since 1970; by symbol.
 pub(crate) type HeldTimes = HashMap<String, Vec<i64>>;

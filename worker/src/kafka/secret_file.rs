@@ -2,7 +2,9 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::ConnectionError;
+use stockwatch_crds::password_file;
+
+use super::error::ConnectionError;
 
 /// A certificate bundle or password beyond this is a mistake.
 const MAX_SECRET_BYTES: u64 = 1024 * 1024;
@@ -53,6 +55,15 @@ impl SecretFile<'_> {
             Ok(text) if text.contains('\0') => Err(self.unusable(path, "holds a zero byte")),
             Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
             Err(source) => Err(ConnectionError::Unreadable { field: self.field, path, source }),
+        }
+    }
+
+    /// The user's name and the password, where one file has both.
+    pub(super) fn login(&self, credentials: &Path) -> Result<(String, String), ConnectionError> {
+        let text = self.text(credentials)?;
+        match password_file(&text) {
+            Some(login) => Ok(login),
+            None => Err(self.unusable(self.locate(credentials)?, "has no lines username=… and password=…")),
         }
     }
 

@@ -46,7 +46,7 @@ impl LedgerSearch {
         }
     }
 
-    /// Brokers do not let this user write it.
+    /// Leaves the ledger alone for a while: brokers do not let this user write it.
     pub(super) fn refused(&mut self) {
         tracing::warn!(
             topic = self.wanted.as_ref().map(|topic| &*topic.name),

@@ -102,7 +102,7 @@ impl Membership {
         Ok(())
     }
 
-    /// All that partitions have computed is committed.
+    /// Notes the partitions' offsets as committed.
     pub(super) fn note_committed(&mut self) {
         self.committed
             .extend(self.owned.all_active().map(|(partition, _)| (partition.number, partition.next_offset)));

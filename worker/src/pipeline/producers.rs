@@ -27,13 +27,13 @@ use crate::kafka::{self, Connection, KafkaContext};
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// A call to the coordinator gives up after this; what it began may still happen.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
-/// So long a call of a commit blocks at most; it is repeated until `CALL_TIMEOUT`.
+/// Timeout of one call of a commit; it is repeated until `CALL_TIMEOUT`.
 const CALL_STEP: Duration = Duration::from_secs(3);
-/// A broker that has not answered for so long is not there.
+/// A broker without an answer for this long is taken for gone.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 /// Between looks at the messages in flight: `commit_transaction` by itself looks every 100 ms.
 const FLUSH_STEP: Duration = Duration::from_micros(200);
-/// The same once a broker is late, and before a call is repeated: nobody is in a hurry for it.
+/// Between those looks once a broker is late, and before a call is repeated.
 const LONG_STEP: Duration = Duration::from_millis(20);
 
 /// What comes in: a client's settings suit either.
@@ -226,8 +226,8 @@ impl Producers {
         Ok(())
     }
 
-    /// Forgets the open transaction's records; with `hear`, once brokers have said what became of each of them, if they
-    /// do so within a call's time.
+    /// Drops the open transaction's records from the queue; with `hear`, only after waiting for their delivery reports, for
+    /// `CALL_STEP` at most.
     pub(super) fn forget_records(&self, hear: bool) {
         let producer = &self.producers[self.turn];
         let poll_until = |deadline| {

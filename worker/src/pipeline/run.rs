@@ -20,7 +20,7 @@ use crate::kafka;
 
 /// Between two looks at what partitions hold.
 const LOOK_AT_HOLDINGS: Duration = Duration::from_secs(10);
-/// Entities for each further second: a wildcard's hundred thousand are not gone through for nothing.
+/// One more second between these looks for this many entities: a look goes through all of them.
 const ENTITIES_A_SECOND: u64 = 1000;
 /// Between two looks at where raw logs begin.
 const LOOK_AT_LOG_STARTS: Duration = Duration::from_secs(600);
@@ -238,7 +238,7 @@ impl Loop<'_> {
         Ok(())
     }
 
-    /// What is not for every record: readiness, gauges, checkpoints while nothing comes.
+    /// Does what is not done for every record: readiness, gauges, checkpoints while no record comes.
     fn tick(&mut self) -> Result<(), Step> {
         self.past.note_silence(self.last_tick);
         self.last_tick = Instant::now();

@@ -27,7 +27,7 @@ use crate::topics;
 
 /// Between two questions to brokers that did not answer.
 const STEP: Duration = Duration::from_millis(500);
-/// So many are asked by one client: librdkafka may wait for a broker that is gone for ever.
+/// Questions by one client; then another one is made, since librdkafka may wait for ever for a broker that is gone.
 const MOST_STEPS: u32 = 30;
 
 /// Connects, and computes until told to stop or until the session fails. The first one that connects creates

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::group::TAKEN_FOR_DEAD;
-use super::transaction::Size;
+use super::transaction::size::Size;
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
 use crate::health::Health;
@@ -61,7 +61,7 @@ impl Past {
         self.trouble.set(Some(Instant::now()));
     }
 
-    /// A loop that stood still `since` then, and for too long, gave no sign of life.
+    /// Notes trouble if the loop stood still from `since` on for so long that peers may have taken this process for dead.
     pub(super) fn note_silence(&self, since: Instant) {
         if since.elapsed() >= TAKEN_FOR_DEAD {
             self.note_trouble();

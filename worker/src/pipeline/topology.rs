@@ -84,8 +84,8 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    /// Returns the topics as the brokers have them, with the ledger if it is asked for and can be used; fails after 5 s without an answer, or half a second once `stop` is
-    /// set.
+    /// Returns the topics as the brokers have them, with the ledger if it is asked for and can be used; fails after 5 s
+    /// without an answer, or half a second once `stop` is set.
     pub(super) fn discover(
         connection: &Connection,
         context: &KafkaContext,

@@ -3,10 +3,12 @@
 use serde::Serialize;
 use stockwatch_core::wire::push_rfc3339;
 
+use super::candidate::Candidate;
 use super::paper::Paper;
 use super::pass::Extent;
+use super::study::Study;
 use super::tally::{Figures, Sum};
-use super::{Candidate, Fidelity, Study};
+use super::written::Fidelity;
 
 /// Nanoseconds in a millisecond.
 const MILLI: i64 = 1_000_000;

@@ -7,7 +7,7 @@
 pub(crate) mod after_edit;
 mod answer;
 mod budget;
-mod candidate;
+pub(crate) mod candidate;
 mod kafka;
 mod paper;
 mod pass;
@@ -43,7 +43,7 @@ use crate::args::{By, Output, WhatIf};
 use crate::config::{LiveSpec, Refusal};
 use crate::kafka::log_reader::ReadError;
 use crate::kafka::{Connection, ConnectionError};
-use crate::run::{BAD_INPUT, complain, log_to_stderr};
+use crate::process::{BAD_INPUT, complain, log_to_stderr};
 
 /// The exit code for more alarms than `--most-alarms`.
 const TOO_MANY: u8 = 3;

@@ -192,7 +192,7 @@ fn signal(trading: &Trading, quote: &Accepted<'_>, episode: Episode) -> Option<S
     let place = trading.place;
     let (average, previous) = (quote.entity.averages().nth(place)?, (*quote.previous.get(place)?)?);
     let alarm = Alarm { place, average, previous, is_gap: false, episode };
-    Some(Signal::of(&alarm, trading.trade.minutes))
+    Some(alarm.signal(trading.trade.minutes))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stockwatch_core::wire::RawRecord;
 use stockwatch_core::{Effect, Partition, Shape};
 
-use super::Candidate;
+use super::candidate::Candidate;
 use super::plan::Plans;
 use super::tally::{Tally, Totals};
 use super::warm_up::WarmUp;
@@ -60,7 +60,7 @@ impl Seen {
 
 /// Where a partition is judged.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct JudgedRange {
     /// The raw partition.
     pub(super) partition: i32,
     /// The first offset of the range.
@@ -80,7 +80,7 @@ struct Ticker {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
-    place: Place,
+    place: JudgedRange,
     partition: Partition,
     plans: Plans<'a>,
     tickers: HashMap<Arc<str>, Ticker>,
@@ -93,7 +93,7 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Computes from the offset `from` on, and judges from the range's start on. `rules` are those in force.
     pub(super) fn new(
-        place: Place,
+        place: JudgedRange,
         from: i64,
         rules: &Arc<Shape>,
         candidates: &'a [Candidate],

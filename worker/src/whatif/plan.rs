@@ -9,7 +9,7 @@ use std::sync::Arc;
 use stockwatch_core::{Average, Shape, SkipReason, exceeds};
 use stockwatch_crds::{Alarms, Bound, Trade};
 
-use super::Candidate;
+use super::candidate::Candidate;
 
 /// One way to judge a window.
 #[derive(Debug, Clone, PartialEq, Eq)]

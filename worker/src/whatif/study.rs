@@ -6,13 +6,14 @@ use std::sync::Arc;
 use stockwatch_core::Shape;
 use stockwatch_core::wire::{MAX_AHEAD, RawRecord};
 
-use super::pass::{Pass, Place, Seen};
+use super::candidate::Candidate;
+use super::pass::{JudgedRange, Pass, Seen};
 use super::tally::{Figures, Totals};
 use super::warm_up::WarmUp;
-use super::{Candidate, Written};
+use super::written::Written;
 
-/// Event times are at most so much ahead of a record's stamp, ms.
-pub(super) const MARGIN: i64 = 5 * 60_000;
+/// [`MAX_AHEAD`] in milliseconds, as records are stamped.
+pub(super) const MARGIN: i64 = MAX_AHEAD / 1_000_000;
 /// Records in which the stamp of a log's first one is looked for.
 const FIRST_RECORDS: i64 = 1000;
 
@@ -94,7 +95,7 @@ impl<'a> Study<'a> {
     ) -> Result<bool, L::Error> {
         let (low, high) = log.bounds(partition)?;
         let Some((since, start)) = self.start(log, partition, (low, high), rules)? else { return Ok(false) };
-        let place = Place { partition, start, committed };
+        let place = JudgedRange { partition, start, committed };
         let mut back = LookBack { partition, low, since, distance: warm_up_millis(rules) };
         let mut warm_up = WarmUp::new(rules, start);
         if !back.look(log, &mut warm_up, |warm_up| warm_up.is_enough())? {
@@ -152,7 +153,7 @@ impl<'a> Study<'a> {
 
 /// Milliseconds of the log that usually fill the longest window.
 fn warm_up_millis(rules: &Shape) -> i64 {
-    i64::from(rules.longest()) * 60_000 + MAX_AHEAD / 1_000_000 + MARGIN
+    i64::from(rules.longest()) * 60_000 + 2 * MARGIN
 }
 
 /// The stretches before a partition's range.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use stockwatch_core::{Accepted, Episode, Moved, SkipReason};
 
-use super::Candidate;
+use super::candidate::Candidate;
 use super::paper::{Accounts, Paper};
 use super::plan::Plan;
 

@@ -34,7 +34,7 @@ impl AddAssign for Fidelity {
 
 /// An alarm that was written.
 #[derive(Debug)]
-struct Alarm {
+struct WrittenAlarm {
     minutes: u32,
     tolerance: Tolerance,
     generation: u64,
@@ -47,7 +47,7 @@ struct Alarm {
 #[derive(Debug, Default)]
 struct OfTicker {
     /// By the event time of the ticker's newest quote then.
-    alarms: HashMap<i64, Vec<Alarm>>,
+    alarms: HashMap<i64, Vec<WrittenAlarm>>,
     /// The raw partition with a quote of it in the range, and the ticker's newest event time before that quote.
     before: Option<(i32, Option<i64>)>,
 }
@@ -83,7 +83,7 @@ impl Written {
         let Ok(tolerance) = Tolerance::parse(&record.tolerance) else { return };
         self.generation = self.generation.max(record.generation);
         let AlarmRecord { minutes, generation, id, .. } = record;
-        let alarm = Alarm { minutes, tolerance, generation, id, found: None };
+        let alarm = WrittenAlarm { minutes, tolerance, generation, id, found: None };
         self.tickers.entry(record.entity).or_default().alarms.entry(record.time).or_default().push(alarm);
     }
 

@@ -1,9 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
+
 use stockwatch_crds::v1alpha1::TopicState;
 
+use super::results::SOON;
 use super::*;
 use crate::topics::fixtures::{stockwatch, topics, wanted};
+use crate::topics::observed::KafkaReason;
+use crate::topics::round::{Outcome, Retry};
 
 fn connection(servers: &str) -> Connection {
     Connection::new(servers, None, None).unwrap()

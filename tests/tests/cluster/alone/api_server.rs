@@ -25,7 +25,8 @@ fn without_an_api_server_workers_go_on_and_killed_ones_start_again_by_the_newest
         assert_eq!(worker.http().config()["generation"], scene.generation());
     }
     scene.await_progress(300);
-    outage(faults(10, 50));
+    // At length the API server is away for more than a minute.
+    outage(faults(10, 60));
     scene.await_progress(300);
     drop(down);
     release.await_operators();

@@ -19,7 +19,7 @@ fn older_chart() -> Copied {
 }
 
 #[test]
-fn an_upgrade_brings_the_new_definition_and_leaves_stockwatches_and_workers_as_they_are() {
+fn an_upgrade_brings_the_new_definition_a_rollback_the_older_one_and_both_leave_stockwatches_and_workers() {
     let alone = Alone::new();
     let cluster = alone.without_release();
     let (system, home) = (Namespace::create(cluster, "system"), Namespace::create(cluster, "home"));
@@ -41,6 +41,15 @@ fn an_upgrade_brings_the_new_definition_and_leaves_stockwatches_and_workers_as_t
     let after = home.get("stockwatch/live");
     assert_eq!((&after["spec"], &after["status"]), (&before["spec"], &before["status"]));
     assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(home.pods("stockwatch.dev/name=live"), pods);
+
+    release.rollback();
+    assert!(!home.kubectl(&["get", "sw", "-o", "wide"]).contains("BROKERS"), "the older definition");
+    home.wait(60, "stockwatch/live", &home.retune("live", "0.2%"));
+    home.wait(60, "stockwatch/live", &Until::ready());
+    assert_eq!(home.pods("stockwatch.dev/name=live"), pods);
+
+    release.upgrade(&[&only(&home), "podAnnotations.upgraded=again"]);
     assert_eq!(home.pods("stockwatch.dev/name=live"), pods);
     home.patch("stockwatch/live", &suspend);
     home.wait(60, "stockwatch/live", &Until::because("Ready", "Suspended"));

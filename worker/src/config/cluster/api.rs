@@ -11,7 +11,10 @@ use reqwest::{Certificate, Client, StatusCode, redirect};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::{ApiError, Document, EventError, Events, Resource};
+use super::document::Document;
+use super::error::{ApiError, EventError};
+use super::events::Events;
+use super::resource::Resource;
 
 /// For a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);

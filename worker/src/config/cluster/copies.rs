@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use stockwatch_crds::LoadError;
 
-use super::Document;
+use super::document::Document;
 use super::document::Metadata;
-use crate::config::{self, LiveSpec};
+use crate::config::accept::LiveSpec;
+use crate::config::file;
 
 /// The key of the ConfigMap, and the file's name in both directories.
 const FILE: &str = "stockwatch.json";
@@ -34,7 +35,7 @@ impl Copies {
     /// Both copies that can be read, the newer one first.
     pub fn read(&self) -> Vec<Document> {
         let read = |path: &PathBuf| {
-            let text = config::read(path).map_err(|refusal| refusal.to_string()).ok()?;
+            let text = file::read(path).map_err(|refusal| refusal.to_string()).ok()?;
             let document = Document::parse(&text);
             document.inspect_err(|error| tracing::warn!(path = %path.display(), %error, "not a copy")).ok()
         };

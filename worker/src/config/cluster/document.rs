@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use stockwatch_crds::LoadError;
 
-use crate::config::LiveSpec;
+use crate::config::accept::LiveSpec;
 
 /// A stored StockWatch, or a copy of one. Whatever its spec holds, it can be read: whether that makes sense is for
 /// [`Document::load`] to say, so one bad object never ends a watch.

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::document::Document;
 use super::error::MAX_LINE;
-use super::{ApiError, Document, EventError};
+use super::error::{ApiError, EventError};
 
 /// What a watch tells.
 #[derive(Debug, PartialEq)]

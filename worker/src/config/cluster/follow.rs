@@ -9,8 +9,14 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Api, ApiError, Copies, Document, Event, Judged};
-use crate::config::{FileWatch, Reader, Refusal};
+use super::api::Api;
+use super::copies::Copies;
+use super::document::Document;
+use super::document_judge::DocumentJudge;
+use super::error::ApiError;
+use super::events::Event;
+use crate::config::accept::Refusal;
+use crate::config::file::{FileWatch, Reader};
 use crate::metrics::Metrics;
 
 /// A watch lasts so many seconds, and up to a fifth more by chance: a connection that went silent is found by then.
@@ -39,11 +45,16 @@ impl Drop for Following {
 
 /// Offers every change that the API server or the mounted copy tells of, and copies what is taken. Fails only where no
 /// thread can be started.
-pub fn follow(api: Api, judged: Arc<Judged>, copies: Copies, metrics: Arc<Metrics>) -> io::Result<Following> {
-    let mounted = FileWatch::start(copies.mounted(), String::new(), Mounted(Arc::clone(&judged)))?;
+pub fn follow(
+    api: Api,
+    judge: Arc<DocumentJudge>,
+    copies: Copies,
+    metrics: Arc<Metrics>,
+) -> io::Result<Following> {
+    let mounted = FileWatch::start(copies.mounted(), String::new(), Mounted(Arc::clone(&judge)))?;
     Ok(Following {
-        copy: tokio::spawn(copy(copies, judged.taken.subscribe())),
-        watch: tokio::spawn(watch_for_ever(api, judged, metrics)),
+        copy: tokio::spawn(copy(copies, judge.taken.subscribe())),
+        watch: tokio::spawn(watch_for_ever(api, judge, metrics)),
         _mounted: mounted,
     })
 }
@@ -61,7 +72,7 @@ async fn copy(copies: Copies, mut taken: watch::Receiver<Document>) {
 }
 
 /// The operator's copy: it comes late, and counts only where the API server is away.
-struct Mounted(Arc<Judged>);
+struct Mounted(Arc<DocumentJudge>);
 
 impl Reader for Mounted {
     fn changed(&self, text: &str) {
@@ -76,12 +87,12 @@ impl Reader for Mounted {
     }
 }
 
-async fn watch_for_ever(mut api: Api, judged: Arc<Judged>, metrics: Arc<Metrics>) {
+async fn watch_for_ever(mut api: Api, judge: Arc<DocumentJudge>, metrics: Arc<Metrics>) {
     let mut failures: u32 = 0;
     let mut said = None;
     loop {
         let began = Instant::now();
-        let ended = watch_once(&mut api, &judged, &metrics, &mut said).await;
+        let ended = watch_once(&mut api, &judge, &metrics, &mut said).await;
         match ended {
             Ok(()) if began.elapsed() >= LEAST => {
                 failures = 0;
@@ -110,7 +121,7 @@ async fn watch_for_ever(mut api: Api, judged: Arc<Judged>, metrics: Arc<Metrics>
 /// One watch, from what is there to its end.
 async fn watch_once(
     api: &mut Api,
-    judged: &Arc<Judged>,
+    judge: &Arc<DocumentJudge>,
     metrics: &Metrics,
     said: &mut Option<String>,
 ) -> Result<(), ApiError> {
@@ -125,9 +136,9 @@ async fn watch_once(
     while let Some(event) = timeout_at(end, events.next()).await.map_err(|_| ApiError::Silent(limit))?? {
         match event {
             Event::Is(document) => {
-                let judged = Arc::clone(judged);
+                let judge = Arc::clone(judge);
                 // HTTP goes on meanwhile. A crash there has its own words.
-                let _ = spawn_blocking(move || judged.offer(&document)).await;
+                let _ = spawn_blocking(move || judge.offer(&document)).await;
             }
             Event::Deleted => tracing::warn!("the StockWatch was deleted: this worker goes with it"),
         }
@@ -146,10 +157,10 @@ mod tests {
     use super::*;
     use crate::config::Live;
 
-    fn started(document: &Document) -> (Arc<Live>, Arc<Judged>, Arc<Metrics>) {
+    fn started(document: &Document) -> (Arc<Live>, Arc<DocumentJudge>, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::new());
         let live = Arc::new(Live::starting_with(document.load().unwrap(), Arc::clone(&metrics)));
-        (Arc::clone(&live), Arc::new(Judged::new(live, document.clone(), None)), metrics)
+        (Arc::clone(&live), Arc::new(DocumentJudge::new(live, document.clone(), None)), metrics)
     }
 
     async fn sees(live: &Live, generation: u64) {
@@ -163,11 +174,11 @@ mod tests {
         let (server, _account, api) = server().await;
         let (spec, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let copies = Copies::new(spec.path(), state.path());
-        let (live, judged, metrics) = started(&document("a", 3, "1%"));
+        let (live, judge, metrics) = started(&document("a", 3, "1%"));
         // The second begins with an edit of the time between the two.
         tells(&server, &[("ADDED", document("a", 3, "1%")), ("MODIFIED", document("a", 4, "2%"))]).await;
         tells(&server, &[("ADDED", document("a", 5, "3%"))]).await;
-        let following = follow(api, judged, copies.clone(), Arc::clone(&metrics)).unwrap();
+        let following = follow(api, judge, copies.clone(), Arc::clone(&metrics)).unwrap();
         sees(&live, 5).await;
         // Then the server is gone, and the operator's copy tells of one more.
         drop(server);

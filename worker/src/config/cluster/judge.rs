@@ -1,8 +1,8 @@
 //! What a document does to a running worker in a cluster: decided from it and the spec in use alone.
 
-use super::Document;
+use super::document::Document;
 use crate::config::accept::check_uid;
-use crate::config::{Decision, LiveSpec, Refusal};
+use crate::config::accept::{Decision, LiveSpec, Refusal};
 
 /// Decides on a document while `current` is in use and the generation `refused` was the last that could not be.
 ///

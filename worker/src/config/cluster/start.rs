@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Api, ApiError, Copies, Document};
+use super::api::Api;
+use super::copies::Copies;
+use super::document::Document;
+use super::error::ApiError;
 use crate::config::accept::check_uid;
-use crate::config::{LiveSpec, Refusal};
+use crate::config::accept::{LiveSpec, Refusal};
 
 /// For the API server to answer, in all.
 const ASK_LIMIT: Duration = Duration::from_secs(2);

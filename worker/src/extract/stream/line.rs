@@ -8,7 +8,7 @@ use futures::{SinkExt, StreamExt};
 use reqwest::header::{
     CONNECTION, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use reqwest::{StatusCode, Upgraded};
+use reqwest::{Client, StatusCode, Upgraded, Url};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -18,12 +18,13 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::{Client, FetchError, Tick, Url};
 use crate::extract::backoff;
 use crate::extract::client::{Dialect, TIMEOUT, failure, read};
+use crate::extract::fetched::FetchError;
 use crate::extract::pause::Pause;
 use crate::extract::schedule::OWN_REFUSALS;
-use crate::extract::{short, tick};
+use crate::extract::text::short;
+use crate::extract::tick::{self, Tick};
 use crate::metrics::StreamConnected;
 
 /// The subscription is repeated so often: servers close a connection that says nothing.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
-use crate::extract::FetchedQuote;
+use crate::extract::fetched::FetchedQuote;
 use crate::extract::source::Quote;
 use crate::flow::Phase;
 

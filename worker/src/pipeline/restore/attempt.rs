@@ -13,8 +13,8 @@ use stockwatch_core::wire::{CommitMetadata, Committed, OffsetRecord};
 use stockwatch_core::{Backfill, Partition};
 
 use super::context::{Clients, Context};
-use super::error::{Ended, RestoreError};
-use super::open::{DEAD_AFTER, OpenTransaction, Verdict};
+use super::error::{AttemptEnd, RestoreError};
+use super::open::{DEAD_AFTER, OpenAction, OpenTransaction};
 use crate::kafka::log_reader::{CALL_TIMEOUT, Range, ReadError};
 use crate::pipeline::producers::fence;
 use crate::pipeline::record::raw_record;
@@ -29,7 +29,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Returns the partition at its committed offset, and where its raw log begins.
-    pub(super) fn restore(&self, open: &mut OpenTransaction) -> Result<(Partition, i64), Ended> {
+    pub(super) fn restore(&self, open: &mut OpenTransaction) -> Result<(Partition, i64), AttemptEnd> {
         let committed = self.committed(open)?;
         self.end_open_outputs(committed.as_ref(), open)?;
         let table = self.read_table(open)?;
@@ -37,7 +37,7 @@ impl Attempt<'_> {
         let mut replay = Replay::prepare(&goal, &table).map_err(|e| self.corrupt(e))?;
         drop(table);
         let mut from = first;
-        // Also the shapes recorded beyond the goal, where the group was set back: they hold by its end.
+        // Where the group's offset was set back, shapes recorded at later offsets count as well: the last is in force.
         while let Some(taken) = replay.due(i64::MAX) {
             let to = taken.offset.min(goal.offset);
             self.replay(&mut replay, from, to)?;
@@ -77,7 +77,7 @@ impl Attempt<'_> {
     }
 
     /// What the group committed, once no transaction that would move it is open.
-    fn committed(&self, open: &mut OpenTransaction) -> Result<Option<Committed>, Ended> {
+    fn committed(&self, open: &mut OpenTransaction) -> Result<Option<Committed>, AttemptEnd> {
         // librdkafka asks again and again for offsets that are not stable, and ends with a time-out.
         let left = self.dead_owner()?.is_some();
         let patience = if left { DEAD_AFTER } else { CALL_TIMEOUT };
@@ -100,12 +100,14 @@ impl Attempt<'_> {
         })
     }
 
-    /// A transaction hides what is to be read: its owner is fenced if it seems dead. Returns how the attempt ends.
-    fn found_open(&self, open: &mut OpenTransaction, asked: Instant) -> Ended {
+    /// Reads end before an open transaction: fences its owner if that seems dead. Returns how the attempt ends.
+    fn found_open(&self, open: &mut OpenTransaction, asked: Instant) -> AttemptEnd {
         match open.found(asked, Instant::now()) {
-            Verdict::Wait => Ended::OpenTransaction,
-            Verdict::GiveUp => RestoreError::Open.into(),
-            Verdict::Fence => self.fence_owner().map_or_else(Ended::from, |()| Ended::OpenTransaction),
+            OpenAction::Wait => AttemptEnd::OpenTransaction,
+            OpenAction::GiveUp => RestoreError::Open.into(),
+            OpenAction::Fence => {
+                self.fence_owner().map_or_else(AttemptEnd::from, |()| AttemptEnd::OpenTransaction)
+            }
         }
     }
 
@@ -136,7 +138,7 @@ impl Attempt<'_> {
         &self,
         committed: Option<&Committed>,
         open: &mut OpenTransaction,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), AttemptEnd> {
         let last = committed.and_then(|(_, metadata)| metadata.as_ref());
         if !last.is_some_and(|m| self.was_left(m)) {
             return Ok(());
@@ -163,7 +165,7 @@ impl Attempt<'_> {
     }
 
     /// The partition's table, read to the end that it has now.
-    fn read_table(&self, open: &mut OpenTransaction) -> Result<TableReader, Ended> {
+    fn read_table(&self, open: &mut OpenTransaction) -> Result<TableReader, AttemptEnd> {
         let name = &self.context.table;
         let asked = Instant::now();
         let (from, to) = self.clients.uncommitted.bounds(name, self.number)?;
@@ -200,16 +202,16 @@ impl Attempt<'_> {
     }
 
     /// Where the partition's raw log begins.
-    pub(super) fn log_start(&self) -> Result<i64, Ended> {
+    pub(super) fn log_start(&self) -> Result<i64, AttemptEnd> {
         Ok(self.clients.uncommitted.bounds(&self.context.raw, self.number)?.0)
     }
 
-    /// Where to go, and where the raw log begins; says what is odd about the way.
+    /// Returns the offsets to replay and where the raw log begins; logs what is missing.
     fn plan(
         &self,
         committed: Option<&Committed>,
         recorded: Option<OffsetRecord>,
-    ) -> Result<(Plan, i64), Ended> {
+    ) -> Result<(Plan, i64), AttemptEnd> {
         let partition = self.number;
         let (low, high) = self.clients.uncommitted.bounds(&self.context.raw, partition)?;
         if let (None, Some(recorded)) = (committed, recorded) {
@@ -231,7 +233,7 @@ impl Attempt<'_> {
     }
 
     /// Reads the log for a longer window up to the offset `to`, at most so many records; returns whether that was all.
-    pub(super) fn read_older(&self, older: &mut Backfill, to: i64, most: i64) -> Result<bool, Ended> {
+    pub(super) fn read_older(&self, older: &mut Backfill, to: i64, most: i64) -> Result<bool, AttemptEnd> {
         let raw = &self.context.raw;
         let from = match older.next_offset {
             Some(next) => next,

@@ -37,16 +37,16 @@ pub(super) enum RestoreError {
 
 /// How an attempt ended without a state.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum AttemptEnd {
     /// The partition was given away, or the process stops.
     Cancelled,
-    /// An open transaction hides what is to be read: asked again soon.
+    /// Reads end before an open transaction: the next attempt follows soon.
     OpenTransaction,
     /// Tried again later, with the reason for people.
     Failed(RestoreError),
 }
 
-impl Ended {
+impl AttemptEnd {
     /// Whether other connections may help. What is wrong with the data is no reason to make new ones.
     pub(super) fn may_be_the_connection(&self) -> bool {
         !matches!(
@@ -60,13 +60,13 @@ impl Ended {
     }
 }
 
-impl From<RestoreError> for Ended {
+impl From<RestoreError> for AttemptEnd {
     fn from(error: RestoreError) -> Self {
         Self::Failed(error)
     }
 }
 
-impl From<ReadError> for Ended {
+impl From<ReadError> for AttemptEnd {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Cancelled => Self::Cancelled,

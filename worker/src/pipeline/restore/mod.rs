@@ -19,23 +19,23 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use stockwatch_core::{Backfill, Partition};
+use stockwatch_crds::Backoff;
 
 use self::attempt::Attempt;
 use self::context::Clients;
 pub(super) use self::context::Context;
-use self::error::Ended;
+use self::error::AttemptEnd;
 use self::open::OpenTransaction;
 use crate::kafka::log_reader::Patience;
 
-/// Between attempts to restore one partition.
-const RETRY: [Duration; 4] =
-    [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+/// Between attempts for one partition.
+const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// Between looks at a transaction that is open on a partition.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Connections are closed when nothing was restored for this long.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// So many records are read for a longer window before another partition may have its turn.
+/// Records read in a row for one partition's longer window; then other partitions' tasks have a turn.
 const STRETCH: i64 = 100_000;
 
 /// What came of a task.
@@ -50,7 +50,7 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
-/// What is wanted of the thread for as long as this lives.
+/// Cancels its task when it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Wanted(Arc<AtomicBool>);
 
@@ -65,12 +65,12 @@ struct Task {
     number: i32,
     job: Job,
     cancelled: Arc<AtomicBool>,
-    attempts: usize,
+    attempts: u32,
     due: Instant,
 }
 
 enum Job {
-    /// Bring it to its committed offset, with what is known of a transaction that hides what is to be read.
+    /// Bring it to its committed offset, past a transaction that may be open on it.
     Restore(OpenTransaction),
     /// Read the raw log up to an offset for a longer window.
     Read(Backfill, i64),
@@ -80,7 +80,7 @@ enum Job {
 
 impl Task {
     /// Restores come first, those that never failed before those that did: each attempt may take seconds.
-    fn turn(&self) -> (bool, usize, Instant) {
+    fn turn(&self) -> (bool, u32, Instant) {
         (!matches!(self.job, Job::Restore(_)), self.attempts.min(1), self.due)
     }
 }
@@ -195,9 +195,9 @@ fn attempt(
         *clients = None;
     }
     let pause = match ended {
-        Ended::Cancelled => return None,
-        Ended::OpenTransaction => LOOK_AGAIN,
-        Ended::Failed(error) => {
+        AttemptEnd::Cancelled => return None,
+        AttemptEnd::OpenTransaction => LOOK_AGAIN,
+        AttemptEnd::Failed(error) => {
             match &mut task.job {
                 Job::Restore(open) => {
                     tracing::warn!(partition = number, %error, "a partition cannot be restored, trying again");
@@ -210,7 +210,7 @@ fn attempt(
                 }
             }
             task.attempts += 1;
-            RETRY[(task.attempts - 1).min(RETRY.len() - 1)]
+            RETRY.after(task.attempts, fastrand::f64())
         }
     };
     task.due = Instant::now() + pause;
@@ -222,7 +222,7 @@ fn attempt_once(
     context: &Context,
     clients: &mut Option<Clients>,
     task: &mut Task,
-) -> Result<Option<Outcome>, Ended> {
+) -> Result<Option<Outcome>, AttemptEnd> {
     let began = Instant::now();
     let clients = match clients {
         Some(clients) => clients,

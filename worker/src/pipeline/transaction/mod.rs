@@ -1,11 +1,12 @@
 //! The transaction: what goes into it, its commit, and what follows when it fails.
 
+mod checkpoints;
 mod counts;
 mod ledger;
 mod outputs;
 mod policy;
 mod refusals;
-mod size;
+pub(super) mod size;
 
 use std::time::{Duration, Instant};
 use std::{mem, thread};
@@ -20,7 +21,7 @@ use self::counts::Counts;
 use self::outputs::{Outputs, put};
 use self::policy::{CommitPolicy, Open, Poll};
 use self::refusals::Refusals;
-pub(super) use self::size::Size;
+use self::size::Size;
 use super::assignment::Assignment;
 use super::connector::Connector;
 use super::error::{Failure, SessionError, Step};
@@ -29,14 +30,6 @@ use super::membership::Membership;
 use super::producers::Producers;
 use super::record::{envelope, raw_record};
 use super::topology::{LEAST_TABLE_SETTING, Topology};
-
-/// An entity is checkpointed when it has been dirty for this long (ms), and enough was read meanwhile.
-const CHECKPOINT_AGE: u64 = 5_000;
-/// Bytes of checkpoints in a transaction, at least, and for each quote in it.
-const CHECKPOINT_BYTES: usize = 16 * 1024;
-const CHECKPOINT_BYTES_PER_QUOTE: usize = 40;
-/// On the way out a partition may write this much.
-const LAST_CHECKPOINT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Transactions one after another, for all partitions together.
 pub(super) struct Transactions<'a> {
@@ -53,7 +46,7 @@ pub(super) struct Transactions<'a> {
     /// Raw partition and offset of the last record absorbed.
     last_record: (i32, i64),
     refusals: Refusals,
-    /// Clock of the entities' dirtiness.
+    /// Entities' dirty times are milliseconds since then.
     started: Instant,
     last_commit: Instant,
 }
@@ -239,62 +232,12 @@ impl<'a> Transactions<'a> {
         Ok(())
     }
 
-    /// Whether an entity is to be checkpointed although no quote comes.
-    pub(super) fn is_checkpoint_due(&self, owned: &mut Assignment) -> bool {
-        let now = self.clock();
-        owned.all_active().any(|(partition, _)| partition.is_checkpoint_due(now, CHECKPOINT_AGE))
-    }
-
-    /// Writes checkpoints into the open transaction.
-    fn write_checkpoints(
-        &mut self,
-        owned: &mut Assignment,
-        now: u64,
-        age: u64,
-        budget: usize,
-    ) -> Result<(), Step> {
-        for (partition, due) in owned.all_active() {
-            let number = partition.number;
-            let mut put = put(&self.producers, &self.topology.table.name, number);
-            let (bytes, records) = checkpoint::write_due(partition, now, age, budget, &mut put)?;
-            if partition.recorded.has_changes && (age == 0 || due.released) {
-                // The next owner may be of an older release, which reads whole records only.
-                checkpoint::write_whole_shapes(partition, &mut put)?;
-            }
-            let stale = due.noted.is_none_or(|(offset, at)| {
-                offset < partition.next_offset && now.saturating_sub(at) >= CHECKPOINT_AGE
-            });
-            if records > 0 || age == 0 || due.offset && stale {
-                // Before the first record there is nothing that would tell this topic from another.
-                due.noted = (partition.last_timestamp >= 0).then_some((partition.next_offset, now));
-                partition.prune_history();
-                checkpoint::write_offset(partition, &mut put)?;
-                due.offset = true;
-                self.counts.checkpoints += records;
-                self.counts.checkpoint_bytes += bytes as u64;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes what was said in the open transaction: nothing else could give it back.
-    fn write_said(&mut self, owned: &mut Assignment) -> Result<(), Step> {
-        for (partition, _) in owned.all_active() {
-            let mut put = put(&self.producers, &self.topology.table.name, partition.number);
-            let (bytes, records) = checkpoint::write_said(partition, &mut put)?;
-            self.counts.checkpoints += records;
-            self.counts.checkpoint_bytes += bytes as u64;
-        }
-        Ok(())
-    }
-
     /// Commits the open transaction, if any; returns whether brokers have taken offsets with it.
     pub(super) fn commit(&mut self, membership: &mut Membership) -> Result<bool, Step> {
         if !self.is_open() {
             return Ok(false);
         }
-        let budget = CHECKPOINT_BYTES.max(CHECKPOINT_BYTES_PER_QUOTE * self.quotes);
-        self.write_checkpoints(&mut membership.owned, self.clock(), CHECKPOINT_AGE, budget)?;
+        self.write_due_checkpoints(&mut membership.owned)?;
         self.commit_offsets(membership)
     }
 
@@ -363,8 +306,7 @@ impl<'a> Transactions<'a> {
         for (_, due) in membership.owned.all_active() {
             due.released = true;
         }
-        let budget = LAST_CHECKPOINT_BYTES.min(self.size().bytes());
-        self.write_checkpoints(&mut membership.owned, u64::MAX, 0, budget)?;
+        self.write_last_checkpoints(&mut membership.owned)?;
         self.commit_offsets(membership).map(drop)
     }
 
@@ -377,9 +319,9 @@ impl<'a> Transactions<'a> {
     pub(super) fn give_up(&mut self, failure: &Failure, owned: &mut Assignment) -> Result<(), SessionError> {
         let is_forbidden = failure.0.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed);
         let until = owned.all_active().map(|(p, _)| (p.number, p.next_offset)).collect();
-        // The record that fails is known, and that it does so with the topics' settings as they are now.
+        // The one record of this transaction is what brokers refuse, under the topics' present settings.
         let is_known = self.policy.most_quotes() == 1 && self.quotes == 1;
-        // Without a quote it is records of the state alone.
+        // A transaction without a quote has records of the storage table alone.
         self.producers.forget_records(is_known || self.quotes == 0);
         let refused = self.connector.kafka.take_refused();
         let table = &self.topology.table.name;
@@ -394,7 +336,7 @@ impl<'a> Transactions<'a> {
         (self.quotes, self.bytes) = (0, 0);
         self.counts = Counts::default();
         if is_forbidden && self.topology.ledger.is_some() {
-            // Of all topics it is the one that may have come while the worker ran, and that alarms do not need.
+            // Alarms do not need the ledger: it is left alone for a while, and they go on.
             self.ledger.refused();
         }
         // A topic may have gone, or may take less than it did.

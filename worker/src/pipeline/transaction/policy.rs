@@ -12,7 +12,7 @@ const LEAST_GAP: Duration = Duration::from_millis(1);
 const BURST: usize = 500;
 /// A transaction in a burst is committed at this age.
 const BURST_AGE: Duration = Duration::from_millis(100);
-/// What does not come of a quote may wait for the next one: a shape after a restore, say.
+/// What no quote causes, such as the record of a shape, may wait this long for the next quote.
 const NO_HURRY: Duration = Duration::from_millis(20);
 /// The caller looks at other things at least this often.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
@@ -54,12 +54,13 @@ pub(super) struct CommitPolicy {
     retry: Option<Retry>,
 }
 
-/// A transaction failed. Brokers that do not answer are no reason to suspect quotes: a session that ends takes this along.
+/// A transaction that failed, perhaps because of its quotes, and how often since. Dropped with its session: brokers that
+/// do not answer say nothing about quotes.
 #[derive(Debug)]
 struct Retry {
     /// How far the failed transaction had come, by partition.
     until: Vec<(i32, i64)>,
-    /// How many failed without one that came past it.
+    /// How many transactions in a row failed before one got past these offsets.
     failures: u32,
 }
 

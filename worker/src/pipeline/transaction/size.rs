@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// With brokers that take them in no time, at the start, and with brokers that take next to nothing.
+/// Bytes: the upper bound, the size at the start, and the lower bound.
 const MOST: usize = 16 * 1024 * 1024;
 const FIRST: usize = 1024 * 1024;
 const LEAST: usize = 16 * 1024;
@@ -15,7 +15,7 @@ const QUICK: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::pipeline) struct Size {
     bytes: usize,
-    /// What was too much once is come back to slowly: beyond this a size grows by a sixteenth instead of doubling.
+    /// Half of a size that was too large once: up to here sizes double, beyond it they grow by a sixteenth.
     doubled_up_to: usize,
 }
 
