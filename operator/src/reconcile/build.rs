@@ -144,7 +144,15 @@ fn remember(context: &Context, key: &Key, stockwatch: &StockWatch, digest: &str)
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use tokio::time::advance;
+
     use super::*;
+    use crate::reconcile::fixtures::context;
     use crate::rollout::Progress;
 
     fn after(steps: &[(i64, &str, bool)]) -> bool {
@@ -166,7 +174,15 @@ mod tests {
 
     #[test]
     fn only_workers_that_were_ready_speak_for_or_against_an_upgrade() {
-        let rollout = Rollout {
+        let rollout = rollout();
+        assert_eq!(cause(false, &rollout), Cause::Upgrade);
+        assert_eq!(cause(true, &rollout), Cause::Own);
+        assert_eq!(cause(false, &Rollout { ready: 0, ..rollout }), Cause::Own);
+    }
+
+    /// A worker that is ready, in the form of an older operator.
+    fn rollout() -> Rollout {
+        Rollout {
             observed: true,
             wanted: 1,
             replicas: 1,
@@ -177,9 +193,53 @@ mod tests {
             image: "worker:1".into(),
             connection: Some("c".into()),
             template: Some("t".into()),
+        }
+    }
+
+    /// A StockWatch whose worker was said to be ready in generation 7.
+    fn stockwatch(generation: i64, worker: Value) -> StockWatch {
+        let available = json!({
+            "type": "WorkerAvailable", "status": "True", "reason": "WorkersReady", "message": "1 of 1",
+            "observedGeneration": 7, "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        serde_json::from_value(json!({
+            "apiVersion": "stockwatch.dev/v1alpha1",
+            "kind": "StockWatch",
+            "metadata": {"name": "tech", "namespace": "market", "uid": "u", "generation": generation},
+            "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}, "worker": worker},
+            "status": {"conditions": [available]},
+        }))
+        .unwrap()
+    }
+
+    fn built(context: &Context, stockwatch: &StockWatch) -> Built {
+        let owner = Owner::of(&stockwatch.metadata).unwrap();
+        let spec = Spec::parse(stockwatch).unwrap();
+        let plan = Plan { decision: Decision::Run, connection: Some("c".into()) };
+        let access = PodAccess { connection: "c", sources: &BTreeSet::new() };
+        let existing = Owned {
+            uid: "d".into(),
+            controller: None,
+            hash: None,
+            fields: None,
+            deleting: false,
+            rollout: Some(rollout()),
         };
-        assert_eq!(cause(false, &rollout), Cause::Upgrade);
-        assert_eq!(cause(true, &rollout), Cause::Own);
-        assert_eq!(cause(false, &Rollout { ready: 0, ..rollout }), Cause::Own);
+        deployment(context, &owner, stockwatch, &spec, &plan, &access, Some(&existing)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_eleventh_of_an_upgrade_that_fails_keeps_its_pods_and_says_by_whom_it_is_halted() {
+        let (context, _) = context(|_| None);
+        let first: Vec<Key> = (0..10).map(|i| Key::new("market", format!("first-{i}"))).collect();
+        assert!(first.iter().all(|key| context.slots.take(key, Cause::Upgrade, Instant::now())));
+        let eleventh = built(&context, &stockwatch(7, json!({})));
+        assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: None }), "they may come up");
+        advance(Duration::from_secs(3600)).await;
+        let eleventh = built(&context, &stockwatch(7, json!({})));
+        assert!(eleventh.desired.is_none());
+        assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: Some(first[0].clone()) }));
+        let edited = built(&context, &stockwatch(8, json!({"labels": {"team": "quotes"}})));
+        assert!(edited.desired.is_some() && edited.turn.is_none(), "an edit does not wait for it");
     }
 }
