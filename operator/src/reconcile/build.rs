@@ -94,8 +94,8 @@ pub(super) fn deployment(
         };
         workers(owner, &worker)
     };
-    let desired =
-        build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), access.connection)?;
+    let image = wishes.image.as_deref().unwrap_or(&context.settings.worker_image);
+    let desired = build(image, access.connection)?;
     let key = Key::new(&owner.namespace, &owner.name);
     if none {
         context.free_slot(&key);
@@ -110,7 +110,10 @@ pub(super) fn deployment(
         });
         return Ok(Built { desired: Some(desired), turn: None });
     };
-    let is_own = is_edited || rollout.connection.as_deref() != Some(access.connection);
+    // Where the image is another one as well, it is the upgrade that replaces pods: operators of two versions may digest
+    // the same connection differently, and a rotated Secret would bring the upgrade's image with it.
+    let is_rotated = rollout.connection.as_deref() != Some(access.connection) && rollout.image == image;
+    let is_own = is_edited || is_rotated;
     let cause = cause(is_own, rollout);
     let now = Instant::now();
     // Where nothing works, what is done to mend it does not wait.
@@ -212,11 +215,11 @@ mod tests {
         .unwrap()
     }
 
-    fn built(context: &Context, stockwatch: &StockWatch) -> Built {
+    fn built(context: &Context, stockwatch: &StockWatch, connection: &str) -> Built {
         let owner = Owner::of(&stockwatch.metadata).unwrap();
         let spec = Spec::parse(stockwatch).unwrap();
-        let plan = Plan { decision: Decision::Run, connection: Some("c".into()) };
-        let access = PodAccess { connection: "c", sources: &BTreeSet::new() };
+        let plan = Plan { decision: Decision::Run, connection: Some(connection.to_owned()) };
+        let access = PodAccess { connection, sources: &BTreeSet::new() };
         let existing = Owned {
             uid: "d".into(),
             controller: None,
@@ -233,13 +236,18 @@ mod tests {
         let (context, _) = context(|_| None);
         let first: Vec<Key> = (0..10).map(|i| Key::new("market", format!("first-{i}"))).collect();
         assert!(first.iter().all(|key| context.slots.take(key, Cause::Upgrade, Instant::now())));
-        let eleventh = built(&context, &stockwatch(7, json!({})));
+        let eleventh = built(&context, &stockwatch(7, json!({})), "c");
         assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: None }), "they may come up");
         advance(Duration::from_secs(3600)).await;
-        let eleventh = built(&context, &stockwatch(7, json!({})));
+        let eleventh = built(&context, &stockwatch(7, json!({})), "c");
         assert!(eleventh.desired.is_none());
         assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: Some(first[0].clone()) }));
-        let edited = built(&context, &stockwatch(8, json!({"labels": {"team": "quotes"}})));
+        let rotated = built(&context, &stockwatch(7, json!({})), "d");
+        assert!(rotated.desired.is_none(), "the image of the upgrade would come with it");
+        let own = built(&context, &stockwatch(7, json!({"image": "worker:1"})), "d");
+        assert!(own.desired.is_some() && own.turn.is_none(), "its image stays");
+        context.free_slot(&Key::new("market", "tech"));
+        let edited = built(&context, &stockwatch(8, json!({"labels": {"team": "quotes"}})), "c");
         assert!(edited.desired.is_some() && edited.turn.is_none(), "an edit does not wait for it");
     }
 }
