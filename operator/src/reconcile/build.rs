@@ -94,8 +94,8 @@ pub(super) fn deployment(
         };
         workers(owner, &worker)
     };
-    let desired =
-        build(wishes.image.as_deref().unwrap_or(&context.settings.worker_image), access.connection)?;
+    let image = wishes.image.as_deref().unwrap_or(&context.settings.worker_image);
+    let desired = build(image, access.connection)?;
     let key = Key::new(&owner.namespace, &owner.name);
     if none {
         context.free_slot(&key);
@@ -110,7 +110,10 @@ pub(super) fn deployment(
         });
         return Ok(Built { desired: Some(desired), turn: None });
     };
-    let is_own = is_edited || rollout.connection.as_deref() != Some(access.connection);
+    // Where the image is another one as well, it is the upgrade that replaces pods: operators of two versions may digest
+    // the same connection differently, and a rotated Secret would bring the upgrade's image with it.
+    let is_rotated = rollout.connection.as_deref() != Some(access.connection) && rollout.image == image;
+    let is_own = is_edited || is_rotated;
     let cause = cause(is_own, rollout);
     let now = Instant::now();
     // Where nothing works, what is done to mend it does not wait.
@@ -144,7 +147,15 @@ fn remember(context: &Context, key: &Key, stockwatch: &StockWatch, digest: &str)
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use tokio::time::advance;
+
     use super::*;
+    use crate::reconcile::fixtures::context;
     use crate::rollout::Progress;
 
     fn after(steps: &[(i64, &str, bool)]) -> bool {
@@ -166,7 +177,15 @@ mod tests {
 
     #[test]
     fn only_workers_that_were_ready_speak_for_or_against_an_upgrade() {
-        let rollout = Rollout {
+        let rollout = rollout();
+        assert_eq!(cause(false, &rollout), Cause::Upgrade);
+        assert_eq!(cause(true, &rollout), Cause::Own);
+        assert_eq!(cause(false, &Rollout { ready: 0, ..rollout }), Cause::Own);
+    }
+
+    /// A worker that is ready, in the form of an older operator.
+    fn rollout() -> Rollout {
+        Rollout {
             observed: true,
             wanted: 1,
             replicas: 1,
@@ -177,9 +196,58 @@ mod tests {
             image: "worker:1".into(),
             connection: Some("c".into()),
             template: Some("t".into()),
+        }
+    }
+
+    /// A StockWatch whose worker was said to be ready in generation 7.
+    fn stockwatch(generation: i64, worker: Value) -> StockWatch {
+        let available = json!({
+            "type": "WorkerAvailable", "status": "True", "reason": "WorkersReady", "message": "1 of 1",
+            "observedGeneration": 7, "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        serde_json::from_value(json!({
+            "apiVersion": "stockwatch.dev/v1alpha1",
+            "kind": "StockWatch",
+            "metadata": {"name": "tech", "namespace": "market", "uid": "u", "generation": generation},
+            "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}, "worker": worker},
+            "status": {"conditions": [available]},
+        }))
+        .unwrap()
+    }
+
+    fn built(context: &Context, stockwatch: &StockWatch, connection: &str) -> Built {
+        let owner = Owner::of(&stockwatch.metadata).unwrap();
+        let spec = Spec::parse(stockwatch).unwrap();
+        let plan = Plan { decision: Decision::Run, connection: Some(connection.to_owned()) };
+        let access = PodAccess { connection, sources: &BTreeSet::new() };
+        let existing = Owned {
+            uid: "d".into(),
+            controller: None,
+            hash: None,
+            fields: None,
+            deleting: false,
+            rollout: Some(rollout()),
         };
-        assert_eq!(cause(false, &rollout), Cause::Upgrade);
-        assert_eq!(cause(true, &rollout), Cause::Own);
-        assert_eq!(cause(false, &Rollout { ready: 0, ..rollout }), Cause::Own);
+        deployment(context, &owner, stockwatch, &spec, &plan, &access, Some(&existing)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_eleventh_of_an_upgrade_that_fails_keeps_its_pods_and_says_by_whom_it_is_halted() {
+        let (context, _) = context(|_| None);
+        let first: Vec<Key> = (0..10).map(|i| Key::new("market", format!("first-{i}"))).collect();
+        assert!(first.iter().all(|key| context.slots.take(key, Cause::Upgrade, Instant::now())));
+        let eleventh = built(&context, &stockwatch(7, json!({})), "c");
+        assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: None }), "they may come up");
+        advance(Duration::from_secs(3600)).await;
+        let eleventh = built(&context, &stockwatch(7, json!({})), "c");
+        assert!(eleventh.desired.is_none());
+        assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: Some(first[0].clone()) }));
+        let rotated = built(&context, &stockwatch(7, json!({})), "d");
+        assert!(rotated.desired.is_none(), "the image of the upgrade would come with it");
+        let own = built(&context, &stockwatch(7, json!({"image": "worker:1"})), "d");
+        assert!(own.desired.is_some() && own.turn.is_none(), "its image stays");
+        context.free_slot(&Key::new("market", "tech"));
+        let edited = built(&context, &stockwatch(8, json!({"labels": {"team": "quotes"}})), "c");
+        assert!(edited.desired.is_some() && edited.turn.is_none(), "an edit does not wait for it");
     }
 }
