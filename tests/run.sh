@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: those without a broker and a cluster while the cluster starts, then the worker's against a broker beside the
-# operator's in one cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many
+# Every test: those without a broker and a cluster, beside them the worker's against a broker and the operator's in one
+# cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many
 # tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -51,6 +51,7 @@ worker() {
 }
 operator() {
   local failed=0
+  phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null || return 1
   phase 'operator and cluster' run "$cluster" --test-threads="$threads" --skip alone:: --skip listed:: || failed=1
   phase 'releases of listed namespaces' run "$cluster" --test-threads="$threads" listed:: || failed=1
   phase 'alone in the cluster' run "$cluster" --test-threads=1 alone:: || failed=1
@@ -67,14 +68,13 @@ failed=0
 phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
 kafka=$(binary kafka) cluster=$(binary cluster)
 [ -x "$kafka" ] && [ -x "$cluster" ] || { echo "tests/run.sh: the tests are not built: make build" >&2; exit 1; }
-units >"$logs/units" 2>&1 8>&- &
+units >"$logs/units" 2>&1 &
 units=$!
 phase 'start of the cluster' hold_cluster || exit 1
-phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null 8>&- || exit 1
-wait $units || failed=1
 operator >"$logs/operator" 2>&1 8>&- &
 beside=$!
 worker >"$logs/worker" 2>&1 8>&- || failed=1
 wait "$beside" || failed=1
+wait "$units" || failed=1
 cat "$logs"/{units,worker,operator}
 exit $failed

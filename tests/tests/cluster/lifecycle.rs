@@ -89,7 +89,8 @@ fn edits_that_overtake_each_other_lose_nothing_and_end_as_the_last_one_says() {
         worker(2, "d"),
     ] {
         scene.patch(&home, &spec);
-        if scene.generation() % 2 == 1 {
+        let works = spec["suspend"] != json!(true);
+        if works && scene.generation() % 2 == 1 {
             scene.await_progress(100);
         }
     }
