@@ -43,10 +43,12 @@ units() {
   phase 'unit and doc tests' tests --no-fail-fast
 }
 worker() {
-  local failed=0
+  local failed=0 brokers
   # Those of three brokers take turns: many brokers at once are more than a small machine can keep in time.
-  phase 'worker and three brokers' run "$kafka" --test-threads=1 brokers:: || failed=1
+  phase 'worker and three brokers' run "$kafka" --test-threads=1 brokers:: >"$logs/brokers" 2>&1 &
+  brokers=$!
   phase 'worker and Kafka' run "$kafka" --test-threads="$threads" --skip brokers:: || failed=1
+  wait $brokers || failed=1
   return $failed
 }
 operator() {
@@ -59,7 +61,7 @@ operator() {
 }
 
 totals() { # of all runners, in one line
-  cat "$logs"/{units,worker,operator} 2>/dev/null |
+  cat "$logs"/{units,worker,brokers,operator} 2>/dev/null |
     awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
       END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 }
@@ -76,5 +78,5 @@ beside=$!
 worker >"$logs/worker" 2>&1 8>&- || failed=1
 wait "$beside" || failed=1
 wait "$units" || failed=1
-cat "$logs"/{units,worker,operator}
+cat "$logs"/{units,worker,brokers,operator}
 exit $failed

@@ -1,7 +1,7 @@
 //! The chart's development Kafka: one `helm install` and one `kubectl apply` show alarms, and after a restart of Kafka
 //! they come again while nobody does anything, with a volume and without one.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use stockwatch_tests::{CHART, Cluster, IMAGES, Namespace, Release, Until, Volume, soon, wait_for};
@@ -31,28 +31,33 @@ impl TryOut {
         home.apply(&serde_yaml::to_string(&first).unwrap()).unwrap();
         home.wait(120, "stockwatch/first", &Until::ready());
         let it = Self { home, release, values };
-        it.await_alarm(now());
+        it.await_alarm();
         it
     }
 
-    /// An alarm as Kafka's own tool reads it, which gives up where none comes: the first one.
-    fn alarm(&self, more: &[&str]) -> Result<Value, String> {
-        let command = "exec kafka-0 -- /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
-                       --isolation-level read_committed --max-messages 1 --timeout-ms 10000 --topic";
+    /// The first alarm that the topic has, as Kafka's own tool reads it.
+    fn first_alarm(&self) -> Value {
         let topic = format!("{}.first.deviation-alarm", self.home.name());
-        let command: Vec<&str> = command.split(' ').collect();
-        let text = self.home.try_kubectl(&[&command[..], &[topic.as_str()], more].concat())?;
-        // Kafka's tool prints its warnings among the records, and times out without a failure.
-        let record = text.lines().find(|line| line.starts_with('{')).ok_or("no alarm")?;
-        serde_json::from_str(record).map_err(|error| format!("{error}: {record}"))
+        let command = format!(
+            "exec kafka-0 -- /opt/kafka/bin/kafka-console-consumer.sh --bootstrap-server kafka:9092 \
+             --isolation-level read_committed --from-beginning --max-messages 1 --timeout-ms 60000 --topic {topic}"
+        );
+        let text = self.home.kubectl(&command.split_whitespace().collect::<Vec<_>>());
+        // It prints its warnings among the records, and times out without a failure.
+        serde_json::from_str(text.lines().find(|line| line.starts_with('{')).unwrap()).unwrap()
     }
 
-    /// Waits for an alarm of a quote that is younger than `since`.
-    fn await_alarm(&self, since: f64) {
-        wait_for(AGAIN, "an alarm", || {
-            let alarm = self.alarm(&[])?;
-            soon(alarm["lastupdatedate"].as_f64().is_some_and(|time| time > since), alarm)
-        });
+    /// The next alarm that is written.
+    fn next_alarm(&self) -> Result<Value, String> {
+        let command = "exec deploy/first-stockwatch -- timeout 10 stockwatch-worker tail alarms --max 1";
+        let text = self.home.try_kubectl(&command.split(' ').collect::<Vec<_>>())?;
+        let value = text.trim_end().rsplit('\t').next().unwrap_or_default();
+        serde_json::from_str(value).map_err(|error| format!("{error}: {text}"))
+    }
+
+    /// Waits until an alarm is written.
+    fn await_alarm(&self) {
+        wait_for(AGAIN, "an alarm", || self.next_alarm());
     }
 
     /// How long it takes from a restart of Kafka to an alarm of a quote that is younger.
@@ -67,7 +72,7 @@ impl TryOut {
             let after = pod();
             soon(after.len() == 1 && after != before, after)
         });
-        self.await_alarm(now());
+        self.await_alarm();
         eprintln!("{what}: alarms again after {:.1} s", began.elapsed().as_secs_f64());
         self.home.wait(60, "stockwatch/first", &Until::ready());
         assert_eq!(status(&self.home)["kafkaClusterId"], cluster_id);
@@ -93,10 +98,6 @@ fn refs(values: &[String]) -> Vec<&str> {
     values.iter().map(String::as_str).collect()
 }
 
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
-}
-
 #[test]
 fn with_a_volume_alarms_go_on_after_a_restart_of_kafka() {
     let (cluster, _release) = (Cluster::shared(), Release::shared());
@@ -105,9 +106,9 @@ fn with_a_volume_alarms_go_on_after_a_restart_of_kafka() {
     // The shared release's operator looks after it: the claim of the cluster stays that release's.
     let namespaces = format!("namespaces[0]={}", home.name());
     let it = TryOut::start(home, &["kafka.storage=8Gi", "replicas=0", &namespaces]);
-    let first = it.alarm(&["--from-beginning"]).unwrap();
+    let first = it.first_alarm();
     it.restarts("with a volume");
-    assert_eq!(it.alarm(&["--from-beginning"]).unwrap(), first, "what was there is still there");
+    assert_eq!(it.first_alarm(), first, "what was there is still there");
 }
 
 #[test]

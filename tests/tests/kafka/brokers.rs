@@ -98,11 +98,11 @@ fn brokers_that_take_little_a_second_see_smaller_transactions_until_they_take_th
         watch.windows = (1..=10).map(|i| (5 * i, "0".into())).collect();
     });
     BROKERS.set_quota(Some(100_000));
-    scene.send_market(&mut Market::new(31, &ENTITIES), 6_000);
+    scene.send_market(&mut Market::new(31, &ENTITIES), 3_000);
     let worker = scene.worker("w");
-    scene.await_progress(2_000);
-    let aborted = worker.metric("transactions_aborted");
     scene.await_progress(1_000);
+    let aborted = worker.metric("transactions_aborted");
+    scene.await_progress(500);
     assert_eq!(worker.metric("transactions_aborted"), aborted, "what they take is known by then");
     BROKERS.set_quota(None);
     scene.assert_right();

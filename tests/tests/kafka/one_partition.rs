@@ -85,6 +85,31 @@ fn a_broker_that_has_lost_everything_is_read_again_from_its_first_record_on() {
     anew.assert_right();
 }
 
+/// The operator creates the topics once it has noticed: at that time the worker may have joined the group again already.
+#[test]
+fn topics_that_come_back_after_the_worker_has_joined_again_are_computed() {
+    let broker = Broker::start();
+    let scene = Scene::new(&broker, "too-early", touchy);
+    let mut worker = scene.worker("w");
+    send_round(&scene, 0);
+    scene.settle();
+    broker.kill();
+    broker.empty();
+    broker.restart();
+    // Whichever of the two it notices first.
+    wait_for(60, "it has found no topics", || {
+        let (_, causes) = worker.get("/readyz")?;
+        soon(causes.contains("missing topics") || worker.log().contains("Assign([])"), causes)
+    });
+    let anew = Scene::new(&broker, "anew", |watch| *watch = scene.watch.clone());
+    for round in 0..3 {
+        send_round(&anew, round);
+    }
+    anew.settle();
+    anew.assert_right();
+    worker.await_ready();
+}
+
 #[test]
 fn an_unreadable_table_record_stops_its_partition_alone_until_it_is_replaced() {
     let scene = stopped("corrupt");

@@ -41,6 +41,11 @@ pub(super) enum SessionError {
     Group(KafkaError),
     #[error("the connection to the brokers was lost")]
     CutOff,
+    /// Another consumer joins again. Where brokers have lost all that they held, this one may be told that the topic is
+    /// missing while the group is formed, and be given nothing: it does not join again once the topic is there as before,
+    /// since librdkafka compares it with what it knew before (`rd_kafka_cgrp_metadata_update_check`).
+    #[error("the group gave this worker's partitions away: joining it again")]
+    Lost,
     #[error("raw partition {0} was made anew")]
     Anew(i32),
     #[error("transactional id {id} was taken over")]

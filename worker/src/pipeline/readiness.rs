@@ -1,16 +1,13 @@
 //! Why the worker is not ready: a set of causes, each of which ends by itself.
 //!
-//! Most causes are read off what they are about whenever they are asked for, so none can outlast it. Two come as events;
-//! what ends each of them is here.
+//! Most causes are read off what they are about whenever they are asked for, so none can outlast it. One comes as an event;
+//! what ends it is here.
 
 use super::assignment::Assignment;
 
-/// The causes that come as events.
+/// The cause that comes as an event.
 #[derive(Debug, Default)]
 pub(super) struct Readiness {
-    /// The group took this worker's partitions without asking. Ends with the next assignment, be it an empty one: the
-    /// group always makes one.
-    lost: bool,
     /// What the consumer said when it could not read the group or the topic; it does not say when it can again. Ends
     /// with the next assignment, or with the next commit of offsets, which needs the same permissions.
     complaint: Option<String>,
@@ -19,10 +16,6 @@ pub(super) struct Readiness {
 impl Readiness {
     pub(super) fn assigned(&mut self) {
         *self = Self::default();
-    }
-
-    pub(super) fn lost_partitions(&mut self) {
-        self.lost = true;
     }
 
     pub(super) fn cannot_consume(&mut self, complaint: String) {
@@ -41,9 +34,7 @@ impl Readiness {
     /// Returns all causes as sentences; none when the worker is ready.
     pub(super) fn causes(&self, has_joined: bool, owned: &Assignment) -> Vec<String> {
         let mut causes = Vec::new();
-        if self.lost {
-            causes.push("the group gave this worker's partitions away: joining it again".to_owned());
-        } else if !has_joined {
+        if !has_joined {
             causes.push("joining the consumer group".to_owned());
         }
         causes.extend(self.complaint.clone());
@@ -153,10 +144,9 @@ mod tests {
     #[test]
     fn causes_stand_beside_each_other() {
         let mut readiness = Readiness::default();
-        readiness.lost_partitions();
         readiness.cannot_consume("no permission".into());
         let owned = restoring(&[3]);
-        assert_eq!(readiness.causes(true, &owned).len(), 3);
+        assert_eq!(readiness.causes(false, &owned).len(), 3);
         readiness.assigned();
         assert_eq!(readiness.causes(true, &owned), ["partition 3: restoring"]);
     }

@@ -195,15 +195,8 @@ impl Loop<'_> {
             }
             Rebalance::Lost(partitions) => {
                 self.membership.unpublish(&partitions);
-                self.past.note_trouble();
-                self.readiness.lost_partitions();
                 self.membership.give_away(&partitions)?;
-                if self.transactions.is_open() {
-                    // What other partitions computed in the same transaction is lost with it.
-                    let why = KafkaError::Rebalance(RDKafkaErrorCode::AssignmentLost);
-                    return Err(Failure(why).into());
-                }
-                Ok(())
+                Err(SessionError::Lost.into())
             }
         }
     }
