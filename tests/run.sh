@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every test: those without a broker and a cluster, beside them the worker's against a broker and the operator's in one
-# cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many
-# tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at once.
+# Every test: those without a broker and a cluster, beside them the worker's against brokers and the operator's in one
+# cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and
+# how many tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at
+# once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source tests/phases.sh
