@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod ownership;
 pub mod pipeline;
 mod process;
+mod rests;
 pub mod run;
 pub mod shared;
 pub mod tail;

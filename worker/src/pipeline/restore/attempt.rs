@@ -18,6 +18,7 @@ use super::open::{DEAD_AFTER, OpenAction, OpenTransaction};
 use crate::kafka::log_reader::{CALL_TIMEOUT, Range, ReadError};
 use crate::pipeline::producers::fence;
 use crate::pipeline::record::raw_record;
+use crate::rests::{self, Rests};
 
 /// An attempt, with what it works with.
 pub(super) struct Attempt<'a> {
@@ -44,7 +45,7 @@ impl Attempt<'_> {
             from = from.max(to);
             let mut older = replay.partition.backfill(&taken);
             if let Some(older) = &mut older {
-                self.read_older(older, taken.offset, i64::MAX)?;
+                self.read_older(older, taken.offset, i64::MAX, None)?;
             }
             let older = older.unwrap_or_default();
             replay.partition.apply_shape(taken, &older, 0);
@@ -233,15 +234,28 @@ impl Attempt<'_> {
     }
 
     /// Reads the log for a longer window up to the offset `to`, at most so many records; returns whether that was all.
-    pub(super) fn read_older(&self, older: &mut Backfill, to: i64, most: i64) -> Result<bool, AttemptEnd> {
+    /// `rests`: others compute meanwhile.
+    pub(super) fn read_older(
+        &self,
+        older: &mut Backfill,
+        to: i64,
+        most: i64,
+        rests: Option<&Rests>,
+    ) -> Result<bool, AttemptEnd> {
         let raw = &self.context.raw;
         let from = match older.next_offset {
             Some(next) => next,
             None => self.clients.committed.first_since(raw, self.number, older.since())?.unwrap_or(to),
         };
         let end = to.min(from.saturating_add(most));
+        let mut since_rest = 0;
         self.read(raw, from, end, |message| {
             older.note(&raw_record(message));
+            since_rest += 1;
+            if let Some(rests) = rests.filter(|_| since_rest >= rests::RECORDS) {
+                since_rest = 0;
+                rests.rest();
+            }
             Ok::<_, ReadError>(())
         })?;
         older.next_offset = Some(end);

@@ -27,6 +27,7 @@ pub(super) use self::context::Context;
 use self::error::AttemptEnd;
 use self::open::OpenTransaction;
 use crate::kafka::log_reader::Patience;
+use crate::rests::Rests;
 
 /// Between attempts for one partition.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
@@ -239,7 +240,10 @@ fn attempt_once(
         }
         Job::LogStart => Some(Outcome::LogStart(attempt.log_start()?)),
         Job::Read(backfill, to) => {
-            attempt.read_older(backfill, *to, STRETCH)?.then(|| Outcome::Read(std::mem::take(backfill)))
+            let rests = Rests::begin(1);
+            attempt
+                .read_older(backfill, *to, STRETCH, Some(&rests))?
+                .then(|| Outcome::Read(std::mem::take(backfill)))
         }
     })
 }
