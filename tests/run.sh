@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every test: those without a broker and a cluster, beside them the worker's against brokers and the operator's in one
-# cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and
+# Every test: those without a broker and a cluster while the cluster starts, then the worker's against brokers beside the
+# operator's in one cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and
 # how many tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at
 # once.
 set -uo pipefail
@@ -44,17 +44,14 @@ units() {
   phase 'unit and doc tests' tests --no-fail-fast
 }
 worker() {
-  local failed=0 brokers
-  # Those of three brokers take turns: many brokers at once are more than a small machine can keep in time.
-  phase 'worker and three brokers' run "$kafka" --test-threads=1 brokers:: >"$logs/brokers" 2>&1 &
-  brokers=$!
+  local failed=0
+  # Those of three brokers take turns, and go before the others: many brokers at once are more than two cores keep in time.
+  phase 'worker and three brokers' run "$kafka" --test-threads=1 brokers:: || failed=1
   phase 'worker and Kafka' run "$kafka" --test-threads="$threads" --skip brokers:: || failed=1
-  wait $brokers || failed=1
   return $failed
 }
 operator() {
   local failed=0
-  phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null || return 1
   phase 'operator and cluster' run "$cluster" --test-threads="$threads" --skip alone:: --skip listed:: || failed=1
   phase 'releases of listed namespaces' run "$cluster" --test-threads="$threads" listed:: || failed=1
   phase 'alone in the cluster' run "$cluster" --test-threads=1 alone:: || failed=1
@@ -62,7 +59,7 @@ operator() {
 }
 
 totals() { # of all runners, in one line
-  cat "$logs"/{units,worker,brokers,operator} 2>/dev/null |
+  cat "$logs"/{units,worker,operator} 2>/dev/null |
     awk '/^test result:/ { passed += $4; failed += $6; skipped += $8 }
       END { printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped }'
 }
@@ -74,10 +71,11 @@ kafka=$(binary kafka) cluster=$(binary cluster)
 units >"$logs/units" 2>&1 &
 units=$!
 phase 'start of the cluster' hold_cluster || exit 1
+phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null 8>&- || exit 1
+wait "$units" || failed=1
 operator >"$logs/operator" 2>&1 8>&- &
 beside=$!
 worker >"$logs/worker" 2>&1 8>&- || failed=1
 wait "$beside" || failed=1
-wait "$units" || failed=1
-cat "$logs"/{units,worker,brokers,operator}
+cat "$logs"/{units,worker,operator}
 exit $failed

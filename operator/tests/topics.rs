@@ -43,6 +43,28 @@ async fn fifty_stockwatches_share_the_calls() {
     assert_eq!(operator.calls(Call::Connect), 1);
 }
 
+/// librdkafka refuses an answer that names a topic twice.
+#[tokio::test]
+async fn readers_of_one_raw_topic_are_looked_at_in_one_round() {
+    let mut operator = Operator::new();
+    let mut first = wanted("read", 1);
+    operator.create(&mut first).await;
+    let readers = ["reads", "reads-too"].map(|name| {
+        let mut reader = wanted(name, 1);
+        reader.topics.iter_mut().for_each(|topic| topic.state = Some(Creating));
+        reader.topics[0] = first.topics[0].clone();
+        reader.topics[0].writes = false;
+        reader
+    });
+    for reader in &readers {
+        assert_eq!(operator.kafka.observe(&plain(), reader.clone()), Observed::Pending);
+    }
+    for reader in &readers {
+        let observed = operator.settled(&plain(), reader).await;
+        assert_eq!(problem(&observed), None, "{}", kafka::message(&observed));
+    }
+}
+
 #[tokio::test]
 async fn an_output_grows_and_nothing_shrinks() {
     let mut operator = Operator::new();

@@ -183,14 +183,12 @@ impl Loop<'_> {
             }
             Rebalance::Revoke(partitions) => {
                 self.membership.unpublish(&partitions);
-                let owned = &mut self.membership.owned;
-                let whole = partitions.iter().all(|number| owned.active(*number).is_some());
                 let released = self.transactions.release(&mut self.membership, &partitions);
-                if !whole || released.is_err() {
-                    // The next owner of a partition that is not said to be free takes this process for dead.
-                    self.past.note_trouble();
-                }
+                // The next owner takes this process for dead where it does not see that a partition is free: brokers say so
+                // some time after they have answered the commit.
+                self.past.note_trouble();
                 self.membership.give_away(&partitions)?;
+                self.transactions.gave_away(&partitions);
                 released
             }
             Rebalance::Lost(partitions) => {

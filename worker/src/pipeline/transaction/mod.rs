@@ -288,6 +288,11 @@ impl<'a> Transactions<'a> {
         Ok(offsets)
     }
 
+    /// These partitions are given away.
+    pub(super) fn gave_away(&mut self, partitions: &[i32]) {
+        self.policy.gave_away(partitions);
+    }
+
     /// Commits what is open, and that these partitions are free.
     pub(super) fn release(&mut self, membership: &mut Membership, partitions: &[i32]) -> Result<(), Step> {
         for number in partitions {

@@ -123,16 +123,28 @@ impl CommitPolicy {
         &mut self,
         open: Open,
         took: Duration,
-        mut next_offsets: impl Iterator<Item = (i32, i64)>,
+        next_offsets: impl Iterator<Item = (i32, i64)>,
     ) {
         self.note_feed(open);
         self.size = self.size.after_commit(open.bytes, took);
-        let Some(retry) = &self.retry else { return };
-        let is_past =
-            |(number, next): (i32, i64)| retry.until.iter().all(|(n, until)| *n != number || next >= *until);
-        if next_offsets.all(is_past) {
-            self.retry = None;
+        let Some(retry) = &mut self.retry else { return };
+        // A partition that is still being restored is not past: others are committed meanwhile.
+        for (number, next) in next_offsets {
+            retry.until.retain(|(n, until)| *n != number || next < *until);
         }
+        self.end_retry();
+    }
+
+    /// These partitions are another process' now: their quotes are suspected no more.
+    pub(super) fn gave_away(&mut self, partitions: &[i32]) {
+        if let Some(retry) = &mut self.retry {
+            retry.until.retain(|(number, _)| !partitions.contains(number));
+            self.end_retry();
+        }
+    }
+
+    fn end_retry(&mut self) {
+        self.retry.take_if(|retry| retry.until.is_empty());
     }
 
     fn note_feed(&mut self, open: Open) {
@@ -207,8 +219,20 @@ mod tests {
         assert!(goes_alone(&policy));
         policy.committed(open(1), Duration::ZERO, [(0, 10), (1, 19)].into_iter());
         assert!(goes_alone(&policy), "partition 1 is not past");
+        policy.committed(open(1), Duration::ZERO, [(2, 0)].into_iter());
+        assert!(goes_alone(&policy), "partitions 0 and 1 are being restored");
         policy.committed(open(1), Duration::ZERO, [(0, 11), (1, 20), (2, 0)].into_iter());
         assert!(!goes_alone(&policy));
+    }
+
+    #[test]
+    fn quotes_of_a_partition_that_was_given_away_are_suspected_no_more() {
+        let mut policy = policy();
+        (0..2).for_each(|_| policy.failed(open(1), Some(vec![(0, 10), (1, 20)])));
+        policy.gave_away(&[1]);
+        assert_eq!(policy.most_quotes(), 1);
+        policy.gave_away(&[0]);
+        assert_eq!(policy.most_quotes(), MOST_QUOTES);
     }
 
     #[test]
