@@ -133,20 +133,21 @@ impl Client {
     /// Creates topics, at most [`BATCH`]. Partitions or replicas of -1 are the broker's default.
     pub(super) fn create(&mut self, topics: &[NewTopic<'_>]) -> Result<Answers, Failure> {
         let admin = self.admin()?;
-        let result = block_on(admin.create_topics(topics, &options()));
+        let result = block_on(admin.create_topics(distinct(topics, |topic| topic.name), &options()));
         self.answers(Call::Create, result)
     }
 
     /// Asks whether topics, at most [`BATCH`], would be created; none is.
     pub(super) fn validate(&mut self, topics: &[NewTopic<'_>]) -> Result<Answers, Failure> {
         let admin = self.admin()?;
+        let topics = distinct(topics, |topic| topic.name);
         let result = block_on(admin.create_topics(topics, &options().validate_only(true)));
         self.answers(Call::Validate, result)
     }
 
     /// Grows topics to so many partitions, at most [`BATCH`].
     pub(super) fn grow(&mut self, topics: &[(&str, i32)]) -> Result<Answers, Failure> {
-        let counts = topics.iter().map(|(name, count)| {
+        let counts = distinct(topics, |(name, _)| *name).into_iter().map(|(name, count)| {
             // A count of the API is never negative.
             NewPartitions::new(name, usize::try_from(*count).unwrap_or_default())
         });
@@ -158,7 +159,7 @@ impl Client {
     /// Returns the settings of topics, at most [`BATCH`]. A topic that does not exist or may not be read has none.
     pub(super) fn describe(&mut self, names: &[&str]) -> Result<HashMap<String, Vec<Setting>>, Failure> {
         let topics: Vec<ResourceSpecifier<'_>> =
-            names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+            distinct(names, |name| *name).into_iter().map(|name| ResourceSpecifier::Topic(name)).collect();
         let result = block_on(self.admin()?.describe_configs(&topics, &options()));
         self.metrics.called(Call::Describe, &result);
         let resources = result.map_err(|error| self.failure(&error))?;
@@ -181,7 +182,7 @@ impl Client {
     /// Replaces the own settings of topics, at most [`BATCH`]. rdkafka drops the result for each topic: only reading
     /// the settings again tells whether they are in force.
     pub(super) fn alter(&mut self, topics: &[(&str, &BTreeMap<String, String>)]) -> Result<(), Failure> {
-        let all = topics.iter().map(|(name, settings)| AlterConfig {
+        let all = distinct(topics, |(name, _)| *name).into_iter().map(|(name, settings)| AlterConfig {
             specifier: ResourceSpecifier::Topic(name),
             entries: settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         });
@@ -228,6 +229,13 @@ impl Client {
         };
         Ok(answers.into_iter().map(answer).collect())
     }
+}
+
+/// One item for each topic, the first one: brokers refuse a request that names a topic twice, or librdkafka the answer, and
+/// nobody of this Kafka would hear of theirs. Answers are by name.
+fn distinct<'t, T>(items: &'t [T], name: impl Fn(&'t T) -> &'t str) -> Vec<&'t T> {
+    let mut names = HashSet::new();
+    items.iter().filter(|item| names.insert(name(item))).collect()
 }
 
 /// librdkafka refuses the settings. All of them were checked before but the contents of PEM texts.

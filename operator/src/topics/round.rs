@@ -126,8 +126,7 @@ fn create(client: &mut Client, metrics: &Metrics, tasks: &mut [Task]) -> Result<
         let answers = {
             let settings: Vec<_> =
                 batch.iter().map(|(place, _)| topic(tasks, *place).at_creation()).collect();
-            let wanted = batch.iter().zip(&settings).filter(|((place, _), _)| is_first(tasks, batch, *place));
-            let wanted = wanted.map(|((place, count), settings)| {
+            let wanted = batch.iter().zip(&settings).map(|((place, count), settings)| {
                 let topic = topic(tasks, *place);
                 new_topic(&topic.name, *count, topic.replication_factor, settings)
             });
@@ -177,9 +176,7 @@ fn validate(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
                 let topic = topic(tasks, place);
                 new_topic(&topic.name, count, topic.replication_factor, settings)
             };
-            let asked = batch.iter().copied().zip(&settings);
-            let asked = asked.filter(|((place, _), _)| is_first(tasks, batch, *place));
-            client.validate(&asked.map(request).collect::<Vec<_>>())?
+            client.validate(&batch.iter().copied().zip(&settings).map(request).collect::<Vec<_>>())?
         };
         for (place, count) in batch {
             let topic = topic(tasks, *place);
@@ -230,8 +227,7 @@ fn grow(client: &mut Client, tasks: &mut [Task]) -> Result<Vec<(TopicIndex, i32)
     for batch in all.chunks(BATCH) {
         let answers = {
             let request = |(place, count): &(TopicIndex, i32)| (topic(tasks, *place).name.as_str(), *count);
-            let asked = batch.iter().filter(|(place, _)| is_first(tasks, batch, *place));
-            client.grow(&asked.map(request).collect::<Vec<_>>())?
+            client.grow(&batch.iter().map(request).collect::<Vec<_>>())?
         };
         for (place, count) in batch {
             let topic = topic(tasks, *place);
@@ -316,13 +312,8 @@ fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
         if altered.is_empty() {
             continue;
         }
-        // Of two that want settings of one topic the first one's count.
-        let requests: HashMap<&str, &BTreeMap<String, String>> = altered
-            .iter()
-            .rev()
-            .map(|(place, settings)| (topic(tasks, *place).name.as_str(), settings))
-            .collect();
-        client.alter(&requests.into_iter().collect::<Vec<_>>())?;
+        let requests = altered.iter().map(|(place, settings)| (topic(tasks, *place).name.as_str(), settings));
+        client.alter(&requests.collect::<Vec<_>>())?;
         let places: Vec<TopicIndex> = altered.into_iter().map(|(place, _)| place).collect();
         for place in refused(client, tasks, &places)? {
             let topic = topic(tasks, place);
@@ -339,9 +330,8 @@ fn describe(
     tasks: &[Task],
     places: &[TopicIndex],
 ) -> Result<HashMap<String, Vec<Setting>>, Failure> {
-    // librdkafka refuses an answer that has a topic twice: nobody of this Kafka would hear of theirs.
-    let names: HashSet<&str> = places.iter().map(|place| topic(tasks, *place).name.as_str()).collect();
-    client.describe(&names.into_iter().collect::<Vec<_>>())
+    let names: Vec<&str> = places.iter().map(|place| topic(tasks, *place).name.as_str()).collect();
+    client.describe(&names)
 }
 
 /// Those of a topic; none where they may not be read.
@@ -375,16 +365,6 @@ fn wishes(tasks: &[Task], of: impl Fn(&Plan) -> &Vec<(usize, i32)>) -> Vec<(Topi
         all.extend(of(&task.plan).iter().map(|(topic, count)| ((i, *topic), *count)));
     }
     all
-}
-
-/// Whether no other one before it in the batch is of the same topic: brokers refuse a request that names one twice. Answers
-/// are by name.
-fn is_first(tasks: &[Task], batch: &[(TopicIndex, i32)], place: TopicIndex) -> bool {
-    let name = &topic(tasks, place).name;
-    batch
-        .iter()
-        .find(|(other, _)| topic(tasks, *other).name == *name)
-        .is_some_and(|(first, _)| *first == place)
 }
 
 fn topic(tasks: &[Task], (task, topic): TopicIndex) -> &WantedTopic {
