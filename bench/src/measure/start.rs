@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::report::{Column, Report, STREAMS, WORKER, median};
 use crate::systems::{Bench, TOLERANCE};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 const LIMIT: Duration = Duration::from_secs(60);
 const HTTP: u16 = 29_603;
 

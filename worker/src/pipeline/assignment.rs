@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use stockwatch_core::{Backfill, Partition, Removed, Shape};
 
+use super::group::FETCH_WAIT;
 use super::restore::Wanted;
 
 /// How far an owned partition has come.
@@ -12,8 +14,8 @@ use super::restore::Wanted;
 enum State {
     /// The restore thread has it.
     Restoring(Restoring),
-    /// Restored; its consumer is still to be positioned.
-    Restored(Box<Partition>),
+    /// Restored at this time; its consumer is still to be positioned.
+    Restored(Box<Partition>, Instant),
     /// It computes.
     Active(Box<Partition>),
 }
@@ -111,7 +113,7 @@ impl Assignment {
     /// Takes a partition that the restore thread brings.
     pub(super) fn restored(&mut self, number: i32, partition: Box<Partition>) {
         if let Some(slot) = self.0.get_mut(&number) {
-            slot.state = State::Restored(partition);
+            slot.state = State::Restored(partition, Instant::now());
         }
     }
 
@@ -146,7 +148,7 @@ impl Assignment {
     /// All with a state: those that compute, and those that are restored.
     pub(super) fn all_present(&mut self) -> impl Iterator<Item = (&mut Partition, &mut Due, &mut Reads)> {
         self.0.values_mut().filter_map(|Slot { state, due, reads }| match state {
-            State::Active(partition) | State::Restored(partition) => Some((&mut **partition, due, reads)),
+            State::Active(partition) | State::Restored(partition, _) => Some((&mut **partition, due, reads)),
             State::Restoring(_) => None,
         })
     }
@@ -159,20 +161,32 @@ impl Assignment {
         })
     }
 
-    /// Returns the numbers of those that are still to be positioned, with the offset where each begins.
-    pub(super) fn to_position(&self) -> Vec<(i32, i64)> {
-        let restored = self.0.iter().filter_map(|(number, slot)| match &slot.state {
-            State::Restored(partition) => Some((*number, partition.next_offset)),
+    /// Those that are restored and still to be positioned, and since when.
+    pub(super) fn all_restored(&self) -> impl Iterator<Item = (&Partition, Instant)> {
+        self.0.values().filter_map(|slot| match &slot.state {
+            State::Restored(partition, since) => Some((&**partition, *since)),
             _ => None,
-        });
-        restored.collect()
+        })
+    }
+
+    /// Returns the numbers of those that are to be positioned `now`, with the offset where each begins.
+    ///
+    /// They wait for each other, if not for long: brokers that are asked for some partitions alone answer when one of these
+    /// has a record, and only then are they asked for the others.
+    pub(super) fn to_position(&self, now: Instant) -> Vec<(i32, i64)> {
+        let has_waited =
+            |(_, since): (&Partition, Instant)| now.saturating_duration_since(since) >= FETCH_WAIT;
+        if self.any_is_being_restored() && !self.all_restored().any(has_waited) {
+            return Vec::new();
+        }
+        self.all_restored().map(|(partition, _)| (partition.number, partition.next_offset)).collect()
     }
 
     /// A positioned partition computes, once a commit of its offset names its new owner.
     pub(super) fn activate(&mut self, number: i32) {
         if let Some(Slot { state, due, reads }) = self.0.remove(&number) {
             let state = match state {
-                State::Restored(partition) => State::Active(partition),
+                State::Restored(partition, _) => State::Active(partition),
                 other => other,
             };
             self.0.insert(number, Slot { state, due: Due { offset: true, ..due }, reads });
@@ -191,11 +205,11 @@ impl Assignment {
 
     /// Whether a partition may become active at any moment: none whose restore failed and waits for its next attempt.
     pub(super) fn any_is_imminent(&self) -> bool {
-        self.0.values().any(|slot| match &slot.state {
-            State::Restoring(restoring) => restoring.failure.is_none(),
-            State::Restored(_) => true,
-            State::Active(_) => false,
-        })
+        self.any_is_being_restored() || self.all_restored().next().is_some()
+    }
+
+    fn any_is_being_restored(&self) -> bool {
+        self.all_restoring().any(|(_, restoring)| restoring.failure.is_none())
     }
 
     /// Returns the least generation computed with; `None` without a partition that computes.
@@ -205,5 +219,41 @@ impl Assignment {
             _ => None,
         });
         shapes.map(|s: &Arc<Shape>| s.generation).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restored(owned: &mut Assignment, number: i32) {
+        owned.restored(number, Box::new(Partition::new(number, 10, vec![], vec![])));
+    }
+
+    fn restoring(numbers: &[i32]) -> Assignment {
+        let mut owned = Assignment::default();
+        for number in numbers {
+            owned.restore(*number, Restoring::new(Wanted::default(), None));
+        }
+        owned
+    }
+
+    #[test]
+    fn partitions_that_are_restored_together_are_fetched_together() {
+        let mut owned = restoring(&[0, 1]);
+        restored(&mut owned, 0);
+        assert_eq!(owned.to_position(Instant::now()), []);
+        assert!(owned.any_is_imminent());
+        restored(&mut owned, 1);
+        assert_eq!(owned.to_position(Instant::now()), [(0, 10), (1, 10)]);
+    }
+
+    #[test]
+    fn a_partition_waits_neither_long_for_others_nor_for_those_that_failed() {
+        let mut owned = restoring(&[0, 1]);
+        restored(&mut owned, 0);
+        assert_eq!(owned.to_position(Instant::now() + FETCH_WAIT), [(0, 10)]);
+        owned.not_restored(1, "no leader".into());
+        assert_eq!(owned.to_position(Instant::now()), [(0, 10)]);
     }
 }

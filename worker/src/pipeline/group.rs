@@ -26,6 +26,9 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// Peers may take a process that was silent for this long for dead. No working transaction lasts so long.
 pub(super) const TAKEN_FOR_DEAD: Duration = SESSION_TIMEOUT.saturating_sub(HEARTBEAT);
 
+/// `fetch.wait.max.ms`: brokers answer after this at the latest, with or without a record.
+pub(super) const FETCH_WAIT: Duration = Duration::from_millis(100);
+
 /// What a rebalance asks of this member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rebalance {
@@ -166,7 +169,7 @@ pub(super) fn join(
         .set("session.timeout.ms", SESSION_TIMEOUT.as_millis().to_string())
         .set("heartbeat.interval.ms", HEARTBEAT.as_millis().to_string())
         .set("max.poll.interval.ms", "30000")
-        .set("fetch.wait.max.ms", "100")
+        .set("fetch.wait.max.ms", FETCH_WAIT.as_millis().to_string())
         .set("fetch.error.backoff.ms", "50")
         .set("topic.metadata.refresh.interval.ms", "30000")
         // For the lag.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata, RebalanceProtocol};
 use stockwatch_core::{Partition, Shape};
@@ -187,7 +188,7 @@ impl Membership {
     /// Starts the consumer where restored partitions stand; returns whether it could for any.
     pub(super) fn position(&mut self) -> Result<bool, SessionError> {
         let mut started = Vec::new();
-        for (number, offset) in self.owned.to_position() {
+        for (number, offset) in self.owned.to_position(Instant::now()) {
             if group::begin_at(&self.consumer, &self.raw, number, offset).map_err(SessionError::Group)? {
                 self.owned.activate(number);
                 started.push(number);

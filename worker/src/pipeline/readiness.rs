@@ -53,9 +53,9 @@ fn partitions(owned: &Assignment) -> impl Iterator<Item = String> {
         };
         (number, why)
     });
-    let positioning = owned.to_position().into_iter();
-    let positioning =
-        positioning.map(|(number, _)| (number, "restored, waiting for the consumer".to_owned()));
+    let positioning = owned
+        .all_restored()
+        .map(|(partition, _)| (partition.number, "restored, waiting for the consumer".to_owned()));
     let mut causes: Vec<(String, Vec<String>)> = Vec::new();
     for (number, why) in restoring.chain(positioning) {
         match causes.iter_mut().find(|(known, _)| *known == why) {
