@@ -52,7 +52,7 @@ pub fn status(seen: &Seen<'_>, now: &Time) -> StockWatchStatus {
         (Condition::TopicsReady, topics),
         (Condition::WorkerAvailable, available),
         (Condition::ConfigApplied, applied),
-        (Condition::QuotesFlow, quotes::statement(seen)),
+        (Condition::QuotesFlow, quotes::statement(seen, applied_generation)),
     ]);
     let (kafka_cluster_id, topics) = match seen.kafka {
         Some(Observed::Known { cluster_id, topics, .. }) => (Some(cluster_id.clone()), topics.clone()),

@@ -31,6 +31,13 @@ impl Copied {
         Self(copy)
     }
 
+    /// The same with one of its files replaced.
+    #[must_use]
+    pub fn replacing(self, file: &str, by: &Path) -> Self {
+        std::fs::copy(by, self.path().join(file)).unwrap();
+        self
+    }
+
     /// A chart of which ours is a part, if its values say so under `stockwatch.enabled`.
     pub fn in_another() -> Self {
         let another = tempfile::tempdir().unwrap();

@@ -159,6 +159,11 @@ impl Release {
         self.change(&["upgrade", "--reset-values"], Path::new(CHART), values);
     }
 
+    /// `helm upgrade` to the chart with the values of the release, the older chart's own among them, but for these.
+    pub fn upgrade_reusing(&self, values: &[&str]) {
+        self.change(&["upgrade", "--reuse-values"], Path::new(CHART), values);
+    }
+
     /// `helm rollback` to what the release was before its last change, awaited.
     pub fn rollback(&self) {
         self.helm(&["rollback", &self.name, "--wait", "--timeout=120s"])

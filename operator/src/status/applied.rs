@@ -80,3 +80,6 @@ fn sentence(answers: &[(&str, &Answer)]) -> String {
         cut(&ignored.join(", "))
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,3 +136,6 @@ fn start_for_too_long(seen: &Seen<'_>, now: &Time) -> bool {
             || (said.reason == Reason::WorkersStarting.as_str() && now.0.as_second() - since >= START_SECONDS)
     })
 }
+
+#[cfg(test)]
+mod tests;

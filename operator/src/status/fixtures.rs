@@ -161,3 +161,7 @@ pub(super) fn condition(status: &StockWatchStatus, condition: Condition) -> Stri
     let said = said(status, condition).unwrap();
     format!("{} {}", said.status, said.reason)
 }
+
+pub(super) fn ready(scene: &Scene) -> String {
+    condition(&scene.status(), Condition::Ready)
+}

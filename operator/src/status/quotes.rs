@@ -2,7 +2,7 @@
 
 use stockwatch_crds::v1alpha1::FailingTicker;
 
-use super::condition::{Condition, Reason, Statement};
+use super::condition::{Condition, Holds, Reason, Statement};
 use super::seen::{Said, Seen};
 use crate::reconcile::Decision;
 
@@ -20,12 +20,19 @@ pub(crate) fn no_ready_workers() -> Statement {
     Statement::unknown(Reason::NoReadyWorkers, "no worker is ready to be asked")
 }
 
-pub(super) fn statement(seen: &Seen<'_>) -> Said {
+/// `applied`: the generation that the workers who said it compute with.
+pub(super) fn statement(seen: &Seen<'_>, applied: Option<i64>) -> Said {
     // Workers only know that a file is not there; and a suspended StockWatch needs no quotes.
     if let Some(problem) = seen.source.filter(|_| seen.decision != Decision::Suspend) {
         return seen.now(Statement::no(problem.reason, problem.message.clone()));
     }
-    let known = seen.quotes.statement.clone();
-    let as_before = || seen.as_before(Condition::QuotesFlow, no_ready_workers()).statement;
-    seen.now(known.unwrap_or_else(as_before))
+    let said = match seen.quotes.statement.clone() {
+        Some(statement) => Said { statement, generation: applied },
+        None => seen.as_before(Condition::QuotesFlow, no_ready_workers()),
+    };
+    // That nothing is known claims nothing of any generation.
+    if said.statement.holds == Holds::Unknown { seen.now(said.statement) } else { said }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,16 +6,11 @@ use super::fixtures::*;
 use super::*;
 use crate::credentials;
 use crate::credentials::SecretProblem;
-use crate::key::Key;
-use crate::reconcile::{Decision, ObjectProblem, Trouble, Turn};
+use crate::reconcile::{Decision, ObjectProblem, Trouble};
 use crate::resources::Kind;
-use crate::rollout::{Progress, Rollout};
+use crate::rollout::Rollout;
 use crate::topics;
-use crate::workers::{Pod, Report};
-
-fn ready(scene: &Scene) -> String {
-    condition(&scene.status(), Condition::Ready)
-}
+use crate::workers::Report;
 
 #[test]
 fn when_all_is_well_everything_says_so() {
@@ -133,65 +128,6 @@ fn workers_whose_edited_deployment_is_refused_say_nothing_of_the_new_spec() {
 }
 
 #[test]
-fn after_an_edit_the_workers_are_behind_until_all_of_them_have_answered() {
-    let mut scene = Scene::new();
-    scene.write();
-    scene.edit();
-    scene.report.pods = vec![answered("a", 8), answered("b", 7)];
-    let status = scene.status();
-    assert_eq!(condition(&status, Condition::ConfigApplied), "Unknown Applying");
-    assert_eq!(condition(&status, Condition::Ready), "Unknown Applying");
-    assert_eq!((status.observed_generation, status.applied_generation), (Some(8), Some(7)));
-    scene.report.pods = vec![answered("a", 8), answered("b", 9)];
-    assert_eq!(scene.status().applied_generation, Some(8), "one may have seen a newer one already");
-    assert_eq!(ready(&scene), "True Working");
-}
-
-#[test]
-fn a_worker_that_cannot_be_asked_says_nothing_against_readiness() {
-    let mut scene = Scene::new();
-    scene.report.pods = vec![answered("a", 7), Pod { unreachable: true, ..unasked("b") }];
-    let status = scene.status();
-    assert_eq!(condition(&status, Condition::ConfigApplied), "Unknown WorkersUnreachable");
-    assert_eq!(condition(&status, Condition::Ready), "True Working");
-    assert_eq!(status.applied_generation, None);
-}
-
-#[test]
-fn a_worker_that_refuses_an_edit_makes_it_not_ready() {
-    let mut scene = Scene::new();
-    scene.edit();
-    let mut refusing = answered("a", 7);
-    refusing.answer.as_mut().unwrap().refuses = true;
-    scene.report.pods = vec![refusing, answered("b", 8)];
-    assert_eq!(ready(&scene), "False SpecRefused");
-    assert_eq!(scene.status().applied_generation, Some(7));
-}
-
-#[test]
-fn fields_that_a_worker_does_not_know_are_named() {
-    let mut scene = Scene::new();
-    for pod in &mut scene.report.pods {
-        pod.answer.as_mut().unwrap().ignored = vec!["spec.novelty".into()];
-    }
-    let status = scene.status();
-    let message = &said(&status, Condition::ConfigApplied).unwrap().message;
-    assert!(message.ends_with("does not know: spec.novelty"), "{message}");
-}
-
-#[test]
-fn fields_that_a_worker_does_not_know_take_a_bounded_part_of_the_message() {
-    let mut scene = Scene::new();
-    for pod in &mut scene.report.pods {
-        let ignored = (0..100).map(|i| format!("spec.{i}{}", "x".repeat(1_000)));
-        pod.answer.as_mut().unwrap().ignored = ignored.collect();
-    }
-    let status = scene.status();
-    let message = &said(&status, Condition::ConfigApplied).unwrap().message;
-    assert!(message.len() < 1_000 && message.ends_with("… and 90 more"), "{message}");
-}
-
-#[test]
 fn suspended_is_ready_and_nobody_is_behind() {
     let mut scene = Scene::new();
     scene.decision = Decision::Suspend;
@@ -280,86 +216,6 @@ fn secrets_that_cannot_be_used_are_why_it_is_not_ready() {
     scene.access = Some(credentials::SecretProblem { reason, message: "label it".into() });
     scene.kafka = None;
     assert_eq!(ready(&scene), "False SecretNotLabelled");
-}
-
-fn available(scene: &Scene) -> String {
-    condition(&scene.status(), Condition::WorkerAvailable)
-}
-
-#[test]
-fn a_rollout_is_under_way_until_it_fails() {
-    let mut scene = Scene::new();
-    scene.rollout = Some(Rollout { progress: Progress::Going, ..rollout(1) });
-    assert_eq!(available(&scene), "Unknown WorkersStarting");
-    scene.rollout = Some(Rollout { observed: false, ..rollout(2) });
-    assert_eq!(available(&scene), "Unknown WorkersStarting");
-    scene.rollout = Some(Rollout { updated: 1, replicas: 3, progress: Progress::Going, ..rollout(2) });
-    assert_eq!(available(&scene), "Unknown WorkersStarting", "a new form is rolled out");
-    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
-    assert_eq!(available(&scene), "False WorkersNotStarting");
-}
-
-#[test]
-fn a_worker_that_gets_lost_is_trouble() {
-    let mut scene = Scene::new();
-    scene.write();
-    scene.rollout = Some(rollout(1));
-    assert_eq!(available(&scene), "False WorkersNotReady");
-    scene.write();
-    assert_eq!(available(&scene), "False WorkersNotReady");
-}
-
-#[test]
-fn a_worker_that_is_added_is_trouble_only_when_it_does_not_come_up() {
-    let mut scene = Scene::new();
-    scene.write();
-    scene.edit();
-    scene.rollout = Some(rollout(1));
-    assert_eq!(available(&scene), "Unknown WorkersStarting");
-    scene.write();
-    let later = |second| condition(&scene.status_at(&at(second)), Condition::WorkerAvailable);
-    assert_eq!(later(179), "Unknown WorkersStarting");
-    assert_eq!(later(180), "False WorkersNotStarting");
-}
-
-#[test]
-fn workers_that_do_not_come_up_have_kubernetes_own_sentence() {
-    let mut scene = Scene::new();
-    let refusal = Some("pods \"tech-1\" is forbidden: exceeded quota: none, used: pods=5".into());
-    scene.rollout =
-        Some(Rollout { progress: Progress::Going, replicas: 0, updated: 0, refusal, ..rollout(0) });
-    let before = scene.write();
-    let said_of = |status: &StockWatchStatus| said(status, Condition::WorkerAvailable).unwrap().clone();
-    assert_eq!(condition(&before, Condition::WorkerAvailable), "False WorkersNotStarting");
-    assert!(said_of(&before).message.ends_with("exceeded quota: none, used: pods=5"));
-    scene.rollout.as_mut().unwrap().refusal =
-        Some("pods \"tech-2\" is forbidden: exceeded quota: none, used: pods=6".into());
-    assert_eq!(said_of(&scene.status()), said_of(&before), "other numbers are no news");
-
-    scene.rollout = Some(Rollout { progress: Progress::Failed, ..rollout(1) });
-    scene.pods = Some("pod b: CrashLoopBackOff: it ended with OOMKilled (exit code 137)".into());
-    let status = scene.status();
-    assert!(said_of(&status).message.contains("CrashLoopBackOff: it ended with OOMKilled"));
-    scene.rollout = Some(Rollout { progress: Progress::Going, ..rollout(1) });
-    assert_eq!(available(&scene), "Unknown WorkersStarting");
-    assert!(said_of(&scene.status()).message.contains("OOMKilled"), "it is said before it is too late");
-}
-
-#[test]
-fn an_edit_that_waits_for_its_turn_is_not_there_yet_and_an_upgrade_that_does_is_no_trouble() {
-    let mut scene = Scene::new();
-    scene.write();
-    scene.turn = Some(Turn { is_edited: false, halted_by: None });
-    assert_eq!(available(&scene), "True WorkersReady");
-    scene.turn = Some(Turn { is_edited: false, halted_by: Some(Key::new("market", "first")) });
-    let status = scene.status();
-    assert_eq!(condition(&status, Condition::WorkerAvailable), "True UpgradeHalted");
-    assert_eq!(condition(&status, Condition::Ready), "True Working");
-    assert!(said(&status, Condition::WorkerAvailable).unwrap().message.contains("market/first"));
-    scene.edit();
-    scene.report.pods = vec![answered("a", 8), answered("b", 8)];
-    scene.turn = Some(Turn { is_edited: true, halted_by: None });
-    assert_eq!(ready(&scene), "Unknown WaitingForTurn");
 }
 
 fn problem(kind: Kind, trouble: Trouble) -> ObjectProblem {
@@ -507,47 +363,6 @@ fn a_deletion_that_waits_says_for_what_and_how_to_end_that_in_an_event_as_well()
     let event = crate::events::of_transition(&scene.stockwatch, &status).unwrap();
     assert_eq!(event.reason, "DeletionWaits");
     assert!(event.note.unwrap().ends_with(command));
-}
-
-#[test]
-fn whether_quotes_flow_is_said_beside_ready_and_stands_until_something_else_is_known() {
-    let mut scene = Scene::new();
-    let message = "the source answers no request";
-    let statement = Statement { holds: Holds::False, reason: "RateLimited".into(), message: message.into() };
-    let failing = stockwatch_crds::v1alpha1::FailingTicker {
-        symbol: "IBM".into(),
-        reason: "NotFound".into(),
-        since: "2026-01-01T00:00:00Z".into(),
-        message: None,
-    };
-    scene.quotes = Quotes { statement: Some(statement), failing: Some(vec![failing.clone()]) };
-    let before = scene.write();
-    assert_eq!(condition(&before, Condition::QuotesFlow), "False RateLimited");
-    assert_eq!(ready(&scene), "True Working");
-    // Another operator has not asked yet.
-    scene.quotes = Quotes::default();
-    assert_eq!(scene.status_at(&at(60)), before);
-    scene.quotes.failing = Some(vec![]);
-    assert_ne!(scene.status_at(&at(60)), before);
-}
-
-#[test]
-fn a_secret_that_the_source_lacks_is_said_at_once_beside_ready_and_until_quotes_come() {
-    let mut scene = Scene::new();
-    let message =
-        "Secret keys is not for StockWatches: if it may be sent to the source, kubectl label secret keys";
-    scene.source = Some(SecretProblem { reason: Reason::SecretNotLabelled, message: message.into() });
-    let status = scene.write();
-    let flow = said(&status, Condition::QuotesFlow).unwrap();
-    assert_eq!((&*flow.status, &*flow.reason, &*flow.message), ("False", "SecretNotLabelled", message));
-    assert_eq!(ready(&scene), "True Working");
-    scene.decision = Decision::Suspend;
-    scene.quotes.statement = Some(no_ready_workers());
-    assert_eq!(condition(&scene.status(), Condition::QuotesFlow), "Unknown NoReadyWorkers");
-    scene.decision = Decision::Run;
-    (scene.source, scene.quotes) = (None, Quotes::default());
-    let flow = condition(&scene.status(), Condition::QuotesFlow);
-    assert_eq!(flow, "False SecretNotLabelled", "no worker has said anything else yet");
 }
 
 #[test]

@@ -1,12 +1,13 @@
-//! How long a dead worker and a dead leader are missed, and until a refusal is said and is over: measured by
-//! `make test-faults`, on a machine that does nothing else.
+//! How long a dead worker and a dead leader are missed, until a refusal is said and is over, and until an edit is evaluated:
+//! measured by `make test-faults`, on a machine that does nothing else.
 #![allow(clippy::print_stdout)]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use rdkafka::producer::BaseRecord;
 use stockwatch_tests::{
-    Alone, Audit, Broker, Cluster, Container, Market, Namespace, Obstacle, Request, Scene, Topic, Until,
-    faults, soon, wait_for,
+    Alone, Audit, Broker, Cluster, Container, Market, Namespace, Obstacle, Request, Scene, Ticker, Topic,
+    Until, faults, quote, soon, wait_for,
 };
 
 /// Measures several times, prints the median and the worst, and panics where the median is over the bar, in seconds.
@@ -109,4 +110,49 @@ fn refusals() {
         said
     });
     report("the quota gone, ready", 60, || mended.pop().unwrap());
+}
+
+const DAY_MINUTES: i64 = 24 * 60;
+
+/// Writes a quote a minute of every ticker, each stamped with its own time, from a day ago until now.
+fn write_day(scene: &Scene<'_>) {
+    let raw = scene.watch.topic(Topic::Raw);
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs().cast_signed();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut walks: Vec<_> =
+        scene.watch.tickers.iter().map(|ticker| (ticker.symbol.clone(), 10_000)).collect();
+    for minute in (0..DAY_MINUTES).rev() {
+        let time = now - 60 * minute;
+        for (symbol, cents) in &mut walks {
+            *cents += random.i64(-50..=50);
+            let quote = quote(symbol, &format!("{}.{:02}", *cents / 100, *cents % 100), time);
+            let (key, value) = (quote.key.unwrap(), quote.value.unwrap());
+            let record = BaseRecord::to(&raw).key(&key[..]).payload(&value[..]);
+            scene.producer.send_record(record.timestamp(time * 1000));
+        }
+    }
+    scene.producer.flush();
+}
+
+#[test]
+#[ignore = "a measurement: make test-faults"]
+fn evaluations() {
+    let (alone, cluster, broker) = (Alone::new(), Cluster::shared(), Broker::shared_for_pods());
+    let _release = alone.shared();
+    let home = Namespace::create(cluster, "times");
+    let mut scene = Scene::apply(broker, &home, "thousand", |watch| {
+        watch.tickers = (0..1000).map(|n| Ticker::of(&format!("T{n}"))).collect();
+    });
+    scene.await_applied(&home);
+    write_day(&scene);
+    scene.settle();
+    let mut tolerances = ["0.11%", "0.12%", "0.13%", "0.14%", "0.15%"].iter();
+    report("an edit of 1,000 tickers over a day, status.lastEdit complete", 60, || {
+        scene.retune(&home, tolerances.next().unwrap());
+        let from = Instant::now();
+        home.wait(120, &scene.object(), &Until::evaluated(scene.generation()));
+        from.elapsed()
+    });
+    let edit = &home.get(&scene.object())["status"]["lastEdit"];
+    assert_eq!(edit["hours"], 24, "{edit}");
 }

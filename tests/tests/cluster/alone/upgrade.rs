@@ -1,11 +1,14 @@
 //! Another version of the chart, with another definition.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use stockwatch_tests::{Alone, Broker, Copied, Namespace, Release, Until};
 
 use crate::listed::only;
 
-/// The chart as an older version may have been: its definition has no `spec.suspend`, and shows no brokers.
+/// The chart as an older version may have been: its definition has no `spec.suspend`, and shows no brokers. Its values are
+/// those of the first version.
 fn older_chart() -> Copied {
     Copied::with("files/stockwatch.yaml", |definition| {
         let version = &mut definition["spec"]["versions"][0];
@@ -16,6 +19,7 @@ fn older_chart() -> Copied {
         let spec = &mut version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
         spec.as_object_mut().unwrap().remove("suspend").unwrap();
     })
+    .replacing("values.yaml", Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/chart/upgrade/oldest.yaml")))
 }
 
 #[test]
@@ -49,7 +53,7 @@ fn an_upgrade_brings_the_new_definition_a_rollback_the_older_one_and_both_leave_
     home.wait(60, "stockwatch/live", &Until::ready());
     assert_eq!(home.pods("stockwatch.dev/name=live"), pods);
 
-    release.upgrade(&[&only(&home), "podAnnotations.upgraded=again"]);
+    release.upgrade_reusing(&["podAnnotations.upgraded=again"]);
     assert_eq!(home.pods("stockwatch.dev/name=live"), pods);
     home.patch("stockwatch/live", &suspend);
     home.wait(60, "stockwatch/live", &Until::because("Ready", "Suspended"));
