@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Every test: those without a broker and a cluster while the cluster starts, then the worker's against brokers beside the
-# operator's in one cluster, since most of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and
-# how many tests passed and failed. Programs and tests are built already (make build). THREADS (4) tests of each side run at
-# once.
+# Every test: the worker's against brokers, beside those without a cluster and then the operator's in one cluster, since most
+# of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many tests passed
+# and failed. Programs and tests are built already (make build). THREADS (5) tests of each side run at once.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 source tests/phases.sh
-threads=${THREADS:-4}
+threads=${THREADS:-5}
 logs=$PWD/target/test-logs
 rm -rf "$logs" && mkdir -p "$logs"
 trap 'end_cluster; wait; table; totals; rm -f "$times"' EXIT
@@ -68,14 +67,14 @@ failed=0
 phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
 kafka=$(binary kafka) cluster=$(binary cluster)
 [ -x "$kafka" ] && [ -x "$cluster" ] || { echo "tests/run.sh: the tests are not built: make build" >&2; exit 1; }
+worker >"$logs/worker" 2>&1 &
+worker=$!
 units >"$logs/units" 2>&1 &
 units=$!
 phase 'start of the cluster' hold_cluster || exit 1
 phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null 8>&- || exit 1
 wait "$units" || failed=1
-operator >"$logs/operator" 2>&1 8>&- &
-beside=$!
-worker >"$logs/worker" 2>&1 8>&- || failed=1
-wait "$beside" || failed=1
+operator >"$logs/operator" 2>&1 8>&- || failed=1
+wait "$worker" || failed=1
 cat "$logs"/{units,worker,operator}
 exit $failed
