@@ -103,6 +103,8 @@ case ${1:-} in
     need buildah "cluster.sh packages installs it"
     need debootstrap "cluster.sh packages installs it"
     mkdir -p "$store" "$out"
+    exec 9>"$out/lock" # tests build images side by side
+    flock 9
     : >"$logs"
     trap 'rc=$?; rm -rf "$out"/stage.*; [ $rc = 0 ] || { say "no image: the end of $logs:"; tail -n 15 "$logs" >&2; }' EXIT
     base
