@@ -223,14 +223,15 @@ impl Assignment {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn restored(owned: &mut Assignment, number: i32) {
         owned.restored(number, Box::new(Partition::new(number, 10, vec![], vec![])));
     }
 
-    fn restoring(numbers: &[i32]) -> Assignment {
+    /// Partitions that the restore thread has just been given.
+    pub(in crate::pipeline) fn restoring(numbers: &[i32]) -> Assignment {
         let mut owned = Assignment::default();
         for number in numbers {
             owned.restore(*number, Restoring::new(Wanted::default(), None));

@@ -71,18 +71,9 @@ fn partitions(owned: &Assignment) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::assignment::Restoring;
-    use super::super::restore::Wanted;
+    use super::super::assignment::tests::restoring;
     use super::*;
     use stockwatch_core::Partition;
-
-    fn restoring(numbers: &[i32]) -> Assignment {
-        let mut owned = Assignment::default();
-        for number in numbers {
-            owned.restore(*number, Restoring::new(Wanted::default(), None));
-        }
-        owned
-    }
 
     fn come_back(owned: &mut Assignment, number: i32) {
         owned.restored(number, Box::new(Partition::new(number, 0, vec![], vec![])));
