@@ -9,6 +9,7 @@ use crate::cluster::{Cluster, output};
 use crate::container::Container;
 use crate::endpoint::Endpoint;
 use crate::until::Until;
+use crate::wait::wait_for;
 
 /// The kinds of objects that operators make of a StockWatch. The Deployment last: its pods use all the others.
 pub const OWNED: [&str; 7] =
@@ -68,6 +69,16 @@ impl Namespace {
     /// The events of a reason about the object of a name.
     pub fn events(&self, reason: &str, about: &str) -> Vec<Value> {
         self.select("events", "", &format!("reason={reason},involvedObject.name={about}"))
+    }
+
+    /// Waits for an event of a reason about the object of a name whose message holds, and gives that. Events are written
+    /// after the status that they are of.
+    pub fn await_event(&self, reason: &str, about: &str, holds: impl Fn(&str) -> bool) -> String {
+        wait_for(30, &format!("an event {reason} about {about} in {}", self.name), || {
+            let events = self.events(reason, about);
+            let found = events.iter().filter_map(|event| event["message"].as_str()).find(|message| holds(message));
+            found.map(str::to_owned).ok_or_else(|| format!("{events:?}"))
+        })
     }
 
     fn select(&self, kind: &str, labels: &str, fields: &str) -> Vec<Value> {

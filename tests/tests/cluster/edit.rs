@@ -53,8 +53,9 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     let edit = &home.get("stockwatch/tuned")["status"]["lastEdit"];
     assert_eq!((&edit["hours"], &edit["complete"]), (&json!(24), &json!(true)), "{edit}");
     assert!(edit["alarmsBefore"].as_u64() > edit["alarmsAfter"].as_u64(), "the tolerance is larger: {edit}");
-    let event = home.events("Retuned", "tuned").pop().unwrap();
-    assert!(event["message"].as_str().unwrap().contains("over the last 24 h"), "{event}");
+    let generation = format!("generation {}: ", scene.generation());
+    let said = home.await_event("Retuned", "tuned", |message| message.starts_with(&generation));
+    assert!(said.contains("over the last 24 h"), "{said}");
 
     // As the pod computes with it, and with the pod's own way to Kafka.
     let whatif =
