@@ -2,13 +2,14 @@
 # Every test: the worker's against brokers, beside those without a cluster and then the operator's in one cluster, since most
 # of them wait. What each prints is also in target/test-logs; the last lines are a table of phases, and how many tests passed
 # and failed. Programs and tests are built already (make build). THREADS (5) tests of each side run at once.
-set -uo pipefail
+set -uom pipefail # a side in the background is a process group, which ends with this script
 cd "$(dirname "$0")/.."
 source tests/phases.sh
 threads=${THREADS:-5}
 logs=$PWD/target/test-logs
 rm -rf "$logs" && mkdir -p "$logs"
-trap 'end_cluster; wait; table; totals; rm -f "$times"' EXIT
+sides=()
+trap 'end_sides; end_cluster; wait; table; totals; rm -f "$times"' EXIT
 trap 'exit 130' INT TERM
 
 tests() { # CARGO_ARGUMENTS... -- TEST_ARGUMENTS...
@@ -33,6 +34,13 @@ hold_cluster() { # one cluster for all; it ends when its input does, however thi
     sleep 0.2
   done
   export STOCKWATCH_CLUSTER_HELD=1
+}
+side() { # NAME: runs the function of that name in the background; its process is then $!
+  "$1" >"$logs/$1" 2>&1 </dev/null 8>&- &
+  sides+=($!)
+}
+end_sides() {
+  for side in "${sides[@]}"; do kill -- -"$side" 2>/dev/null; done
 }
 end_cluster() {
   exec 8>&-
@@ -67,14 +75,13 @@ failed=0
 phase 'health check of Argo CD' tests/argocd/check.sh || failed=1
 kafka=$(binary kafka) cluster=$(binary cluster)
 [ -x "$kafka" ] && [ -x "$cluster" ] || { echo "tests/run.sh: the tests are not built: make build" >&2; exit 1; }
-worker >"$logs/worker" 2>&1 &
-worker=$!
-units >"$logs/units" 2>&1 &
-units=$!
+side worker && worker=$!
+side units && units=$!
 phase 'start of the cluster' hold_cluster || exit 1
 phase 'images' tests/cluster/images.sh operator worker kafka >/dev/null 8>&- || exit 1
 wait "$units" || failed=1
-operator >"$logs/operator" 2>&1 8>&- || failed=1
+side operator
+wait $! || failed=1
 wait "$worker" || failed=1
 cat "$logs"/{units,worker,operator}
 exit $failed
