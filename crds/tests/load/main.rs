@@ -1,14 +1,16 @@
 //! What `load` makes of a text: the defaults, the sentences, and that nothing makes it panic or hang.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod any;
+mod largest;
+
 use std::time::Duration;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
     Alarms, Bound, DeletionPolicy, Enter, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError,
-    Loaded, MAX_BYTES, Pointer, Source, TimeFormat, Tolerance, Trade, Username, YahooMode, load,
+    Loaded, MAX_BYTES, Pointer, Source, TimeFormat, Trade, Username, YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -405,184 +407,5 @@ fn alias_bombs_and_deep_nesting_are_refused() {
     for input in inputs {
         let start: String = input.chars().take(20).collect();
         assert!(load(&input).is_err(), "{start}");
-    }
-}
-
-/// So many tickers with three tolerances each fit beside 1000 of the longest symbols and names.
-const OVERRIDDEN: usize = 266;
-
-/// As many and as long as the limits allow.
-fn largest() -> Value {
-    let tolerance = "999999999.999999999%";
-    let tickers: Vec<Value> = (0..1000)
-        .map(|i| {
-            let mut ticker = json!({"symbol": format!("S{i:031}"), "name": format!("N{i:063}")});
-            if i < OVERRIDDEN {
-                ticker["tolerances"] = (1438..=1440)
-                    .map(|m| json!({"window": format!("{m}m"), "tolerance": tolerance}))
-                    .collect();
-            }
-            ticker
-        })
-        .collect();
-    let windows: Vec<Value> =
-        (1431..=1440).map(|m| json!({"duration": format!("{m}m"), "tolerance": tolerance})).collect();
-    let config: Value = (0..32).map(|i| (format!("k{i:063}"), json!("v".repeat(256)))).collect();
-    let members = [
-        "rawInput",
-        "afterDedupStream",
-        "afterDedupStorageTable",
-        "averagesOutput",
-        "deviationAlarm",
-        "deadLetter",
-        "ledger",
-    ];
-    let topics: Value = members
-        .iter()
-        .map(|member| {
-            let topic = json!({"name": format!("{member:t<249}"), "partitions": 10_000, "replicationFactor": 100, "config": config});
-            ((*member).to_owned(), topic)
-        })
-        .collect();
-    let table_config: Value = (0..31)
-        .map(|i| (format!("k{i:063}"), json!("v".repeat(256))))
-        .chain([("cleanup.policy".to_owned(), json!("compact"))])
-        .collect();
-    let mut object = json!({
-        "apiVersion": "stockwatch.dev/v1alpha1", "kind": "StockWatch",
-        "metadata": {"name": "n".repeat(40), "namespace": "s".repeat(63)},
-        "spec": {
-            "tickers": tickers, "windows": windows, "alarms": {"quiet": "2880m", "gaps": "Alarm", "minCount": 1_000_000},
-            "trade": {
-                "window": "1440m", "enter": "Down", "budget": "999999999.999999999", "feeBps": "9999.999999999",
-                "feeMinimum": "999999999.999999999", "slippageBps": "9999.999999999", "maxWait": "1440m",
-                "stopLoss": "99.999999999%",
-            },
-            "source": {"yahoo": {
-                "interval": "86400000ms", "baseUrl": format!("https://{}", "h".repeat(1016)), "userAgent": "u".repeat(256),
-                "proxy": {
-                    "urlSecret": {"name": "p".repeat(253), "key": "k".repeat(253)},
-                    "caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)},
-                },
-            }},
-            "kafka": {
-                "bootstrapServers": format!("{}:9092", "b".repeat(1019)),
-                "tls": {"caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)}, "clientSecret": {"name": "c".repeat(253)}},
-                "sasl": {
-                    "mechanism": "OAUTHBEARER", "secret": {"name": "s".repeat(253)},
-                    "oauth": {
-                        "tokenUrl": format!("https://{}", "o".repeat(1016)), "scope": "s".repeat(512),
-                        "extensions": format!("e={}", "v".repeat(1022)),
-                        "caSecret": {"name": "c".repeat(253), "key": "k".repeat(253)},
-                    },
-                },
-                "groupId": "g".repeat(249), "topics": topics, "deletionPolicy": "Retain",
-            },
-        },
-    });
-    object["spec"]["kafka"]["topics"]["afterDedupStorageTable"]["config"] = table_config;
-    object
-}
-
-#[test]
-fn the_largest_legal_stockwatch_loads_and_fits_into_the_annotation_of_kubectl_apply() {
-    let text = largest().to_string();
-    let loaded = load(&text).unwrap();
-    assert_eq!((loaded.spec.tickers.len(), loaded.spec.windows.len()), (1000, 10));
-    assert_eq!(loaded.spec.tickers[OVERRIDDEN - 1].overrides.len(), 3);
-    assert!(text.len() < 256 << 10, "{} bytes", text.len());
-}
-
-#[test]
-fn more_text_of_tickers_than_kubectl_apply_can_copy_is_refused() {
-    let mut overridden = largest();
-    let tolerances = overridden["spec"]["tickers"][0]["tolerances"].clone();
-    overridden["spec"]["tickers"][OVERRIDDEN]["tolerances"] = tolerances;
-    let mut named = largest();
-    named["spec"]["tickers"][999]["name"] = json!("🚀".repeat(64));
-    for too_large in [overridden, named] {
-        let LoadError::Invalid(invalid) = load(&too_large.to_string()).unwrap_err() else { panic!() };
-        let [problem] = &invalid.problems[..] else { panic!("{invalid}") };
-        assert_eq!(problem.path, "spec.tickers");
-        assert!(problem.message.contains("at most 180000"), "{invalid}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_makes_load_panic(text in ".*") {
-        let _ = load(&text);
-    }
-
-    #[test]
-    fn no_piece_of_yaml_makes_load_panic(
-        pieces in prop::collection::vec(
-            prop::sample::select(vec![
-                "a", "0", "-1", "1e9", "~", "''", "\"\\ud800\"", ": ", "- ", "? ", "\n", "\n  ", "[", "]", "{", "}", ",",
-                "&a ", "*a", "<<", "!!str ", "!t ", "|\n", ">\n", "#", "%", "---\n", "...\n", "spec", "tickers", "symbol",
-            ]),
-            0..40,
-        ),
-    ) {
-        let text = pieces.concat();
-        let _ = load(&text);
-        let _ = load(&with_spec(&text));
-    }
-
-    #[test]
-    fn no_value_in_any_place_makes_load_panic(place in 0_usize..200, value in any_value()) {
-        let mut object = largest_shape();
-        replace(&mut object, &mut { place }, &value);
-        let _ = load(&object.to_string());
-    }
-
-    #[test]
-    fn a_tolerance_is_parsed_exactly(whole in 0_u64..1_000_000_000, nanos in 0_u64..1_000_000_000, places in 0_usize..=9, relative: bool) {
-        let fraction = &format!("{nanos:09}")[..places];
-        let sign = if relative { "%" } else { "" };
-        let text = if places == 0 { format!("{whole}{sign}") } else { format!("{whole}.{fraction}{sign}") };
-        let value = whole * 1_000_000_000 + format!("{fraction:0<9}").parse::<u64>().unwrap();
-        let bound = if relative { Bound::Relative(value) } else { Bound::Absolute(value) };
-        prop_assert_eq!(Tolerance::parse(&text), Ok(Tolerance { text, bound }));
-    }
-}
-
-fn any_value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        ".{0,80}".prop_map(Value::from),
-        prop::collection::vec(any::<i32>(), 0..4).prop_map(Value::from),
-        Just(json!({"name": 1, "x": {"y": []}})),
-    ]
-}
-
-/// A StockWatch that has every kind of field, but few of each.
-fn largest_shape() -> Value {
-    let mut object = largest();
-    object["spec"]["tickers"].as_array_mut().unwrap().truncate(2);
-    object["spec"]["windows"].as_array_mut().unwrap().truncate(2);
-    object["spec"]["worker"] =
-        json!({"replicas": 1, "labels": {"a": "b"}, "resources": {"limits": {"cpu": 1}}});
-    for topic in object["spec"]["kafka"]["topics"].as_object_mut().unwrap().values_mut() {
-        topic["config"] = json!({"retention.ms": "1"});
-    }
-    object
-}
-
-/// Puts `value` in the place that `steps` counts down to, depth first.
-fn replace(at: &mut Value, steps: &mut usize, value: &Value) {
-    if *steps == 0 {
-        *at = value.clone();
-    }
-    *steps = steps.wrapping_sub(1);
-    match at {
-        Value::Object(members) => members.values_mut().for_each(|member| replace(member, steps, value)),
-        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, steps, value)),
-        _ => {}
     }
 }

@@ -1,19 +1,22 @@
 //! What-if against the naive oracle, on a log in memory: random quotes, rules, ranges and cuts of the log.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod random;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use serde_json::json;
 use stockwatch_core::wire::RawRecord;
 use stockwatch_core::{Backfill, Effect, Encoder, OutputRecord, OutputSender, OutputTopic, Partition, Shape};
 use stockwatch_tests::oracle::{Accepted, Fate, fates};
-use stockwatch_tests::{Record, Ticker, Watch, paper};
+use stockwatch_tests::{Record, Watch, paper};
 use stockwatch_worker::whatif::{
     Amount, Answer, Candidate, Fidelity, Figures, Money, Paper, RawLog, Skipped, Study, Written, candidates,
 };
+
+use crate::random::{Rules, Trade, log, quotes, rules};
 
 const START: i64 = 1_700_000_000;
 const RAW: &str = "raw-input";
@@ -66,123 +69,9 @@ impl RawLog for Log {
     }
 }
 
-/// Rules as the oracle has them.
-#[derive(Debug, Clone)]
-struct Rules {
-    tolerances: [&'static str; 2],
-    /// Of `a` in the first window.
-    own: Option<&'static str>,
-    quiet: Option<u32>,
-    skips_gaps: bool,
-    min_count: u64,
-    trade: Option<Trade>,
-}
-
-/// Terms as the oracle has them.
-#[derive(Debug, Clone)]
-struct Trade {
-    window: usize,
-    is_down: bool,
-    fee: &'static str,
-    slippage: &'static str,
-    max_wait: u32,
-    stop_loss: Option<&'static str>,
-}
-
-impl Rules {
-    fn watch(&self) -> Watch {
-        let mut watch = Watch::new("whatif", "kafka:9092");
-        watch.namespace = "default".into();
-        watch.tickers = ENTITIES[..2].iter().map(|entity| Ticker::of(entity)).collect();
-        watch.tickers[0].tolerances = self.own.iter().map(|own| (WINDOWS[0], (*own).to_owned())).collect();
-        watch.windows = WINDOWS.iter().zip(self.tolerances).map(|(m, t)| (*m, t.to_owned())).collect();
-        let gaps = if self.skips_gaps { "Skip" } else { "Alarm" };
-        watch.alarms = json!({"gaps": gaps, "minCount": self.min_count});
-        if let Some(quiet) = self.quiet {
-            watch.alarms["quiet"] = format!("{quiet}m").into();
-        }
-        if let Some(trade) = &self.trade {
-            watch.trade = json!({
-                "window": format!("{}m", WINDOWS[trade.window]),
-                "enter": if trade.is_down { "Down" } else { "Up" },
-                "budget": "1000",
-                "feeBps": trade.fee,
-                "feeMinimum": trade.fee,
-                "slippageBps": trade.slippage,
-                "maxWait": format!("{}m", trade.max_wait),
-            });
-            if let Some(percent) = trade.stop_loss {
-                watch.trade["stopLoss"] = percent.into();
-            }
-        }
-        watch
-    }
-}
-
 fn shape(watch: &Watch) -> Shape {
     let loaded = stockwatch_crds::load(&watch.text()).unwrap();
     Shape::of(&loaded.uid, loaded.generation.unwrap(), &loaded.spec)
-}
-
-fn rules() -> impl Strategy<Value = Rules> {
-    let tolerance = || prop::sample::select(vec!["0", "0.3", "1", "5", "0.5%", "1%", "2%", "10%"]);
-    let settings = (prop::option::of(0..8_u32), any::<bool>(), 1..3_u64);
-    ([tolerance(), tolerance()], prop::option::of(tolerance()), settings, prop::option::of(trade())).prop_map(
-        |(tolerances, own, (quiet, skips_gaps, min_count), trade)| Rules {
-            tolerances,
-            own,
-            quiet,
-            skips_gaps,
-            min_count,
-            trade,
-        },
-    )
-}
-
-fn trade() -> impl Strategy<Value = Trade> {
-    let bps = || prop::sample::select(vec!["0", "5", "33.333333333", "9999"]);
-    let stop_loss = prop::option::of(prop::sample::select(vec!["0.5%", "5%"]));
-    (0..2_usize, any::<bool>(), bps(), bps(), 1..20_u32, stop_loss).prop_map(
-        |(window, is_down, fee, slippage, max_wait, stop_loss)| Trade {
-            window,
-            is_down,
-            fee,
-            slippage,
-            max_wait,
-            stop_loss,
-        },
-    )
-}
-
-/// Entity, seconds since the last quote of the log, seconds late, cents.
-fn quotes() -> impl Strategy<Value = Vec<(usize, i64, i64, i64)>> {
-    let late = prop_oneof![6 => Just(0_i64), 1 => 0..400_i64];
-    let pause = prop_oneof![20 => 1..50_i64, 1 => 300..2_000_i64];
-    prop::collection::vec((0..3_usize, pause, late, 9_000..11_000_i64), 1..160)
-}
-
-fn log(quotes: &[(usize, i64, i64, i64)]) -> Vec<Record> {
-    let mut now = START;
-    let record = |(offset, (entity, pause, late, cents)): (usize, &(usize, i64, i64, i64))| {
-        now += pause;
-        let value = format!(
-            r#"{{"entityname":"{}","currentstockprice":{}.{:02},"lastupdatedate":{}}}"#,
-            ENTITIES[*entity],
-            cents / 100,
-            cents % 100,
-            now - late
-        );
-        Record {
-            partition: 0,
-            offset: i64::try_from(offset).unwrap(),
-            timestamp: now * 1000,
-            is_appended: false,
-            key: None,
-            value: Some(value.into()),
-            headers: Vec::new(),
-        }
-    };
-    quotes.iter().enumerate().map(record).collect()
 }
 
 fn accepted(records: &[Record], watch: &Watch) -> Vec<Accepted> {
