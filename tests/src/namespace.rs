@@ -76,7 +76,8 @@ impl Namespace {
     pub fn await_event(&self, reason: &str, about: &str, holds: impl Fn(&str) -> bool) -> String {
         wait_for(30, &format!("an event {reason} about {about} in {}", self.name), || {
             let events = self.events(reason, about);
-            let found = events.iter().filter_map(|event| event["message"].as_str()).find(|message| holds(message));
+            let found =
+                events.iter().filter_map(|event| event["message"].as_str()).find(|message| holds(message));
             found.map(str::to_owned).ok_or_else(|| format!("{events:?}"))
         })
     }
