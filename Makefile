@@ -19,11 +19,11 @@ help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: need-rust packages ## Averages and alarms of simulated quotes in the terminal: no Kafka, no Kubernetes
-	$(CARGO) build --release -p stockwatch-worker
+	$(CARGO) build $(BUILD) --bin stockwatch-worker
 	@target/release/stockwatch-worker demo
 
 cluster: need-rust need-java need-go need-root packages ## Kubernetes, Kafka, the operator and a StockWatch on this machine
-	$(CARGO) build --release -p stockwatch-operator -p stockwatch-worker
+	$(CARGO) build $(BUILD) --bin stockwatch-operator --bin stockwatch-worker
 	@tests/cluster/everything.sh up
 
 cluster-down: need-root ## Ends what "make cluster" started, and removes all of it
