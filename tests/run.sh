@@ -8,7 +8,6 @@ source tests/phases.sh
 threads=${THREADS:-5}
 logs=$PWD/target/test-logs
 rm -rf "$logs" && mkdir -p "$logs"
-sides=()
 trap 'end_sides; end_cluster; wait; table; totals; rm -f "$times"' EXIT
 trap 'exit 130' INT TERM
 
@@ -37,10 +36,9 @@ hold_cluster() { # one cluster for all; it ends when its input does, however thi
 }
 side() { # NAME: runs the function of that name in the background; its process is then $!
   "$1" >"$logs/$1" 2>&1 </dev/null 8>&- &
-  sides+=($!)
 }
-end_sides() {
-  for side in "${sides[@]}"; do kill -- -"$side" 2>/dev/null; done
+end_sides() { # but not the cluster's holder, which ends when its input does
+  for job in $(jobs -pr); do [ "$job" = "${holder:-}" ] || kill -- -"$job"; done
 }
 end_cluster() {
   exec 8>&-

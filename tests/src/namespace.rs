@@ -73,8 +73,14 @@ impl Namespace {
 
     /// Waits for an event of a reason about the object of a name whose message holds, and gives that. Events are written
     /// after the status that they are of.
-    pub fn await_event(&self, reason: &str, about: &str, holds: impl Fn(&str) -> bool) -> String {
-        wait_for(30, &format!("an event {reason} about {about} in {}", self.name), || {
+    pub fn await_event(
+        &self,
+        seconds: u64,
+        reason: &str,
+        about: &str,
+        holds: impl Fn(&str) -> bool,
+    ) -> String {
+        wait_for(seconds, &format!("an event {reason} about {about} in {}", self.name), || {
             let events = self.events(reason, about);
             let found =
                 events.iter().filter_map(|event| event["message"].as_str()).find(|message| holds(message));

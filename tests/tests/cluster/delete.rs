@@ -106,7 +106,7 @@ fn a_deletion_waits_for_kafka_unless_it_is_told_not_to() {
         let said = condition(&home.get(&object), "Ready")["message"].clone();
         let command = format!("kubectl annotate sw {name} -n {} stockwatch.dev/skip-kafka=", home.name());
         assert!(said.as_str().unwrap().ends_with(&command), "{said}");
-        home.await_event("DeletionWaits", name, |message| said == message);
+        home.await_event(30, "DeletionWaits", name, |message| said == message);
     }
     assert!(home.pods("stockwatch.dev/name").is_empty(), "the workers go first");
     home.kubectl(&["annotate", "stockwatch/skips", "stockwatch.dev/skip-kafka="]);

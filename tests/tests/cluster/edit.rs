@@ -54,7 +54,7 @@ fn edits_retune_the_running_workers_and_every_alarm_is_judged_by_the_tolerance_i
     assert_eq!((&edit["hours"], &edit["complete"]), (&json!(24), &json!(true)), "{edit}");
     assert!(edit["alarmsBefore"].as_u64() > edit["alarmsAfter"].as_u64(), "the tolerance is larger: {edit}");
     let generation = format!("generation {}: ", scene.generation());
-    let said = home.await_event("Retuned", "tuned", |message| message.starts_with(&generation));
+    let said = home.await_event(30, "Retuned", "tuned", |message| message.starts_with(&generation));
     assert!(said.contains("over the last 24 h"), "{said}");
 
     // As the pod computes with it, and with the pod's own way to Kafka.

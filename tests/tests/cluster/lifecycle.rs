@@ -178,7 +178,7 @@ fn a_spec_that_only_the_operator_finds_wrong_is_said_to_be_and_workers_old_and_n
     let ready = &wrong["status"]["conditions"][0];
     assert_eq!((&ready["type"], &ready["status"]), (&json!("Ready"), &json!("False")));
     assert_eq!(wrong["status"]["appliedGeneration"], scene.generation(), "{wrong}");
-    home.await_event("DuplicateEntity", "tech", |message| ready["message"] == message);
+    home.await_event(10, "DuplicateEntity", "tech", |message| ready["message"] == message);
     scene.await_progress(300);
 
     let before = home.pods(PODS);

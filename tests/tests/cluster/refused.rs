@@ -170,7 +170,9 @@ fn a_refused_edit_is_not_ready_and_costs_nothing_but_its_retries() {
 
     home.wait(60, "stockwatch/tech", &Until::because("QuotesFlow", "Flowing"));
     home.wait(60, "stockwatch/tech", &Until::evaluated(generation));
-    home.await_event("Retuned", "tech", |message| message.starts_with(&format!("generation {generation}: ")));
+    home.await_event(30, "Retuned", "tech", |message| {
+        message.starts_with(&format!("generation {generation}: "))
+    });
 
     let version = |home: &Namespace| home.get("stockwatch/tech")["metadata"]["resourceVersion"].clone();
     let (before, mut audit) = (version(&home), Audit::begin(Cluster::shared()));
