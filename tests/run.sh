@@ -40,7 +40,8 @@ side() { # NAME: runs the function of that name in the background; its process i
 end_sides() { # but not the cluster's holder, which ends when its input does
   for job in $(jobs -pr); do [ "$job" = "${holder:-}" ] || kill -- -"$job"; done
 }
-end_cluster() {
+end_cluster() { # once the tests' own releases are taken away, which outlives the tests
+  [ -z "${STOCKWATCH_CLUSTER_HELD:-}" ] || tests/cluster/cluster.sh idle
   exec 8>&-
   [ -z "${holder:-}" ] || wait "$holder"
 }

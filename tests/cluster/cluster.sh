@@ -7,6 +7,7 @@
 #   cluster.sh hold                    use the one that runs, or else start one, until standard input ends: then take
 #                                      down what it started, or run the commands that it read; waits for another hold
 #                                      (with STOCKWATCH_CLUSTER_HELD: only for another of the same holder)
+#   cluster.sh idle                    wait until nobody holds it (with STOCKWATCH_CLUSTER_HELD: nobody of the same holder)
 #   cluster.sh load TAR...             import images (docker-archive)
 #   cluster.sh stop|kill|start|pause|resume COMPONENT
 #   cluster.sh crash                   kill all that runs on the node, pods too, and start the components again
@@ -127,6 +128,7 @@ case ${1:-} in
       echo "$KUBECONFIG"
       cat >/dev/null
     fi ;;
+  idle) lock ;;
   load) for tar in "${@:2}"; do load "$tar"; done ;;
   start) start "$2" ;;
   stop) finish "$2" TERM ;;
@@ -137,5 +139,5 @@ case ${1:-} in
   cut) cut_off "$2" ;;
   join) inside nft delete table ip cut ;;
   down) down ;;
-  *) sed -n '2,22s/^# \{0,1\}//p' "$0"; exit 2 ;;
+  *) sed -n '2,23s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac
