@@ -1,11 +1,11 @@
 //! How to reach Kafka, and the names of a StockWatch there.
 
+mod login_file;
 mod oauth;
-mod password_file;
 mod secret;
 
+pub use self::login_file::LoginFile;
 pub use self::oauth::OAuth;
-pub use self::password_file::password_file;
 pub(crate) use self::secret::check_secret_name;
 use self::secret::key_or;
 pub use self::secret::{CaSecret, ClientSecret, KeyPair, SecretKey};
@@ -20,8 +20,6 @@ use crate::v1alpha1::{
 
 /// Of a user's name and password.
 const PASSWORD_KEYS: (&str, &str) = ("username", "password");
-/// Of a file with both, as Confluent for Kubernetes has it.
-const PASSWORD_FILE: &str = "plain.txt";
 /// Of an OAuth client's id and secret.
 const CLIENT_KEYS: (&str, &str) = ("client-id", "client-secret");
 
@@ -60,9 +58,8 @@ pub struct Sasl {
     pub username: Username,
     /// Where the password, or the client's secret, is.
     pub password: SecretKey,
-    /// The key, in the same Secret, of a file with name and password ([`password_file`]): it counts where the keys of both
-    /// are not there. `None`: the spec names keys.
-    pub file: Option<String>,
+    /// A file with both, in the same Secret: it counts where the keys of both are not there. `None`: the spec names keys.
+    pub file: Option<LoginFile>,
     /// Where tokens come from: with OAUTHBEARER, and only with it.
     pub oauth: Option<OAuth>,
 }
@@ -122,7 +119,8 @@ impl Sasl {
         let path = "spec.kafka.sasl.secret";
         check_secret_name(name, &format!("{path}.name"), problems);
         let is_oauth = sasl.mechanism == Mechanism::OauthBearer;
-        let (default_user, default_password) = if is_oauth { CLIENT_KEYS } else { PASSWORD_KEYS };
+        let ((default_user, default_password), file) =
+            if is_oauth { (CLIENT_KEYS, LoginFile::OAuth) } else { (PASSWORD_KEYS, LoginFile::Plain) };
         let username_key_path = format!("{path}.usernameKey");
         let username = match &sasl.username {
             Some(user) => {
@@ -148,7 +146,7 @@ impl Sasl {
         };
         let key = key_or(password_key, default_password, &format!("{path}.passwordKey"), problems);
         let is_named = username_key.is_some() || password_key.is_some();
-        let file = (!is_oauth && !is_named).then(|| PASSWORD_FILE.to_owned());
+        let file = (!is_named).then_some(file);
         let refused = match sasl.mechanism {
             Mechanism::Gssapi => Some(SAY_NO_KERBEROS),
             Mechanism::AwsMskIam => Some(SAY_NO_MSK_IAM),

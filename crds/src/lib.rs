@@ -41,9 +41,7 @@ pub use duration::{
 };
 pub use edit_report::{EditReport, PartitionEdit, merge_edit_reports};
 pub use edits::tolerance_edits;
-pub use kafka::{
-    CaSecret, ClientSecret, Kafka, KeyPair, OAuth, Sasl, SecretKey, Tls, Username, password_file,
-};
+pub use kafka::{CaSecret, ClientSecret, Kafka, KeyPair, LoginFile, OAuth, Sasl, SecretKey, Tls, Username};
 pub use load::{LoadError, Loaded, MAX_BYTES, load, load_value};
 pub use pointer::Pointer;
 pub use problem::{Invalid, InvalidReason, Problem};

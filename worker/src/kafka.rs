@@ -153,8 +153,8 @@ fn login(sasl: &Sasl, credentials: &Path) -> Result<(String, String), Connection
         Username::Key(user) => is_there(user) && is_there(key),
     };
     // Where nothing is there, the error names the usual key.
-    let file = sasl.file.as_deref().filter(|file| !usual && is_there(file));
-    let both = file.map(|file| credential(name, file).login(credentials)).transpose()?;
+    let file = sasl.file.filter(|file| !usual && is_there(file.key()));
+    let both = file.map(|file| credential(name, file.key()).login(file, credentials)).transpose()?;
     let user = match (&sasl.username, &both) {
         (Username::Given(user), _) | (_, Some((user, _))) => user.clone(),
         (Username::Key(key), None) => credential(name, key).text(credentials)?,

@@ -49,9 +49,8 @@ pub struct SecretKey {
 impl CaSecret {
     pub(super) fn parse(ca: &SecretKeyRef, path: &str, problems: &mut Problems) -> Self {
         check_secret_name(&ca.name, &format!("{path}.name"), problems);
-        let defaults = DEFAULT_CA_KEYS.iter().take(if ca.key.is_some() { 1 } else { DEFAULT_CA_KEYS.len() });
-        let mut key = |default: &&str| key_or(&ca.key, default, &format!("{path}.key"), problems);
-        Self { name: ca.name.clone(), keys: defaults.map(&mut key).collect() }
+        let key = |default: &&str| key_or(&ca.key, default, &format!("{path}.key"), problems);
+        Self { name: ca.name.clone(), keys: tried(&DEFAULT_CA_KEYS, ca.key.is_some()).map(key).collect() }
     }
 }
 
@@ -60,14 +59,18 @@ impl ClientSecret {
         let ClientSecretRef { name, cert_key, key_key } = client;
         let path = "spec.kafka.tls.clientSecret";
         check_secret_name(name, &format!("{path}.name"), problems);
-        let named = cert_key.is_some() || key_key.is_some();
-        let pairs = DEFAULT_PAIRS.iter().take(if named { 1 } else { DEFAULT_PAIRS.len() });
-        let mut pair = |(certificate, key): &(&str, &str)| KeyPair {
+        let is_named = cert_key.is_some() || key_key.is_some();
+        let pair = |(certificate, key): &(&str, &str)| KeyPair {
             certificate: key_or(cert_key, certificate, &format!("{path}.certKey"), problems),
             key: key_or(key_key, key, &format!("{path}.keyKey"), problems),
         };
-        Self { name: name.clone(), pairs: pairs.map(&mut pair).collect() }
+        Self { name: name.clone(), pairs: tried(&DEFAULT_PAIRS, is_named).map(pair).collect() }
     }
+}
+
+/// All defaults; where the spec names a key, only the first one, which has what the spec does not name.
+fn tried<T>(defaults: &[T], is_named: bool) -> impl Iterator<Item = &T> {
+    defaults.iter().take(if is_named { 1 } else { defaults.len() })
 }
 
 /// The key as written, or the default.

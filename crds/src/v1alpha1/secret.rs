@@ -50,7 +50,7 @@ pub struct ClientSecretRef {
 }
 
 /// A Secret with a password or a client's secret, labelled stockwatch.dev/credentials: "true". Without keys named, and where
-/// username and password are not there: plain.txt, as Confluent for Kubernetes writes it.
+/// username and password are not there: plain.txt, for OAUTHBEARER oauth.txt, as Confluent for Kubernetes writes them.
 #[derive(KubeSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PasswordSecretRef {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{
     Alarms, Bound, DeletionPolicy, Enter, GapPolicy, Http, HttpBatch, InvalidReason, Items, LoadError,
-    Loaded, MAX_BYTES, Pointer, Source, TimeFormat, Trade, Username, YahooMode, load,
+    Loaded, LoginFile, MAX_BYTES, Pointer, Source, TimeFormat, Trade, Username, YahooMode, load,
 };
 
 /// A StockWatch with this spec.
@@ -299,7 +299,7 @@ fn keys_of_secrets_are_as_named_else_as_usual_tools_write_them() {
     let sasl = |more: &str| kafka(&format!("sasl: {{mechanism: SCRAM-SHA-512, {more}}}")).sasl.unwrap();
     let usual = sasl("secret: {name: user}");
     assert_eq!((usual.username, &*usual.password.key), (Username::Key("username".into()), "password"));
-    assert_eq!(usual.file.as_deref(), Some("plain.txt"));
+    assert_eq!(usual.file, Some(LoginFile::Plain));
     let named = sasl("username: ann, secret: {name: user, passwordKey: pw}");
     assert_eq!((named.username, &*named.password.key), (Username::Given("ann".into()), "pw"));
     assert_eq!(named.file, None, "a key that is named is the one");
@@ -309,7 +309,7 @@ fn keys_of_secrets_are_as_named_else_as_usual_tools_write_them() {
         (client.username, &*client.password.key),
         (Username::Key("client-id".into()), "client-secret")
     );
-    assert_eq!((client.oauth.unwrap().ca.unwrap().keys, client.file), (ca(""), None));
+    assert_eq!((client.oauth.unwrap().ca.unwrap().keys, client.file), (ca(""), Some(LoginFile::OAuth)));
 }
 
 #[test]

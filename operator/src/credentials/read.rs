@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta};
 use kube::{Client, Error};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::{CaSecret, ClientSecret, Kafka, SecretKey, Username, password_file};
+use stockwatch_crds::{CaSecret, ClientSecret, Kafka, SecretKey, Username};
 
 use super::problem::{ReadError, SecretProblem};
 use crate::bounded::{CallError, READ, bounded};
@@ -78,14 +78,14 @@ impl Material {
     fn login(&self, sasl: &stockwatch_crds::Sasl) -> Result<(Vec<u8>, Vec<u8>), ConnectionError> {
         let SecretKey { name, key } = &sasl.password;
         // It was read only where the usual keys are not there.
-        let file = sasl.file.as_ref().and_then(|file| self.value(name, file));
+        let file = sasl.file.and_then(|file| Some((file, self.value(name, file.key())?)));
         let (user, password) = match file {
-            Some(file) => {
-                let lines = str::from_utf8(&file).ok().and_then(password_file);
-                let (user, password) = lines.ok_or(ConnectionError::Unusable {
+            Some((file, text)) => {
+                let login = str::from_utf8(&text).ok().and_then(|text| file.read(text));
+                let (user, password) = login.ok_or(ConnectionError::Unusable {
                     field: "spec.kafka.sasl.secret",
-                    key: "with user name and password",
-                    problem: "has no lines username=… and password=…",
+                    key: file.key(),
+                    problem: file.lacks(),
                 })?;
                 (Some(user.into_bytes()), password.into_bytes())
             }
@@ -331,6 +331,24 @@ mod tests {
         assert_eq!(keys, ["cacerts.pem", "fullchain.pem", "plain.txt", "privkey.pem"]);
         let login = material.login(kafka.sasl.as_ref().unwrap()).unwrap();
         assert_eq!(login, (b"ann".to_vec(), b"secret".to_vec()));
+    }
+
+    #[test]
+    fn a_client_as_confluent_for_kubernetes_writes_it_logs_in() {
+        let kafka = kafka(json!({
+            "bootstrapServers": "kafka:9092",
+            "tls": {},
+            "sasl": {
+                "mechanism": "OAUTHBEARER",
+                "secret": {"name": "user"},
+                "oauth": {"tokenUrl": "https://id.example/token"},
+            },
+        }));
+        let login = |data| material(&kafka, data).unwrap().login(kafka.sasl.as_ref().unwrap());
+        let file = "clientId=worker\nclientSecret=s3\n";
+        assert_eq!(login(json!({"oauth.txt": file})).unwrap(), (b"worker".to_vec(), b"s3".to_vec()));
+        let broken = login(json!({"oauth.txt": "username=ann\npassword=secret"})).unwrap_err().to_string();
+        assert!(broken.ends_with("oauth.txt has no lines clientId=… and clientSecret=…"), "{broken}");
     }
 
     #[test]

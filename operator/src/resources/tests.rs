@@ -253,7 +253,8 @@ fn a_client_of_a_token_endpoint_is_given_its_secret_and_the_endpoints_authority(
     let body = deployment(&stockwatch(kafka, json!({}))).body;
     let volumes = &body["spec"]["template"]["spec"]["volumes"];
     let item = |key: &str| json!({"key": key, "path": key});
-    let client = json!({"secretName": "client", "items": [item("client-id"), item("client-secret")]});
+    let items = [item("client-id"), item("client-secret"), item("oauth.txt")];
+    let client = json!({"secretName": "client", "items": items, "optional": true});
     assert_eq!(volumes[3]["secret"], client);
     let authority =
         json!({"secretName": "login-ca", "items": [item("ca.crt"), item("cacerts.pem")], "optional": true});

@@ -61,7 +61,7 @@ pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
         };
         let keys: Vec<&str> = user.into_iter().chain([&*sasl.password.key]).collect();
         let mut ways = vec![keys];
-        ways.extend(sasl.file.as_deref().map(|file| vec![file]));
+        ways.extend(sasl.file.map(|file| vec![file.key()]));
         need(&*sasl.password.name, ways);
         if let Some(ca) = sasl.oauth.as_ref().and_then(|oauth| oauth.ca.as_ref()) {
             need(&*ca.name, one_of(&ca.keys));

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use stockwatch_crds::password_file;
+use stockwatch_crds::LoginFile;
 
 use super::error::ConnectionError;
 
@@ -58,12 +58,15 @@ impl SecretFile<'_> {
         }
     }
 
-    /// The user's name and the password, where one file has both.
-    pub(super) fn login(&self, credentials: &Path) -> Result<(String, String), ConnectionError> {
-        let text = self.text(credentials)?;
-        match password_file(&text) {
+    /// Who logs in and by what, where this key has both.
+    pub(super) fn login(
+        &self,
+        file: LoginFile,
+        credentials: &Path,
+    ) -> Result<(String, String), ConnectionError> {
+        match file.read(&self.text(credentials)?) {
             Some(login) => Ok(login),
-            None => Err(self.unusable(self.locate(credentials)?, "has no lines username=… and password=…")),
+            None => Err(self.unusable(self.locate(credentials)?, file.lacks())),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use rdkafka::producer::BaseProducer;
-use stockwatch_crds::{Mechanism, OAuth, Tls};
+use stockwatch_crds::{LoginFile, Mechanism, OAuth, Tls};
 
 use super::*;
 use crate::topics::tests::kafka;
@@ -20,7 +20,7 @@ fn secured(mechanism: Mechanism, tls: bool) -> Kafka {
             mechanism,
             username: Username::Key("username".into()),
             password: SecretKey { name: "login".into(), key: "password".into() },
-            file: Some("plain.txt".into()),
+            file: Some(LoginFile::Plain),
             oauth: None,
         }),
         ..kafka("127.0.0.1:1")
@@ -132,6 +132,16 @@ fn secrets_as_confluent_for_kubernetes_writes_them_are_read() {
     let error = Connection::new(&kafka, dir.path()).unwrap_err().to_string();
     assert!(error.contains("login/plain.txt has no lines username=… and password=…"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
+    let mut client = tokens(true);
+    client.sasl.as_mut().unwrap().file = Some(LoginFile::OAuth);
+    let files = [
+        ("login/oauth.txt", "clientId=me\nclientSecret=s3\n"),
+        ("kafka-ca/ca.crt", CA),
+        ("login-ca/ca.crt", CA),
+    ];
+    let config = Connection::new(&client, mounted(&files).path()).unwrap().client();
+    assert_eq!(config.get("sasl.oauthbearer.client.id"), Some("me"));
+    assert_eq!(config.get("sasl.oauthbearer.client.secret"), Some("s3"));
     // Their own keys count before it.
     fs::write(dir.path().join("login/username"), "bob").unwrap();
     fs::write(dir.path().join("login/password"), "own").unwrap();
