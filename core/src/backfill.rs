@@ -54,6 +54,13 @@ impl Backfill {
         Some(Self { next_offset: None, minutes, since, entities })
     }
 
+    /// Takes in the entities of another one that it has nothing of: they were born since, behind all that it has read.
+    pub(crate) fn add_missing(&mut self, wanted: Self) {
+        for (name, older) in wanted.entities {
+            self.entities.entry(name).or_insert(older);
+        }
+    }
+
     /// The longest window that it can fill.
     pub fn minutes(&self) -> u32 {
         self.minutes

@@ -180,6 +180,21 @@ fn a_lengthened_window_is_filled_beside_the_quotes_that_come() {
 }
 
 #[test]
+fn an_entity_that_is_born_before_more_quotes_than_are_noted_has_all_of_its_quotes() {
+    let mut kept = Kept::new(shape(1, &[(1, "0")], ["x", "new"].into_iter(), false));
+    kept.quote("x", 0, 1);
+    kept.begin_edit(shape(2, &[(5, "0")], ["x", "new"].into_iter(), false));
+    kept.quote("new", 10, 1);
+    (0..50_000).for_each(|_| kept.quote("x", 1, 1));
+    kept.quote("new", 200, 2);
+    kept.fill();
+    kept.commit(0);
+    kept.check();
+    let (_, new) = kept.live.entities().find(|(name, _)| &**name == "new").unwrap();
+    assert_eq!(new.samples().len(), 2);
+}
+
+#[test]
 fn an_edit_of_tolerances_while_a_window_is_filled_does_not_begin_anew() {
     let one =
         |generation, minutes, tolerance| shape(generation, &[(minutes, tolerance)], ["x"].into_iter(), false);

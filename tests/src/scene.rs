@@ -306,6 +306,12 @@ impl<'b> Scene<'b> {
             let forward = pair[0].generation < pair[1].generation || again;
             let forward = forward && pair[0].offset <= pair[1].offset;
             assert!(forward, "the shapes of partition {partition} go back: {taken:#?}");
+            let [one, next] = [&pair[0], &pair[1]].map(|taken| taken.epoch);
+            assert_eq!(
+                one + 1,
+                next,
+                "partition {partition} took a shape that it has not recorded: {taken:#?}"
+            );
         }
         let shape = |taken: &Taken| {
             let Taken { offset: from, windows, entities, wildcard, .. } = taken.clone();

@@ -140,6 +140,22 @@ fn accounts_survive_kills_and_a_rebalance_as_they_were_committed() {
 }
 
 #[test]
+fn the_account_of_a_ticker_that_is_removed_while_no_worker_runs_is_void() {
+    let mut trading = Trading::new("absent", |_| {});
+    let mut market = Market::new(54, &ENTITIES);
+    let worker = trading.scene.worker("w");
+    trading.scene.send_market(&mut market, 600);
+    trading.scene.settle();
+    worker.kill();
+    trading.scene.edit(|watch| watch.tickers.retain(|ticker| ticker.symbol != "b"));
+    trading.note(true);
+    let _worker = trading.scene.worker("next");
+    trading.scene.send_market(&mut market, 200);
+    let entries = trading.assert_right();
+    assert_eq!(types(&entries).get("void"), Some(&1));
+}
+
+#[test]
 fn a_plain_file_gets_a_ledger_with_its_accounts() {
     let mut scene = Scene::without_topics(Broker::shared(), "plain", |watch| {
         (watch.uid, watch.generation) = (String::new(), None);

@@ -172,13 +172,17 @@ impl LogReader {
         let mut list = TopicPartitionList::new();
         let found = list
             .add_partition_offset(topic, partition, Offset::Offset(timestamp))
-            .and_then(|()| self.consumer.offsets_for_times(list, self.patience.call));
-        let found =
-            found.map_err(|source| ReadError::Partition { topic: topic.to_owned(), partition, source })?;
-        Ok(found.elements().first().and_then(|e| match e.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }))
+            .and_then(|()| self.consumer.offsets_for_times(list, self.patience.call))
+            .and_then(|found| match found.find_partition(topic, partition) {
+                // What brokers say of one partition is in its element alone.
+                Some(element) => element.error().map(|()| element.offset()),
+                None => Err(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition)),
+            });
+        match found {
+            Ok(Offset::Offset(offset)) => Ok(Some(offset)),
+            Ok(_) => Ok(None),
+            Err(source) => Err(ReadError::Partition { topic: topic.to_owned(), partition, source }),
+        }
     }
 
     /// Gives every record of the ranges to `each`, in each partition's order, and returns once every range was read to

@@ -150,26 +150,28 @@ impl Membership {
 
     /// Brings every partition that has a state under the rules. No transaction is open.
     ///
-    /// A partition that lacks older quotes for a longer window goes on under its own rules until they are read.
+    /// A partition that lacks older quotes for a longer window goes on under its own rules until they are read. Each shape
+    /// that it takes is recorded before the next: one that does not compute yet takes no second one.
     pub(super) fn apply_rules(&mut self, rules: &Rules) -> Result<(), SessionError> {
         for (partition, due, reads) in self.owned.all_present() {
-            if let Some(log_start) = reads.log_start.take() {
-                let removed = partition.forget_silent(log_start);
-                due.shape |= !removed.is_empty();
-                due.removed.extend(removed);
+            let change = rules.change(partition.shape());
+            if let Change::Reshape(shape) = change {
+                if !due.shape {
+                    reshape(partition, shape, due, reads, &self.restorer).map_err(died)?;
+                }
+                continue;
             }
-            match rules.change(partition.shape()) {
-                Change::Reshape(shape) => {
-                    reshape(partition, shape, due, reads, &self.restorer).map_err(died)?
-                }
-                same => {
-                    reads.filling = None;
-                    partition.end_fill();
-                    if let Change::Retune(shape) = same {
-                        partition.replace_tolerances(shape);
-                        due.shape = true;
-                    }
-                }
+            reads.filling = None;
+            partition.end_fill();
+            if !due.shape
+                && let Some(log_start) = reads.log_start.take()
+            {
+                due.removed.extend(partition.forget_silent(log_start));
+                due.shape = !due.removed.is_empty();
+            }
+            if let Change::Retune(shape) = change {
+                partition.replace_tolerances(shape);
+                due.shape = true;
             }
         }
         Ok(())

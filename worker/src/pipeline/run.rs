@@ -96,8 +96,9 @@ impl Loop<'_> {
             self.commit()?;
             self.review = false;
             self.settings.health.set_generation(self.rules.live().revision, self.rules.generation());
-            self.membership.apply_rules(&self.rules)?;
+            // First, since accounts of entities that are no longer listed are voided.
             self.keep_accounts();
+            self.membership.apply_rules(&self.rules)?;
             self.announce_rules()?;
         }
         if self.membership.position()? {
@@ -107,6 +108,7 @@ impl Loop<'_> {
             // Before the extractor asks: answers are judged by what was before them.
             self.tell_holdings();
             self.membership.publish(self.transactions.partition_count());
+            self.review = true;
         }
         if self.last_tick.elapsed() >= TICK {
             self.tick()?;
