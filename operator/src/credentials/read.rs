@@ -348,7 +348,8 @@ mod tests {
         let file = "clientId=worker\nclientSecret=s3\n";
         assert_eq!(login(json!({"oauth.txt": file})).unwrap(), (b"worker".to_vec(), b"s3".to_vec()));
         let broken = login(json!({"oauth.txt": "username=ann\npassword=secret"})).unwrap_err().to_string();
-        assert!(broken.ends_with("oauth.txt has no lines clientId=… and clientSecret=…"), "{broken}");
+        let says = "the key oauth.txt of the Secret has no lines clientId=… and clientSecret=…";
+        assert!(broken.ends_with(says), "{broken}");
     }
 
     #[test]
