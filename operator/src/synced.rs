@@ -119,6 +119,11 @@ impl Synced {
         (of.peek().is_some() || scopes.is_empty()) && of.all(Scope::is_covered)
     }
 
+    /// Whether the watches of one namespace, or of all (`None`), have shown everything, and nobody else looks after it.
+    pub(crate) fn covers_scope(&self, scope: Option<&str>) -> bool {
+        self.lock().get(&scope.map(str::to_owned)).is_some_and(Scope::is_covered)
+    }
+
     /// A watch has not shown everything. `true`: that is news.
     pub(crate) fn lack(&self, scope: Option<&str>, watch: &str, why: &str, forbidden: bool) -> bool {
         let mut scopes = self.lock();

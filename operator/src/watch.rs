@@ -241,17 +241,75 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
         true
     }
 
-    /// Notes how far the watch is. Whoever's namespace is looked after from now on, or not any more, is looked at.
+    /// Notes how far the watch is. Whoever is looked after from now on, or not any more, is looked at: what came while a
+    /// watch could not be had, for a second after the API server's start say, was passed over.
     fn turn<T>(&self, note: impl FnOnce(&Synced) -> T) -> T {
-        let covered = || self.scope.as_deref().map(|namespace| self.synced.covers(namespace));
+        let covered = || self.synced.covers_scope(self.scope.as_deref());
         let before = covered();
         let noted = note(&self.synced);
         if before != covered() {
             self.metrics.namespaces_left_out.set(self.synced.left_out());
             let keys = self.store.stockwatches.keys().into_iter();
-            keys.filter(|key| self.scope.as_ref() == Some(&key.namespace))
+            keys.filter(|key| self.scope.as_ref().is_none_or(|scope| *scope == key.namespace))
                 .for_each(|key| self.queue.add(key));
         }
         noted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::Watched;
+
+    /// A watch of StockWatches that knows of one, and another watch beside it.
+    fn watches(scope: Option<&str>) -> [Filler<Watched>; 2] {
+        let (store, queue) = (Arc::<Store>::default(), Arc::<Queue>::default());
+        let (synced, metrics) = (Arc::<Synced>::default(), Arc::new(Metrics::new()));
+        store.learn_stockwatch(
+            serde_json::from_value(json!({
+                "apiVersion": "stockwatch.dev/v1alpha1",
+                "kind": "StockWatch",
+                "metadata": {"namespace": "market", "name": "tech", "resourceVersion": "1"},
+                "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
+            }))
+            .unwrap(),
+        );
+        ["stockwatches", "services"].map(|name| {
+            synced.lack(scope, name, "not listed yet", false);
+            Filler {
+                watch: store.stockwatches.add_watch(),
+                name: name.to_owned(),
+                scope: scope.map(str::to_owned),
+                store: Arc::clone(&store),
+                queue: Arc::clone(&queue),
+                synced: Arc::clone(&synced),
+                metrics: Arc::clone(&metrics),
+                cache: |store| &store.stockwatches,
+            }
+        })
+    }
+
+    #[tokio::test]
+    async fn what_came_while_a_watch_was_forbidden_is_looked_at_once_it_is_not() {
+        for scope in [None, Some("market")] {
+            let [first, other] = watches(scope);
+            let done = |watch: &Filler<Watched>| watch.turn(|synced| synced.done(scope, &watch.name));
+            done(&first);
+            assert!(first.queue.is_empty(), "{scope:?}: another watch has not shown anything");
+            done(&other);
+            let taken = first.queue.next().await.unwrap();
+            first.queue.done(&taken);
+            other.turn(|synced| synced.lack(scope, &other.name, "forbidden", true));
+            let passed_over = first.queue.next().await.unwrap();
+            first.queue.done(&passed_over);
+            assert!(first.queue.is_empty() && !first.synced.covers("market"));
+            done(&other);
+            assert_eq!(first.queue.len(), 1, "{scope:?}");
+        }
     }
 }
