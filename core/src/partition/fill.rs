@@ -37,7 +37,9 @@ impl Partition {
         };
         let Some(tail) = self.tail.take_if(|tail| tail.continues(&backfill)) else {
             self.tail = Some(Tail::new(self.next_offset));
-            if let Some(wanted) = self.backfill(change) {
+            if backfill.next_offset.is_some()
+                && let Some(wanted) = self.backfill(change)
+            {
                 backfill.add_missing(wanted);
             }
             return Err(backfill);

@@ -149,10 +149,21 @@ fn the_account_of_a_ticker_that_is_removed_while_no_worker_runs_is_void() {
     worker.kill();
     trading.scene.edit(|watch| watch.tickers.retain(|ticker| ticker.symbol != "b"));
     trading.note(true);
-    let _worker = trading.scene.worker("next");
+    let worker = trading.scene.worker("next");
     trading.scene.send_market(&mut market, 200);
     let entries = trading.assert_right();
     assert_eq!(types(&entries).get("void"), Some(&1));
+
+    worker.kill();
+    trading.scene.edit(|watch| {
+        watch.tickers.retain(|ticker| ticker.symbol != "c");
+        watch.trade = Value::Null;
+    });
+    trading.note(true);
+    let _worker = trading.scene.worker("last");
+    trading.scene.send_market(&mut market, 200);
+    let entries = trading.assert_right();
+    assert_eq!(types(&entries).get("void"), Some(&2), "its terms went in the same edit");
 }
 
 #[test]

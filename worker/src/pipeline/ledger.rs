@@ -39,6 +39,11 @@ impl LedgerSearch {
         self.wanted.as_ref().filter(|_| !is_left_alone)
     }
 
+    /// Whether it was looked for in vain, or is left alone.
+    pub(super) fn is_missing(&self) -> bool {
+        self.misses > 0 || self.not_before > Instant::now()
+    }
+
     /// Accounts need this topic from now on; `None`: there are none any more.
     pub(super) fn want(&mut self, wanted: Option<Topic>) {
         if self.wanted != wanted {

@@ -94,14 +94,15 @@ impl Loop<'_> {
         }
         if self.review {
             self.commit()?;
-            self.review = false;
             self.settings.health.set_generation(self.rules.live().revision, self.rules.generation());
             // First, since accounts of entities that are no longer listed are voided.
-            self.keep_accounts();
-            self.membership.apply_rules(&self.rules)?;
-            self.announce_rules()?;
+            self.review = !self.keep_accounts();
+            if !self.review {
+                self.membership.apply_rules(&self.rules)?;
+                self.announce_rules()?;
+            }
         }
-        if self.membership.position()? {
+        if !self.review && self.membership.position()? {
             self.transactions.begin(&mut self.membership.owned)?;
             // Before any quote: a successor finds the owner of an open transaction by the last commit only.
             self.commit()?;
@@ -201,20 +202,22 @@ impl Loop<'_> {
         }
     }
 
-    /// Accounts are kept where there is a ledger to write, and left as they are where there is none.
-    fn keep_accounts(&mut self) {
+    /// Accounts are kept where there is a ledger to write, and left as they are where there is none. `false`: whether there
+    /// is one for those that are left is being looked for; rules might end some of them.
+    fn keep_accounts(&mut self) -> bool {
         let spec = &self.rules.live().spec;
         let owned = &mut self.membership.owned;
         // Without terms, positions that are left are closed.
-        let needed = spec.trade.is_some()
-            || owned.all_present().any(|(partition, due, _)| {
-                partition.has_accounts() || due.removed.iter().any(|removed| removed.orphan.is_some())
-            });
-        self.transactions.want_ledger(needed.then_some(&spec.kafka.topics.ledger));
+        let are_left = owned.all_present().any(|(partition, due, _)| {
+            partition.has_accounts() || due.removed.iter().any(|removed| removed.orphan.is_some())
+        });
+        let is_needed = spec.trade.is_some() || are_left;
+        self.transactions.want_ledger(is_needed.then_some(&spec.kafka.topics.ledger));
         let has_ledger = self.transactions.has_ledger();
         for (partition, ..) in owned.all_present() {
             partition.has_ledger = has_ledger;
         }
+        has_ledger || !are_left || self.transactions.is_ledger_missing()
     }
 
     /// The next quote is judged by the rules, whenever it comes. They are reported as applied once they are recorded: the

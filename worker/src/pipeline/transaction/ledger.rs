@@ -13,6 +13,11 @@ impl Transactions<'_> {
         self.topology.ledger.is_some()
     }
 
+    /// Whether brokers were asked for the ledger that accounts need, and it could not be had.
+    pub(in crate::pipeline) fn is_ledger_missing(&self) -> bool {
+        self.ledger.is_missing()
+    }
+
     /// Accounts need this topic; `None`: there are none. No transaction is open.
     pub(in crate::pipeline) fn want_ledger(&mut self, wanted: Option<&Topic>) {
         let is_there = |name: &str| self.topology.ledger.as_ref().is_some_and(|ledger| ledger.name == name);
