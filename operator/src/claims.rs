@@ -21,9 +21,6 @@ use kube::{Client, Error};
 use tokio::time::sleep;
 
 use crate::bounded::{CallError, READ, bounded};
-use crate::metrics::Metrics;
-use crate::queue::Queue;
-use crate::store::Store;
 use crate::synced::{Others, Synced};
 
 /// The claim's name.
@@ -53,25 +50,18 @@ pub struct Claims {
     /// This release.
     me: String,
     synced: Arc<Synced>,
-    metrics: Arc<Metrics>,
     /// They have been looked at.
     known: AtomicBool,
 }
 
 impl Claims {
     /// For a release that looks after these namespaces, or after all if none is listed.
-    pub fn new(
-        client: Client,
-        namespaces: Vec<String>,
-        me: String,
-        synced: Arc<Synced>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self { client, namespaces, me, synced, metrics, known: AtomicBool::new(false) }
+    pub fn new(client: Client, namespaces: Vec<String>, me: String, synced: Arc<Synced>) -> Self {
+        Self { client, namespaces, me, synced, known: AtomicBool::new(false) }
     }
 
-    /// Looks once. Gives the scopes that changed hands; an error if a claim could not be looked at.
-    pub async fn look(&self) -> Result<Vec<Option<String>>, CallError> {
+    /// Looks once. `true`: something changed hands; an error if a claim could not be looked at.
+    pub async fn look(&self) -> Result<bool, CallError> {
         let found = if self.namespaces.is_empty() { self.all().await? } else { self.listed().await? };
         Ok(self.synced.claimed(&others(&self.namespaces, &found, &self.me)))
     }
@@ -99,25 +89,17 @@ impl Claims {
         }
     }
 
-    /// Looks for ever; whoever is looked after by another release from now on, or not any more, comes into the queue.
-    pub async fn follow(&self, store: &Store, queue: &Queue) {
+    /// Looks for ever. What was last known holds while the API server is away.
+    pub async fn follow(&self) {
         loop {
             sleep(EVERY).await;
-            // What was last known holds while the API server is away.
-            let Ok(turned) = self.look().await else { continue };
-            if turned.is_empty() {
-                continue;
+            if matches!(self.look().await, Ok(true)) {
+                self.say();
             }
-            self.say();
-            let is_in =
-                |namespace: &String| turned.iter().any(|of| of.as_ref().is_none_or(|of| of == namespace));
-            let keys = store.stockwatches.keys().into_iter().filter(|key| is_in(&key.namespace));
-            keys.for_each(|key| queue.add(key));
         }
     }
 
     fn say(&self) {
-        self.metrics.namespaces_left_out.set(self.synced.left_out());
         for note in self.synced.notes() {
             tracing::warn!(release = self.me, "{note}");
         }

@@ -105,7 +105,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
     };
     let fence = election.as_ref().map_or_else(Fence::open, |(_, fence)| fence.clone());
     let leader = election.map(|(leader, _)| leader);
-    let claims = claims(arguments, client.clone(), &synced, &metrics);
+    let claims = claims(arguments, client.clone(), &synced);
     let kafka_metrics = metrics.register_with(topics::Metrics::new);
     loop {
         let mut held = tokio::select! {
@@ -143,7 +143,7 @@ async fn serve(arguments: &Run) -> Result<(), RunError> {
         let lost = tokio::select! {
             lost = keep => Some(lost),
             _ = watching.join_next() => return Err(RunError::Watch),
-            () = follow(claims.as_ref(), &store, &queue) => return Err(RunError::Watch),
+            () = follow(claims.as_ref()) => return Err(RunError::Watch),
             // It ends by itself only when it crashes.
             _ = &mut controller => return Err(RunError::Watch),
             signal = signals.next() => {
@@ -204,14 +204,14 @@ async fn lead(
 }
 
 /// None where the operator does not know which release it is of.
-fn claims(arguments: &Run, client: Client, synced: &Arc<Synced>, metrics: &Arc<Metrics>) -> Option<Claims> {
+fn claims(arguments: &Run, client: Client, synced: &Arc<Synced>) -> Option<Claims> {
     let me = format!("{}/{}", arguments.pod_namespace.as_ref()?, arguments.lease);
-    Some(Claims::new(client, arguments.namespaces(), me, Arc::clone(synced), Arc::clone(metrics)))
+    Some(Claims::new(client, arguments.namespaces(), me, Arc::clone(synced)))
 }
 
-async fn follow(claims: Option<&Claims>, store: &Store, queue: &Queue) {
+async fn follow(claims: Option<&Claims>) {
     match claims {
-        Some(claims) => claims.follow(store, queue).await,
+        Some(claims) => claims.follow().await,
         None => std::future::pending().await,
     }
 }
@@ -283,11 +283,10 @@ mod tests {
             async move { Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap()) }
         });
         let client = Client::new(service, "ops");
-        let (synced, metrics) = (Arc::<Synced>::default(), Arc::new(Metrics::new()));
+        let synced = Arc::<Synced>::default();
         let health = Health::new(Arc::clone(&synced));
-        let me = || "ops/stockwatch".to_owned();
         let claims =
-            Claims::new(client.clone(), vec!["a".into()], me(), Arc::clone(&synced), Arc::clone(&metrics));
+            Claims::new(client.clone(), vec!["a".into()], "ops/stockwatch".into(), Arc::clone(&synced));
         let leader = Leader::new(client, "ops", "lease".into(), "me".into(), Fence::closed());
         let led = async || lead(Some(&leader), Some(&claims), &synced, &health).await;
         assert!(timeout(Duration::from_secs(30), led()).await.is_err());

@@ -4,17 +4,24 @@
 //! it is once it may be watched again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 /// Which other release looks after a namespace, or after all (`None`), of what this one is to look after.
 pub(crate) type Others = BTreeMap<Option<String>, String>;
 
+/// By namespace; `None`: all.
+type Scopes = BTreeMap<Option<String>, Scope>;
+
 /// Which watches have shown everything at least once.
 #[derive(Debug, Default)]
 pub struct Synced {
-    scopes: Mutex<BTreeMap<Option<String>, Scope>>,
+    scopes: Mutex<Scopes>,
+    /// Those that are this release's to act on since the last look, or are not any more.
+    turned: Mutex<BTreeSet<Option<String>>>,
     /// Why it is not known which release looks after what.
     unknown: Mutex<Option<String>>,
     changed: Notify,
@@ -41,12 +48,22 @@ impl Synced {
     /// Waits until every namespace that may be watched has been listed, and there is one.
     pub async fn wait(&self) {
         loop {
-            let changed = self.changed.notified();
+            let changed = self.changed();
             if self.unlisted().is_none() {
                 return;
             }
             changed.await;
         }
+    }
+
+    /// Ends with the next change of what is known, from this call on.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// The scopes that are this release's to act on since the last call, or are not any more.
+    pub(crate) fn take_turned(&self) -> BTreeSet<Option<String>> {
+        mem::take(&mut self.turned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A sentence that names what is missing; `None`: all that may be watched has been listed, and claims could be read.
@@ -84,22 +101,20 @@ impl Synced {
         i64::try_from(left_out.count()).unwrap_or(i64::MAX)
     }
 
-    /// Which other releases look after what this one is to look after. Gives the scopes of which that is news.
-    pub(crate) fn claimed(&self, others: &Others) -> Vec<Option<String>> {
-        let mut scopes = self.lock();
-        for scope in others.keys() {
-            scopes.entry(scope.clone()).or_default();
-        }
-        let mut turned = Vec::new();
-        for (scope, of) in scopes.iter_mut() {
-            let by = others.get(scope);
-            if of.claimed.as_ref() != by {
-                of.claimed = by.cloned();
-                turned.push(scope.clone());
+    /// Which other releases look after what this one is to look after. `true`: that is news.
+    pub(crate) fn claimed(&self, others: &Others) -> bool {
+        self.change(|scopes| {
+            for scope in others.keys() {
+                scopes.entry(scope.clone()).or_default();
             }
-        }
-        self.changed.notify_waiters();
-        turned
+            let mut is_news = false;
+            for (scope, of) in scopes.iter_mut() {
+                let by = others.get(scope);
+                is_news |= of.claimed.as_ref() != by;
+                of.claimed = by.cloned();
+            }
+            is_news
+        })
     }
 
     /// Whether a namespace is another release's.
@@ -119,36 +134,45 @@ impl Synced {
         (of.peek().is_some() || scopes.is_empty()) && of.all(Scope::is_covered)
     }
 
-    /// Whether the watches of one namespace, or of all (`None`), have shown everything, and nobody else looks after it.
-    pub(crate) fn covers_scope(&self, scope: Option<&str>) -> bool {
-        self.lock().get(&scope.map(str::to_owned)).is_some_and(Scope::is_covered)
-    }
-
     /// A watch has not shown everything. `true`: that is news.
     pub(crate) fn lack(&self, scope: Option<&str>, watch: &str, why: &str, forbidden: bool) -> bool {
-        let mut scopes = self.lock();
-        let of = scopes.entry(scope.map(str::to_owned)).or_default();
-        if forbidden {
-            of.forbidden.insert(watch.to_owned());
-        } else {
-            of.forbidden.remove(watch);
-        }
-        let before = of.missing.insert(watch.to_owned(), why.to_owned());
-        self.changed.notify_waiters();
-        before.as_deref() != Some(why)
+        self.change(|scopes| {
+            let of = scopes.entry(scope.map(str::to_owned)).or_default();
+            if forbidden {
+                of.forbidden.insert(watch.to_owned());
+            } else {
+                of.forbidden.remove(watch);
+            }
+            let before = of.missing.insert(watch.to_owned(), why.to_owned());
+            before.as_deref() != Some(why)
+        })
     }
 
     /// A watch has shown everything.
     pub(crate) fn done(&self, scope: Option<&str>, watch: &str) {
-        let mut scopes = self.lock();
-        if let Some(of) = scopes.get_mut(&scope.map(str::to_owned)) {
-            of.missing.remove(watch);
-            of.forbidden.remove(watch);
-        }
-        self.changed.notify_waiters();
+        self.change(|scopes| {
+            if let Some(of) = scopes.get_mut(&scope.map(str::to_owned)) {
+                of.missing.remove(watch);
+                of.forbidden.remove(watch);
+            }
+        });
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Option<String>, Scope>> {
+    /// Changes what is known, and notes what turns by it.
+    fn change<T>(&self, act: impl FnOnce(&mut Scopes) -> T) -> T {
+        let mut scopes = self.lock();
+        let covered = |scopes: &Scopes| -> BTreeSet<Option<String>> {
+            scopes.iter().filter(|(_, of)| of.is_covered()).map(|(scope, _)| scope.clone()).collect()
+        };
+        let before = covered(&scopes);
+        let done = act(&mut scopes);
+        let turned = before.symmetric_difference(&covered(&scopes)).cloned().collect::<Vec<_>>();
+        self.turned.lock().unwrap_or_else(PoisonError::into_inner).extend(turned);
+        self.changed.notify_waiters();
+        done
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Scopes> {
         self.scopes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -215,31 +239,30 @@ mod tests {
         finish(&synced, None);
         assert!(synced.covers("a") && synced.notes().is_empty());
         let others = Others::from([(None, "team/stockwatch".to_owned())]);
-        assert_eq!(synced.claimed(&others), [None]);
-        assert!(synced.claimed(&others).is_empty(), "said once");
+        synced.take_turned();
+        assert!(synced.claimed(&others) && !synced.claimed(&others), "said once");
+        assert_eq!(synced.take_turned(), BTreeSet::from([None]));
         assert!(!synced.covers("a") && synced.is_anothers("a"));
         assert_eq!(synced.problem(), None, "it stands by");
         assert!(synced.notes()[0].contains("release team/stockwatch") && synced.left_out() == 1);
-        assert_eq!(synced.claimed(&Others::new()), [None]);
-        assert!(synced.covers("a"));
+        assert!(synced.claimed(&Others::new()) && synced.covers("a"));
+        assert_eq!(synced.take_turned(), BTreeSet::from([None]));
     }
 
     #[test]
     fn of_all_namespaces_one_may_be_another_releases() {
         let synced = begun(&[None]);
         let a = Some("a".to_owned());
-        assert_eq!(
-            synced.claimed(&Others::from([(a.clone(), "team/stockwatch".to_owned())])),
-            std::slice::from_ref(&a)
-        );
+        assert!(synced.claimed(&Others::from([(a.clone(), "team/stockwatch".to_owned())])));
         assert!(synced.problem().is_some() && !synced.covers("b"), "nothing is listed");
         finish(&synced, None);
         assert!(synced.problem().is_none() && synced.covers("b"));
         assert!(!synced.covers("a") && synced.is_anothers("a"));
         assert!(synced.notes()[0].starts_with("namespace a is looked after by release team"));
         assert_eq!(synced.left_out(), 0, "nobody has to act");
-        assert_eq!(synced.claimed(&Others::new()), [a]);
-        assert!(synced.covers("a") && synced.notes().is_empty());
+        synced.take_turned();
+        assert!(synced.claimed(&Others::new()) && synced.covers("a") && synced.notes().is_empty());
+        assert_eq!(synced.take_turned(), BTreeSet::from([a]));
     }
 
     #[test]

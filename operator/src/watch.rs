@@ -52,6 +52,12 @@ impl Watches {
     /// Watches these namespaces, or all if none is listed, until the set is dropped.
     pub fn start(&self, namespaces: &[String]) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        tasks.spawn(look_again(
+            Arc::clone(&self.synced),
+            Arc::clone(&self.store),
+            Arc::clone(&self.queue),
+            Arc::clone(&self.metrics),
+        ));
         let scopes: Vec<Option<&str>> = if namespaces.is_empty() {
             vec![None]
         } else {
@@ -197,7 +203,7 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
                     for key in cache.finish(self.watch) {
                         self.queue.add(key);
                     }
-                    self.turn(|synced| synced.done(self.scope.as_deref(), &self.name));
+                    self.synced.done(self.scope.as_deref(), &self.name);
                 }
                 Err(error) => {
                     if self.is_refused(&error) {
@@ -234,26 +240,28 @@ impl<V: Clone + PartialEq + Send + 'static> Filler<V> {
                 return false;
             }
         };
-        let lack = |synced: &Synced| synced.lack(self.scope.as_deref(), &self.name, why, forbidden);
-        if self.turn(lack) {
+        if self.synced.lack(self.scope.as_deref(), &self.name, why, forbidden) {
             tracing::warn!(watch = self.name, "{why}");
         }
         true
     }
+}
 
-    /// Notes how far the watch is. Whoever is looked after from now on, or not any more, is looked at: what came while a
-    /// watch could not be had, for a second after the API server's start say, was passed over.
-    fn turn<T>(&self, note: impl FnOnce(&Synced) -> T) -> T {
-        let covered = || self.synced.covers_scope(self.scope.as_deref());
-        let before = covered();
-        let noted = note(&self.synced);
-        if before != covered() {
-            self.metrics.namespaces_left_out.set(self.synced.left_out());
-            let keys = self.store.stockwatches.keys().into_iter();
-            keys.filter(|key| self.scope.as_ref().is_none_or(|scope| *scope == key.namespace))
-                .for_each(|key| self.queue.add(key));
+/// Has every StockWatch looked at that is this release's to act on from now on, or not any more: what came while a watch
+/// could not be had, for a second after the API server's start say, or was another release's, was passed over.
+async fn look_again(synced: Arc<Synced>, store: Arc<Store>, queue: Arc<Queue>, metrics: Arc<Metrics>) {
+    loop {
+        let changed = synced.changed();
+        metrics.namespaces_left_out.set(synced.left_out());
+        let turned = synced.take_turned();
+        let has_turned = |namespace: &String| {
+            turned.iter().any(|scope| scope.as_ref().is_none_or(|scope| scope == namespace))
+        };
+        if !turned.is_empty() {
+            let keys = store.stockwatches.keys().into_iter().filter(|key| has_turned(&key.namespace));
+            keys.for_each(|key| queue.add(key));
         }
-        noted
+        changed.await;
     }
 }
 
@@ -262,54 +270,45 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use serde_json::json;
+    use tokio::task::yield_now;
 
     use super::*;
-    use crate::store::Watched;
-
-    /// A watch of StockWatches that knows of one, and another watch beside it.
-    fn watches(scope: Option<&str>) -> [Filler<Watched>; 2] {
-        let (store, queue) = (Arc::<Store>::default(), Arc::<Queue>::default());
-        let (synced, metrics) = (Arc::<Synced>::default(), Arc::new(Metrics::new()));
-        store.learn_stockwatch(
-            serde_json::from_value(json!({
-                "apiVersion": "stockwatch.dev/v1alpha1",
-                "kind": "StockWatch",
-                "metadata": {"namespace": "market", "name": "tech", "resourceVersion": "1"},
-                "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
-            }))
-            .unwrap(),
-        );
-        ["stockwatches", "services"].map(|name| {
-            synced.lack(scope, name, "not listed yet", false);
-            Filler {
-                watch: store.stockwatches.add_watch(),
-                name: name.to_owned(),
-                scope: scope.map(str::to_owned),
-                store: Arc::clone(&store),
-                queue: Arc::clone(&queue),
-                synced: Arc::clone(&synced),
-                metrics: Arc::clone(&metrics),
-                cache: |store| &store.stockwatches,
-            }
-        })
-    }
 
     #[tokio::test]
     async fn what_came_while_a_watch_was_forbidden_is_looked_at_once_it_is_not() {
         for scope in [None, Some("market")] {
-            let [first, other] = watches(scope);
-            let done = |watch: &Filler<Watched>| watch.turn(|synced| synced.done(scope, &watch.name));
-            done(&first);
-            assert!(first.queue.is_empty(), "{scope:?}: another watch has not shown anything");
-            done(&other);
-            let taken = first.queue.next().await.unwrap();
-            first.queue.done(&taken);
-            other.turn(|synced| synced.lack(scope, &other.name, "forbidden", true));
-            let passed_over = first.queue.next().await.unwrap();
-            first.queue.done(&passed_over);
-            assert!(first.queue.is_empty() && !first.synced.covers("market"));
-            done(&other);
-            assert_eq!(first.queue.len(), 1, "{scope:?}");
+            let (store, queue) = (Arc::<Store>::default(), Arc::<Queue>::default());
+            let (synced, metrics) = (Arc::<Synced>::default(), Arc::new(Metrics::new()));
+            store.learn_stockwatch(
+                serde_json::from_value(json!({
+                    "apiVersion": "stockwatch.dev/v1alpha1",
+                    "kind": "StockWatch",
+                    "metadata": {"namespace": "market", "name": "tech", "resourceVersion": "1"},
+                    "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
+                }))
+                .unwrap(),
+            );
+            let watches = ["stockwatches", "services"];
+            for watch in watches {
+                synced.lack(scope, watch, "not listed yet", false);
+            }
+            let again =
+                look_again(Arc::clone(&synced), Arc::clone(&store), Arc::clone(&queue), Arc::clone(&metrics));
+            let _again = tokio::spawn(again);
+
+            synced.done(scope, watches[0]);
+            yield_now().await;
+            assert!(queue.is_empty(), "{scope:?}: another watch has not shown anything");
+            synced.done(scope, watches[1]);
+            queue.done(&queue.next().await.unwrap());
+            synced.lack(scope, watches[1], "forbidden", true);
+            let passed_over = queue.next().await.unwrap();
+            queue.done(&passed_over);
+            assert!(queue.is_empty() && !synced.covers("market"));
+            synced.done(scope, watches[1]);
+            yield_now().await;
+            assert_eq!(queue.len(), 1, "{scope:?}");
+            assert_eq!(metrics.namespaces_left_out.get(), 0);
         }
     }
 }
