@@ -11,13 +11,14 @@ control_plane() {
   component etcd "$bin/kube" etcd --data-dir "$dir/etcd" --unsafe-no-fsync \
     --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
     --listen-peer-urls http://127.0.0.1:2380
+  # Who counts writes has the audit log open: it is not exchanged for another one at 100 MB, as it is by default.
   component kube-apiserver "$bin/kube" kube-apiserver --etcd-servers http://127.0.0.1:2379 \
     --bind-address 0.0.0.0 --secure-port 6443 --advertise-address $node --cert-dir "$dir/certs" \
     --token-auth-file "$dir/certs/tokens.csv" --authorization-mode Node,RBAC \
     --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$dir/certs/accounts.key" \
     --service-account-signing-key-file "$dir/certs/accounts.key" --service-cluster-ip-range 10.96.0.0/16 \
     --kubelet-preferred-address-types InternalIP \
-    --audit-policy-file "$here/config/audit.yaml" --audit-log-path "$dir/audit.log"
+    --audit-policy-file "$here/config/audit.yaml" --audit-log-path "$dir/audit.log" --audit-log-maxsize 1000000
   wait_for kube-apiserver "the API server" curl -ksf https://$node:6443/readyz
   kubeconfig admin >"$KUBECONFIG"
 

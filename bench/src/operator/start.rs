@@ -90,6 +90,11 @@ pub(super) async fn run(
         }
     }
     let most = (OWNED + STATUSES) as f64;
+    report.at_least(
+        "writes for each StockWatch, of which its objects are",
+        each(counts.writes()),
+        OWNED as f64,
+    );
     report.at_most("writes for each StockWatch", each(counts.writes()), most);
     report.plain("reads for each StockWatch, everyone's", reads / count as f64);
     report.at_most("events", counts.of_resource("events") as f64, 0.0);
