@@ -35,6 +35,7 @@ mod scene;
 mod secrets;
 mod simulated;
 mod stream;
+mod taken;
 mod tls;
 mod tokens;
 mod topics;

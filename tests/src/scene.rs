@@ -1,9 +1,8 @@
 //! One StockWatch on one broker: its topics and file, what is written for it, and whether its outputs are right.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
@@ -14,52 +13,11 @@ use crate::market::{Market, Raw};
 use crate::namespace::Namespace;
 use crate::oracle::{Shape, fates};
 use crate::producer::Producer;
+use crate::taken::taken;
 use crate::topics::{Isolation, Record, Topics};
 use crate::wait::{soon, wait_for};
 use crate::watch::{Topic, Watch};
 use crate::worker::{Launch, Worker};
-
-/// The table's reserved key of the shapes.
-const SHAPE_KEY: &str = r#"{"stockwatch":"shape"}"#;
-/// The key of what has changed since that record.
-const CHANGES_KEY: &str = r#"{"stockwatchshape":"changes"}"#;
-
-/// The reserved record of the shapes that a partition took.
-#[derive(Debug, Deserialize)]
-struct Shapes {
-    history: Vec<Taken>,
-}
-
-/// A shape that a partition took.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct Taken {
-    epoch: u64,
-    offset: i64,
-    generation: u64,
-    windows: Vec<u32>,
-    entities: BTreeSet<String>,
-    wildcard: bool,
-    /// `entities` are those that the last shape of the last whole record does not list.
-    #[serde(default)]
-    relative: bool,
-    /// And these that only that one lists.
-    #[serde(default)]
-    removed: BTreeSet<String>,
-}
-
-impl Taken {
-    /// With all that it lists; under a wildcard that is everything.
-    fn resolved(mut self, whole: &BTreeSet<String>) -> Self {
-        let removed = std::mem::take(&mut self.removed);
-        if std::mem::take(&mut self.relative) {
-            self.entities.extend(whole.difference(&removed).cloned());
-        }
-        if self.wildcard {
-            self.entities.clear();
-        }
-        self
-    }
-}
 
 /// A StockWatch with its topics on a broker.
 pub struct Scene<'b> {
@@ -274,56 +232,8 @@ impl<'b> Scene<'b> {
     /// The shapes that each raw partition took, as its table partition has recorded them.
     pub fn shapes(&self) -> Vec<Vec<Shape>> {
         let table = self.read(Topic::Table);
-        table.iter().enumerate().map(|(partition, records)| self.recorded(partition, records)).collect()
-    }
-
-    fn recorded(&self, partition: usize, table: &[Record]) -> Vec<Shape> {
-        let mut taken: BTreeMap<u64, Taken> = BTreeMap::new();
-        let mut whole = BTreeSet::new();
-        let is_of_shapes = |record: &&Record| [SHAPE_KEY, CHANGES_KEY].contains(&record.key_text().as_str());
-        for record in table.iter().filter(is_of_shapes) {
-            let Some(value) = &record.value else { continue };
-            let shapes: Shapes = serde_json::from_slice(value)
-                .unwrap_or_else(|error| panic!("the record of shapes: {error}: {}", record.text()));
-            if record.key_text() == SHAPE_KEY {
-                whole = shapes.history.last().unwrap().entities.clone();
-            }
-            for shape in shapes.history {
-                let shape = shape.resolved(&whole);
-                let before = taken.insert(shape.epoch, shape.clone());
-                // Tolerances alone make no epoch: its generation may go on.
-                let same = before.is_none_or(|before| {
-                    before.generation <= shape.generation
-                        && before == Taken { generation: before.generation, ..shape.clone() }
-                });
-                assert!(same, "epoch {} of partition {partition} was rewritten", shape.epoch);
-            }
-        }
-        let taken: Vec<Taken> = taken.into_values().collect();
-        for pair in taken.windows(2) {
-            // The same generation again says that silent entities were forgotten.
-            let again = Taken { epoch: pair[0].epoch, offset: pair[0].offset, ..pair[1].clone() } == pair[0];
-            let forward = pair[0].generation < pair[1].generation || again;
-            let forward = forward && pair[0].offset <= pair[1].offset;
-            assert!(forward, "the shapes of partition {partition} go back: {taken:#?}");
-            let [one, next] = [&pair[0], &pair[1]].map(|taken| taken.epoch);
-            assert_eq!(
-                one + 1,
-                next,
-                "partition {partition} took a shape that it has not recorded: {taken:#?}"
-            );
-        }
-        let shape = |taken: &Taken| {
-            let Taken { offset: from, windows, entities, wildcard, .. } = taken.clone();
-            let shape = Shape { from, windows, entities, wildcard };
-            let mut written = Shape { from, ..self.watches[&taken.generation].shape() };
-            if wildcard {
-                written.entities.clear();
-            }
-            assert_eq!(shape, written, "generation {} as partition {partition} took it", taken.generation);
-            shape
-        };
-        taken.iter().map(shape).collect()
+        let recorded = |(partition, records): (usize, &Vec<Record>)| taken(partition, records, &self.watches);
+        table.iter().enumerate().map(recorded).collect()
     }
 
     /// Waits until all is committed, and panics where any output is not what the oracle says.
