@@ -50,6 +50,8 @@ pub struct Partition {
     pub recorded: RecordedShapes,
     /// Paper accounts are kept: there is a ledger to write. Without one they stay as they are.
     pub has_ledger: bool,
+    /// What the table holds of entities whose shapes somebody has deleted from it: they begin anew.
+    pub lost: Vec<Removed>,
     index: HashMap<Name, usize>,
     slots: Vec<(Name, Entity)>,
     unsaved: Unsaved,
@@ -94,6 +96,7 @@ impl Partition {
             history,
             recorded: RecordedShapes::default(),
             has_ledger: false,
+            lost: Vec::new(),
             index,
             slots: entities,
             unsaved: Unsaved::default(),

@@ -1,8 +1,9 @@
 //! Reads what the storage table holds of a partition.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::effect::Removed;
 use crate::entity::{Currency, Entity, Name};
 use crate::partition::RecordedShapes;
 use crate::said::Said;
@@ -23,6 +24,11 @@ pub struct Corrupt {
 }
 
 impl Corrupt {
+    /// Whether it is one of those that all entities of a partition depend on.
+    pub fn is_of_shapes(&self) -> bool {
+        [SHAPE_KEY, SHAPE_CHANGES_KEY].contains(&self.key.as_str())
+    }
+
     fn new(key: &[u8], problem: &str) -> Self {
         // It goes into log lines, and a record may have a megabyte.
         let key = String::from_utf8_lossy(&key[..key.len().min(128)]).into_owned();
@@ -75,12 +81,12 @@ impl TableReader {
             (TableKey::Said(entity), None) => {
                 self.said.remove(&entity);
             }
-            (TableKey::Shape, Some(_)) => self.shapes = owned(),
+            (TableKey::Shape, _) => self.shapes = owned(),
             (TableKey::ShapeChanges, _) => self.shape_changes = owned(),
             (TableKey::Offset, Some(value)) => {
                 self.offset = Some(serde_json::from_slice(value).map_err(|e| corrupt(&e.to_string()))?);
             }
-            (TableKey::Shape | TableKey::Offset, None) => {}
+            (TableKey::Offset, None) => self.offset = None,
             (TableKey::Foreign, _) => self.foreign += 1,
             (TableKey::Unknown, _) => return Err(corrupt("a key that this version does not know")),
         }
@@ -92,7 +98,10 @@ impl TableReader {
     /// # Errors
     /// A shape record that cannot be read.
     pub fn shapes(&self) -> Result<(Vec<ShapeChange>, RecordedShapes), Corrupt> {
-        let Some(whole) = &self.shapes else { return Ok(Default::default()) };
+        let has_changes = self.shape_changes.is_some();
+        let Some(whole) = &self.shapes else {
+            return Ok((Vec::new(), RecordedShapes { whole: None, has_changes }));
+        };
         let corrupt = |key: &str, problem: String| Corrupt::new(key.as_bytes(), &problem);
         let history = read_shapes(whole, None).map_err(|e| corrupt(SHAPE_KEY, e))?.unwrap_or_default();
         let mut recorded = RecordedShapes { whole: history.last().cloned(), has_changes: false };
@@ -103,6 +112,23 @@ impl TableReader {
         recorded.has_changes = true;
         let changed = read_shapes(changes, Some(last)).map_err(|e| corrupt(SHAPE_CHANGES_KEY, e))?;
         Ok((changed.unwrap_or(history), recorded))
+    }
+
+    /// All that the table holds of entities, to be deleted: without a shape nothing says what their windows are.
+    pub(crate) fn lost(&self) -> Vec<Removed> {
+        let names: HashSet<&String> = self
+            .heads
+            .keys()
+            .chain(self.said.keys())
+            .chain(self.chunks.keys().map(|(name, _)| name))
+            .collect();
+        let removed = |name: &String| Removed {
+            name: name.as_str().into(),
+            chunks: self.chunks.keys().filter(|(of, _)| of == name).map(|(_, number)| *number).collect(),
+            has_said: self.said.contains_key(name),
+            orphan: None,
+        };
+        names.into_iter().map(removed).collect()
     }
 
     /// The entities, each under `base`, the shape where replay begins, or under a later one of `history`.

@@ -53,6 +53,29 @@ fn what_an_accepted_quote_cannot_have_is_refused() {
 }
 
 #[test]
+fn without_a_shape_that_somebody_deleted_all_begins_anew_and_nothing_of_before_comes_back() {
+    let mut table = TableReader::default();
+    let mut put = |key: &[u8], value: Option<&[u8]>| table.read(key, value);
+    put(SHAPE_KEY.as_bytes(), Some(b"{}")).unwrap();
+    put(br#""a""#, Some(&entity(7, "[0,0]", "[[1,1]]"))).unwrap();
+    put(SHAPE_KEY.as_bytes(), None).unwrap();
+
+    let replay = Replay::prepare(&GOAL, &table).unwrap();
+    let mut partition = replay.finish().unwrap();
+    let names: Vec<&str> = partition.lost.iter().map(|lost| &*lost.name).collect();
+    assert_eq!((partition.entities().len(), names), (0, vec!["a"]));
+    let another = restored(&[shape(1, 0, "5")], &entity(1, "[0,0]", "[[1,1]]"), GOAL).unwrap();
+    let rules = another.shape().unwrap().clone();
+    partition.apply_shape(partition.next_change(rules), &crate::Backfill::default(), 0);
+    let mut put = |key: &[u8], value: Option<&[u8]>| table.read(key, value);
+    write_removed(&partition.lost, &mut put).unwrap();
+    write_shapes(&mut partition, &mut put).unwrap();
+
+    let replay = Replay::prepare(&GOAL, &table).unwrap();
+    assert!(replay.partition.lost.is_empty() && replay.partition.entities().len() == 0);
+}
+
+#[test]
 fn shapes_whose_epochs_do_not_ascend_are_refused() {
     let read = |history: &[String]| {
         let mut table = TableReader::default();

@@ -8,6 +8,8 @@ use super::json::push_hex;
 use super::raw::RawRecord;
 use super::reason::DeadLetterReason;
 
+/// The lengths of a header's name and value take so many bytes at most: two 32-bit numbers of variable size.
+const LENGTHS: usize = 10;
 /// Header: a [`DeadLetterReason`].
 const REASON: &str = "stockwatch-reason";
 /// Header: the raw topic.
@@ -141,10 +143,12 @@ impl<'a> DeadLetter<'a> {
         (refusals < 3 && letter.bytes() <= max_bytes).then_some(letter)
     }
 
-    /// The bytes of key, value and headers.
+    /// The bytes of key, value and headers, with the lengths that stand before a header's name and value: librdkafka
+    /// counts them, too (`rd_kafka_msg_new0`).
     pub fn bytes(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, text)| name.len() + text.len()).sum();
-        let own = self.own_headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        let headers: usize = self.headers.iter().map(|(name, text)| LENGTHS + name.len() + text.len()).sum();
+        let own =
+            self.own_headers.iter().map(|(name, value)| LENGTHS + name.len() + value.map_or(0, <[u8]>::len));
         let (key, value) = (self.key.as_deref().map_or(0, <[u8]>::len), self.value.map_or(0, <[u8]>::len));
         key + value + headers + own.sum::<usize>()
     }
@@ -197,7 +201,7 @@ mod tests {
         let ours = "stockwatch-reasonnot_jsonstockwatch-topicrawstockwatch-partition3stockwatch-offset7\
                     stockwatch-timestamp5stockwatch-timestamp-typeCreateTime"
             .len();
-        let own = "trace1empty".len();
+        let (ours, own) = (ours + 6 * LENGTHS, "trace1empty".len() + 2 * LENGTHS);
         assert_eq!(letter(1_000 + ours + own), Some((2, raw.value)));
         assert_eq!(letter(1_000 + ours + own - 1), Some((0, raw.value)));
         assert_eq!(letter(1_000 + ours - 1), Some((0, None)));

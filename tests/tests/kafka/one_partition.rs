@@ -129,6 +129,33 @@ fn an_unreadable_table_record_stops_its_partition_alone_until_it_is_replaced() {
 }
 
 #[test]
+fn the_record_of_the_shapes_can_be_deleted_as_readiness_says_and_its_partition_begins_anew() {
+    let scene = stopped("shapes");
+    let table = scene.watch.topic(Topic::Table);
+    let put = |value: Option<&str>| {
+        let key = br#"{"stockwatch":"shape"}"#;
+        scene.producer.send(&table, Some(BROKEN), Some(key), value.map(str::as_bytes));
+        scene.producer.flush();
+    };
+    put(Some("{}"));
+    let mut worker = assert_others_go_on(&scene, &[&table, "tombstone", "all averages of the partition"]);
+    put(None);
+    worker.await_ready();
+    let before = alarms(&scene)[1];
+    for round in 7..10 {
+        send_round(&scene, round);
+    }
+    scene.settle();
+    // Rounds 5 and 6 are in the log as well: of five quotes the first has nothing to be compared with.
+    assert_eq!(alarms(&scene)[1], before + 4);
+    worker.kill();
+    let _worker = scene.worker("w");
+    send_round(&scene, 10);
+    scene.settle();
+    assert_eq!(alarms(&scene)[1], before + 5, "its state is restored");
+}
+
+#[test]
 fn an_unreadable_checkpoint_stops_its_partition_alone_until_it_is_written_again() {
     let scene = stopped("checkpoint");
     let table = scene.watch.topic(Topic::Table);

@@ -111,8 +111,9 @@ impl Assignment {
     }
 
     /// Takes a partition that the restore thread brings.
-    pub(super) fn restored(&mut self, number: i32, partition: Box<Partition>) {
+    pub(super) fn restored(&mut self, number: i32, mut partition: Box<Partition>) {
         if let Some(slot) = self.0.get_mut(&number) {
+            slot.due.removed = std::mem::take(&mut partition.lost);
             slot.state = State::Restored(partition, Instant::now());
         }
     }
