@@ -14,6 +14,9 @@ pub struct EditReport {
     /// The edit's generation; absent for a plain file that the pipeline has not numbered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The generation that it is compared with; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
     /// Hours of quotes that are judged, by the stamps of raw records.
     pub hours: u32,
     /// By raw partition, of those that were judged to their end.
@@ -48,7 +51,8 @@ pub fn merge_edit_reports<'a>(
     let newest = reports.iter().filter_map(|report| report.generation).max()?;
     reports.retain(|report| report.generation == Some(newest));
     let hours = reports.iter().map(|report| report.hours).min()?;
-    let same_hours = reports.iter().all(|report| report.hours == hours);
+    // A worker that was told of two edits at once compares with what was before both.
+    let is_alike = reports.iter().all(|report| report.hours == hours && report.before == reports[0].before);
     let all: BTreeMap<i32, PartitionEdit> =
         reports.iter().flat_map(|report| report.partitions.iter().map(|(p, edit)| (*p, *edit))).collect();
     let sum = |figure: fn(&PartitionEdit) -> u64| {
@@ -64,7 +68,7 @@ pub fn merge_edit_reports<'a>(
         alarms_after: sum(|edit| edit.alarms_after),
         episodes_before: sum(|edit| edit.episodes_before),
         episodes_after: sum(|edit| edit.episodes_after),
-        complete: is_whole && same_hours && all.values().all(|edit| edit.complete),
+        complete: is_whole && is_alike && all.values().all(|edit| edit.complete),
     })
 }
 
@@ -83,7 +87,8 @@ mod tests {
             complete: true,
         };
         let partitions = partitions.iter().map(|(p, alarms)| (*p, edit(*alarms))).collect();
-        EditReport { generation: Some(generation), hours, partitions, complete: true }
+        let before = generation.checked_sub(1);
+        EditReport { generation: Some(generation), before, hours, partitions, complete: true }
     }
 
     #[test]
@@ -107,6 +112,8 @@ mod tests {
         assert!(!complete(&[&one], Some(3)), "one is not evaluated");
         assert!(!complete(&[&one, &two], None), "it is not known how many there are");
         assert!(!complete(&[&one, &report(8, 12, &[(1, 5)])], Some(3)), "of other hours");
+        let skipped = EditReport { before: Some(6), ..two };
+        assert!(!complete(&[&one, &skipped], Some(3)), "compared with another generation");
     }
 
     #[test]

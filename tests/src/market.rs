@@ -24,6 +24,7 @@ pub struct Market {
     random: fastrand::Rng,
     entities: Vec<Walk>,
     turn: usize,
+    is_moody: bool,
 }
 
 #[derive(Debug)]
@@ -31,6 +32,7 @@ struct Walk {
     name: String,
     cents: i64,
     time: u64,
+    currency: Option<&'static str>,
     recent: VecDeque<Raw>,
 }
 
@@ -44,10 +46,16 @@ impl Market {
             name: (*name).to_owned(),
             cents: 50_000,
             time: Self::START,
+            currency: None,
             recent: VecDeque::new(),
         };
         let entities = entities.iter().map(walk).collect();
-        Self { random: fastrand::Rng::with_seed(seed), entities, turn: 0 }
+        Self { random: fastrand::Rng::with_seed(seed), entities, turn: 0, is_moody: false }
+    }
+
+    /// The same, but now and then an entity pauses for up to an hour, or goes on in another currency.
+    pub fn moody(self) -> Self {
+        Self { is_moody: true, ..self }
     }
 
     /// The next record: of one entity after another, each a minute or less on.
@@ -55,6 +63,25 @@ impl Market {
         self.turn = (self.turn + 1) % self.entities.len();
         let random = &mut self.random;
         let walk = &mut self.entities[self.turn];
+        if self.is_moody && random.u8(0..40) == 0 {
+            walk.time += random.u64(60..3_600);
+        }
+        if self.is_moody && random.u8(0..40) == 0 {
+            walk.currency = random.choice([None, Some("USD"), Some("EUR")]).flatten();
+        }
+        let mut raw = Self::any(random, walk);
+        // Of a quote that comes again the currency may be another one: the same quote all the same.
+        if let Some(currency) = walk.currency
+            && let Some(plain) = raw.value.as_mut().filter(|value| value.ends_with(b"}"))
+            && !plain.windows(8).any(|part| part == b"currency")
+        {
+            plain.truncate(plain.len() - 1);
+            plain.extend_from_slice(format!(r#","currency":"{currency}"}}"#).as_bytes());
+        }
+        raw
+    }
+
+    fn any(random: &mut fastrand::Rng, walk: &mut Walk) -> Raw {
         match random.u8(0..100) {
             0..12 if !walk.recent.is_empty() => walk.recent[random.usize(0..walk.recent.len())].clone(),
             12..22 => {

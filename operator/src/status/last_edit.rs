@@ -58,6 +58,7 @@ mod tests {
         let partitions: BTreeMap<i32, PartitionEdit> = partitions.iter().map(|p| (*p, edit)).collect();
         answer.evaluating = partitions.is_empty();
         answer.last_edit = (!answer.evaluating).then_some(EditReport {
+            before: None,
             generation: Some(8),
             hours: 24,
             partitions,

@@ -128,7 +128,7 @@ fn a_quiet_time_edited_while_the_worker_was_down_is_taken() {
 fn episodes_are_the_oracles_through_edits_kills_and_removed_tickers() {
     let mut scene = scene("episodes", |watch| watch.windows = vec![(1, "0.1".into()), (5, "0.05%".into())]);
     let mut worker = scene.worker("w0");
-    let feeder = scene.feed(Market::new(31, &["a", "b", "c"]), 400);
+    let feeder = scene.feed(Market::new(31, &["a", "b", "c"]).moody(), 400);
     let settings = [
         json!({"quiet": "1m"}),
         json!({"quiet": "60m", "gaps": "Skip"}),

@@ -139,7 +139,7 @@ fn paper_accounts_are_those_of_the_ledger_and_of_a_candidate_what_the_oracle_say
 fn every_alarm_of_ten_edits_a_crash_and_a_rebalance_is_found_with_its_id_and_none_is_added() {
     let mut scene = scene("whatif-edits");
     let mut random = fastrand::Rng::with_seed(52);
-    let feeder = scene.feed(Market::new(52, &ENTITIES), 300);
+    let feeder = scene.feed(Market::new(52, &ENTITIES).moody(), 300);
     let mut first = scene.worker("first");
     let mut second = None;
     for edit in 0..10 {

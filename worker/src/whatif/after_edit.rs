@@ -159,7 +159,8 @@ impl Evaluation {
         let (partitions, complete) =
             evaluate_all(candidates, &mut topics, &owned.partitions, since, cancelled)?;
         let generation = self.live.generation.or_else(|| self.health.generation(self.live.revision));
-        Some(EditReport { generation, hours: HOURS, partitions, complete })
+        let before = Some(self.candidates[0].rules.generation).filter(|before| *before > 0);
+        Some(EditReport { generation, before, hours: HOURS, partitions, complete })
     }
 }
 
@@ -199,7 +200,7 @@ fn evaluate<L: RawLog>(
     let [before, after] = candidates;
     if before.rules.decides_as(&after.rules) {
         let both = study(candidates, log, partition, since)?;
-        let edit = |both: Study<'_>| partition_edit([sum(&both, 0), sum(&both, 1)], both.cut.is_empty());
+        let edit = |both: Study<'_>| partition_edit([sum(&both, 0), sum(&both, 1)], is_whole(&both));
         return Ok(both.map(edit));
     }
     let Some(old) = study(std::slice::from_ref(before), log, partition, since)? else {
@@ -208,11 +209,12 @@ fn evaluate<L: RawLog>(
     let Some(new) = study(std::slice::from_ref(after), log, partition, since)? else {
         return Ok(None);
     };
-    // A ticker that the log fills for one of them alone would count as changed.
-    let is_of_both = |ticker: &String| before.rules.computes(ticker) && after.rules.computes(ticker);
-    let is_alike = !old.left_out.symmetric_difference(&new.left_out).any(is_of_both);
-    let is_whole = old.cut.is_empty() && new.cut.is_empty() && is_alike;
-    Ok(Some(partition_edit([sum(&old, 0), sum(&new, 0)], is_whole)))
+    Ok(Some(partition_edit([sum(&old, 0), sum(&new, 0)], is_whole(&old) && is_whole(&new))))
+}
+
+/// Whether all hours of all tickers are judged.
+fn is_whole(study: &Study<'_>) -> bool {
+    study.cut.is_empty() && study.left_out.is_empty()
 }
 
 /// Judges a partition by candidates that have the same averages; `None`: time or memory was used up before its end.
@@ -223,7 +225,7 @@ fn study<'a, L: RawLog>(
     since: i64,
 ) -> Result<Option<Study<'a>>, L::Error> {
     let mut study = Study::new(candidates, since, false);
-    let is_read = study.judge(log, partition, &candidates[0].rules, 0, &mut Written::new(""))?;
+    let is_read = study.judge(log, partition, &candidates[0].rules, None, &mut Written::new(""))?;
     Ok(is_read.then_some(study))
 }
 
@@ -283,6 +285,7 @@ mod tests {
         assert!(is_cancelled(&first) && !is_cancelled(&second));
         let report = |generation| EditReport {
             generation: Some(generation),
+            before: None,
             hours: HOURS,
             partitions: BTreeMap::new(),
             complete: true,
@@ -297,6 +300,64 @@ mod tests {
         assert_eq!(health.last_edit(), Some(report(3)));
         drop(edits);
         following.await.unwrap();
+    }
+
+    /// A log whose first records are deleted: these stand at 1 and after.
+    struct Kept(Vec<(i64, &'static str)>);
+
+    impl RawLog for Kept {
+        type Error = Infallible;
+
+        fn bounds(&mut self, _: i32) -> Result<(i64, i64), Infallible> {
+            Ok((1, 1 + i64::try_from(self.0.len()).unwrap()))
+        }
+
+        fn first_since(&mut self, _: i32, since: i64) -> Result<Option<i64>, Infallible> {
+            let first = (1..).zip(&self.0).find(|(_, (timestamp, _))| *timestamp >= since);
+            Ok(first.map(|(offset, _)| offset))
+        }
+
+        fn read(
+            &mut self,
+            _: i32,
+            from: i64,
+            to: i64,
+            mut each: impl FnMut(&RawRecord<'_>),
+        ) -> Result<bool, Infallible> {
+            for (offset, (timestamp, ticker)) in (1..).zip(&self.0).filter(|(o, _)| (from..to).contains(o)) {
+                let seconds = timestamp / 1000;
+                let value = format!(
+                    r#"{{"entityname":"{ticker}","currentstockprice":1,"lastupdatedate":{seconds}}}"#
+                );
+                each(&RawRecord { key: None, value: Some(value.as_bytes()), timestamp: *timestamp, offset });
+            }
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn an_evaluation_that_leaves_a_ticker_out_is_not_complete() {
+        const HOUR: i64 = 3_600_000;
+        let with = |tolerance: &str, more: &str| {
+            let windows = format!("windows: [{{duration: 5m, tolerance: '{tolerance}'}}{more}]");
+            live("{symbol: META}, {symbol: NVDA}", &windows)
+        };
+        let longer = ", {duration: 10m, tolerance: '1%'}";
+        for edited in [with("2%", ""), with("1%", longer)] {
+            let candidates = compared(&with("1%", ""), &edited).unwrap();
+            let complete = |records: &[(i64, &'static str)]| {
+                let (owned, cancelled) = (BTreeSet::from([0]), AtomicBool::new(false));
+                evaluate_all(&candidates, &mut Kept(records.to_vec()), &owned, 30 * HOUR, &cancelled)
+                    .unwrap()
+                    .1
+            };
+            let meta = [(10 * HOUR, "META"), (20 * HOUR, "META"), (31 * HOUR, "META")];
+            assert!(complete(&meta));
+            assert!(
+                !complete(&[&meta[..], &[(32 * HOUR, "NVDA")]].concat()),
+                "its windows may have been full"
+            );
+        }
     }
 
     /// Partitions without a record, so many of which are read before the time is used up.

@@ -61,13 +61,15 @@ impl<'a> Topics<'a> {
         Ok((self.committed.partitions(self.raw)?, self.committed.partitions(self.alarms)?))
     }
 
-    /// The offset up to which workers have judged a raw partition; 0 if that is not known.
-    pub(super) fn judged_to(&self, partition: i32) -> i64 {
+    /// The offset up to which workers have judged a raw partition, if that is known.
+    pub(super) fn judged_to(&self, partition: i32) -> Option<i64> {
         let answer = self.uncommitted.committed_offsets(self.raw, &[partition], CALL_TIMEOUT);
         let list =
             answer.inspect_err(|error| tracing::warn!(%error, partition, "the group's offset is not known"));
-        let element = list.ok().and_then(|list| Some(list.find_partition(self.raw, partition)?.offset()));
-        if let Some(Offset::Offset(offset)) = element { offset } else { 0 }
+        match list.ok()?.find_partition(self.raw, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
     }
 
     /// The alarms of an output partition that may be of raw records stamped `since` (ms) or later; `None`: memory is

@@ -165,7 +165,7 @@ fn judge(
     for group in 0..raw_count.min(alarm_count) {
         let partitions = || (group..raw_count).step_by(usize::try_from(alarm_count).unwrap_or(1));
         // Before the alarms: those of what was committed by then can be read.
-        let judged_to: Vec<i64> = partitions().map(|p| topics.judged_to(p)).collect();
+        let judged_to: Vec<Option<i64>> = partitions().map(|p| topics.judged_to(p)).collect();
         let written = match topics.written(group, since) {
             Ok(written) => written,
             Err(error) => {

@@ -43,7 +43,8 @@ pub struct Seen {
     pub stamps: Extent,
     /// Event times of accepted quotes, ns.
     pub times: Extent,
-    /// Alarms of the rules in force that were not written; `None`: no written alarm shows that these were in force.
+    /// Alarms of the rules in force that were not written; `None`: no written alarm shows that these were in force, or it
+    /// is not known how far workers have judged.
     pub added: Option<u64>,
 }
 
@@ -65,8 +66,8 @@ pub(super) struct JudgedRange {
     pub(super) partition: i32,
     /// The first offset of the range.
     pub(super) start: i64,
-    /// Quotes from this offset on may not have been judged by the workers yet.
-    pub(super) committed: i64,
+    /// Quotes from this offset on may not have been judged by the workers yet; `None`: that is not known of any.
+    pub(super) committed: Option<i64>,
 }
 
 /// A ticker's figures, and what the replay adds to the alarms that were written.
@@ -138,10 +139,9 @@ impl<'a> Pass<'a> {
         ticker.tally.trade(&quote);
         let matched = self.written.compare(self.place.partition, &quote);
         self.is_in_force = matched.is_in_force.unwrap_or(self.is_in_force);
-        if self.is_in_force {
-            self.seen.added.get_or_insert(0);
-        }
-        if self.is_in_force && record.offset < self.place.committed {
+        let Some(committed) = self.place.committed.filter(|_| self.is_in_force) else { return };
+        self.seen.added.get_or_insert(0);
+        if record.offset < committed {
             ticker.added += u64::from((alarms & !matched.windows).count_ones());
         }
     }

@@ -81,7 +81,7 @@ impl<'a> Study<'a> {
 
     /// Takes a partition in; false: there was no memory for it, and nothing of it is counted.
     ///
-    /// `rules` are those in force, `committed` is the offset up to which workers have judged.
+    /// `rules` are those in force, `committed` is the offset up to which workers have judged, if that is known.
     ///
     /// # Errors
     /// Those of the log.
@@ -90,7 +90,7 @@ impl<'a> Study<'a> {
         log: &mut L,
         partition: i32,
         rules: &Arc<Shape>,
-        committed: i64,
+        committed: Option<i64>,
         written: &mut Written,
     ) -> Result<bool, L::Error> {
         let (low, high) = log.bounds(partition)?;

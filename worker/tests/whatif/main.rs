@@ -184,7 +184,7 @@ fn judge(records: &[Record], low: i64, since: i64, all: &[Candidate], alarms: &[
     let mut study = Study::new(all, since, false);
     let mut written = Written::new(RAW);
     alarms.iter().for_each(|value| written.add(value));
-    assert!(study.judge(&mut log, 0, &all[0].rules, i64::MAX, &mut written).unwrap());
+    assert!(study.judge(&mut log, 0, &all[0].rules, Some(i64::MAX), &mut written).unwrap());
     let left_out = study.left_out.clone();
     let is_compared = |ticker: &str, minutes: u32| !left_out.contains(ticker) && WINDOWS.contains(&minutes);
     let fidelity = Fidelity { added: study.seen.added, ..written.finish(is_compared) };
@@ -315,6 +315,21 @@ fn an_alarm_that_is_missing_is_added_and_one_that_nothing_raises_is_not_found() 
 }
 
 #[test]
+fn where_it_is_not_known_how_far_workers_have_judged_nothing_is_said_to_be_added() {
+    let (records, watch) = (jumps(40), plain());
+    let alarms = written(&records, &[(0, &watch)]);
+    let all = all_candidates(std::slice::from_ref(&watch));
+    let added = |committed| {
+        let mut log = Log { records: records.clone(), low: 0, memory: usize::MAX };
+        let (mut study, mut written) = (Study::new(&all, 0, false), Written::new(RAW));
+        alarms.iter().for_each(|value| written.add(value));
+        assert!(study.judge(&mut log, 0, &all[0].rules, committed, &mut written).unwrap());
+        study.seen.added
+    };
+    assert_eq!((added(Some(i64::MAX)), added(None)), (Some(0), None));
+}
+
+#[test]
 fn quotes_from_before_a_long_pause_are_found_further_back() {
     let mut quotes: Vec<(usize, i64, i64, i64)> = (0..12).map(|_| (0, 60, 0, 10_000)).collect();
     quotes.push((0, 3 * 86_400, 0, 20_000));
@@ -357,7 +372,7 @@ fn what_there_is_no_memory_for_is_not_counted() {
     let all = all_candidates(std::slice::from_ref(&watch));
     let mut log = Log { records: jumps(40), low: 0, memory: 39 };
     let mut study = Study::new(&all, 0, true);
-    assert!(!study.judge(&mut log, 0, &all[0].rules, 0, &mut Written::new(RAW)).unwrap());
+    assert!(!study.judge(&mut log, 0, &all[0].rules, None, &mut Written::new(RAW)).unwrap());
     let answer = Answer::new(&study, &all, "default/whatif".into());
     assert_eq!((answer.records.count, answer.rules[0].all), (0, Figures::default()));
 }
@@ -371,7 +386,7 @@ fn a_sweep_is_judged_in_one_pass_and_gives_fewer_alarms_the_greater_the_toleranc
     // As many reads as there are records.
     let mut log = Log { memory: records.len(), records, low: 0 };
     let mut study = Study::new(&all, 0, true);
-    assert!(study.judge(&mut log, 0, &all[0].rules, 0, &mut Written::new(RAW)).unwrap());
+    assert!(study.judge(&mut log, 0, &all[0].rules, None, &mut Written::new(RAW)).unwrap());
     let answer = Answer::new(&study, &all, "default/whatif".into());
     let alarms: Vec<u64> = answer.rules[1..].iter().map(|judged| judged.windows[0].figures.alarms).collect();
     assert_eq!(alarms.len(), 40);
