@@ -104,6 +104,8 @@ pub struct Context {
 pub struct Memory {
     /// As Kafka's side knows it.
     pub who: Option<ObjectKey>,
+    /// Its generation when it was last looked at.
+    pub generation: Option<i64>,
     /// Since when its status is to say something else.
     pub differs_since: Option<Instant>,
     /// A status as it was, and the one that was written over it and changed nothing.
@@ -179,9 +181,17 @@ impl Context {
 
     /// A StockWatch is gone: nothing of it is kept.
     pub fn forget(&self, key: &Key) {
-        let memory = self.memory().remove(key);
-        if let Some(who) = memory.and_then(|memory| memory.who) {
+        self.leave(key);
+        if let Some(who) = self.memory().remove(key).and_then(|memory| memory.who) {
             self.kafka.forget(&who);
+        }
+    }
+
+    /// Another release looks after a StockWatch: nothing of it is kept but whose its topics are.
+    pub fn leave(&self, key: &Key) {
+        let known = self.memory().remove(key);
+        if let Some(who) = known.and_then(|memory| memory.who) {
+            self.remember(key, |memory| memory.who = Some(who));
         }
         self.workers.forget(key);
         self.flows.forget(key);

@@ -15,7 +15,7 @@ use crate::health::Health;
 use crate::key::{Key, Revision};
 use crate::metrics::{Flow, Ready};
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
-use crate::resources::Kind;
+use crate::resources::{Kind, has_default_image};
 use crate::rollout::Progress;
 use crate::slots::Cause;
 use crate::status::{Condition, Reason, said};
@@ -87,12 +87,13 @@ pub async fn run(
 
 async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, ReconcileError>> {
     if !context.synced.covers(&key.namespace) {
-        // What is known of it may be old, or only a part. It is looked at again once all of it is known.
-        if context.synced.is_anothers(&key.namespace) {
-            context.forget(key);
+        // What is known of it may be old, or only a part. It is looked at again once all of it is known: until then it
+        // keeps its slot, since an upgrade that it does not survive would reach another one otherwise.
+        match context.synced.is_anothers(&key.namespace) {
+            true if context.store.stockwatches.get(key, "").is_none() => context.forget(key),
+            true => context.leave(key),
+            false => context.workers.forget(key),
         }
-        context.workers.forget(key);
-        context.free_slot(key);
         return Some(Ok(None));
     }
     let began = Instant::now();
@@ -158,10 +159,12 @@ fn settle(
 /// What an earlier leader began: whose the topics are, and whose pods are being replaced.
 fn recall(context: &Context) {
     for key in context.store.stockwatches.keys() {
-        if let Some(Watched::Readable(stockwatch)) = context.store.stockwatches.get(&key, "")
-            && let Ok(spec) = Spec::parse(&stockwatch)
+        let watched = context.store.stockwatches.get(&key, "");
+        let Some(Watched::Readable(stockwatch)) = watched else { continue };
+        if let Ok(spec) = Spec::parse(&stockwatch)
             && let Some(wanted) = Wanted::of(&stockwatch, &spec)
         {
+            context.remember(&key, |memory| memory.who = Some(wanted.who.clone()));
             context.kafka.claim(&wanted);
         }
         let deployment = context.store.owned_of(&key, Kind::Deployment);
@@ -169,8 +172,9 @@ fn recall(context: &Context) {
             && !rollout.is_complete()
             && rollout.progress != Progress::Complete
         {
-            // Those of the form before are ready still, while the new ones do not become so.
-            let upgrades = rollout.image == context.settings.worker_image && rollout.ready > 0;
+            // Those of the form before are ready still, while the new ones do not become so. What the pods' image is
+            // called says nothing: a webhook may have changed it.
+            let upgrades = rollout.ready > 0 && has_default_image(&stockwatch);
             let cause = if upgrades { Cause::Upgrade } else { Cause::Own };
             context.slots.note(key, cause, Instant::now());
         }
@@ -236,5 +240,55 @@ fn flow_of(watched: &Watched) -> Flow {
         Some("True") => Flow::True,
         Some("False") => Flow::False,
         _ => Flow::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::reconcile::fixtures::context;
+    use crate::synced::Others;
+
+    #[tokio::test]
+    async fn an_upgrade_that_halts_goes_no_further_while_a_watch_is_forbidden() {
+        let (context, _) = context(|_| None);
+        let (now, key) = (Instant::now(), |i: usize| Key::new("market", format!("sw-{i:02}")));
+        let taken = (0..11).filter(|i| context.slots.take(&key(*i), Cause::Upgrade, now));
+        assert_eq!(taken.count(), 10);
+        context.synced.lack(None, "deployments", "forbidden", true);
+        for i in 0..11 {
+            assert!(matches!(one(&context, &key(i)).await, Some(Ok(None))));
+        }
+        assert!(!context.slots.take(&key(10), Cause::Upgrade, now));
+    }
+
+    #[tokio::test]
+    async fn the_topics_of_another_releases_stockwatch_are_its_own_until_it_is_gone() {
+        let (context, _) = context(|_| None);
+        let key = Key::new("team", "tech");
+        context.synced.claimed(&Others::from([(Some("team".to_owned()), "team/stockwatch".to_owned())]));
+        context.store.learn_stockwatch(
+            serde_json::from_value(json!({
+                "apiVersion": "stockwatch.dev/v1alpha1",
+                "kind": "StockWatch",
+                "metadata": {
+                    "namespace": "team", "name": "tech", "uid": "u", "generation": 1, "resourceVersion": "1",
+                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                },
+                "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
+            }))
+            .unwrap(),
+        );
+        recall(&context);
+        let is_known = || context.remember(&key, |memory| memory.who.is_some());
+        one(&context, &key).await.unwrap().unwrap();
+        assert!(is_known());
+        context.store.stockwatches.remove(key.clone(), "", 2, Instant::now());
+        one(&context, &key).await.unwrap().unwrap();
+        assert!(!is_known());
     }
 }

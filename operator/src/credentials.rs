@@ -20,15 +20,11 @@ pub use looks::{Mountable, PodSecrets};
 pub use problem::{ReadError, SecretProblem};
 pub use read::SecretAccess;
 
-use self::looks::{AT_SOURCES, IN_PODS, Looks};
+use self::looks::{AGAIN, AGAIN_AFTER_PROBLEM, AT_SOURCES, IN_PODS, Looks};
 use crate::key::Key;
 use crate::status::Reason;
 use crate::topics::Connection;
 
-/// Secrets are read again after this time and up to as much again by chance.
-const AGAIN: Duration = Duration::from_secs(45);
-/// Those that cannot be used are looked at sooner: somebody may just be mending them.
-const AGAIN_AFTER_PROBLEM: Duration = Duration::from_secs(10);
 /// Kafka refused them: they may have been rotated. Not more often than this.
 const AGAIN_AFTER_REFUSAL: Duration = Duration::from_secs(10);
 

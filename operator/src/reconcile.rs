@@ -8,7 +8,8 @@ mod decide;
 mod edit;
 mod finalize;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
+mod template;
 #[cfg(test)]
 mod tests;
 mod unready;
@@ -22,18 +23,19 @@ use stockwatch_crds::{Invalid, Spec, StockWatch};
 use tokio::time::Instant;
 
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
-pub use build::{Template, Turn};
+pub use build::Turn;
 pub use decide::{Decision, Facts, Plan, decide};
 use finalize::Ending;
 pub use finalize::FinalizeError;
+pub use template::Template;
 pub use write::RequeueAfter;
 
 use crate::context::Context;
-use crate::credentials::{Known, Mountable, PodSecrets, ReadError, SecretProblem};
+use crate::credentials::{Known, Mountable, PodSecrets, ReadError};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
-use crate::resources::{Desired, Kind, Owner, surroundings};
+use crate::resources::{Desired, Kind, Owner, has_default_image, surroundings};
 use crate::rollout::Rollout;
 use crate::status::{self, Seen};
 use crate::store::{Watched, Whose};
@@ -217,10 +219,10 @@ async fn reconcile_live(
         Err(_) => (Applied::default(), None),
     };
     applied.problems.extend(finalizer.as_ref().map(|error| ObjectProblem::of_finalizer(&owner.name, error)));
-    applied.problems.extend(inputs.failed.as_ref().map(ReadError::problem));
-    applied.problems.extend(inputs.pods.problem.map(SecretProblem::of_pods));
+    applied.problems.extend(inputs.failed.as_ref().map(ObjectProblem::of_read));
+    applied.problems.extend(inputs.pods.problem.map(ObjectProblem::of_secret));
     wait_out(context, key, &mut applied.problems);
-    let rollout = rollout(context, key, &owner);
+    let rollout = rollout(context, key, &owner, stockwatch);
     let pods = unready::words(context, key, plan.decision, rollout.as_ref()).await;
     let seen = Seen {
         stockwatch,
@@ -278,7 +280,7 @@ fn wait_out(context: &Context, key: &Key, problems: &mut [ObjectProblem]) {
 /// Everything that the spec and the object refer to.
 async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &StockWatch) -> Inputs {
     let spec = Spec::parse(stockwatch);
-    let rollout = rollout(context, key, owner);
+    let rollout = rollout(context, key, owner, stockwatch);
     let nothing = Known { access: None, problem: None, again: None };
     let generation = stockwatch.metadata.generation.unwrap_or_default();
     let Ok(valid) = &spec else {
@@ -371,13 +373,13 @@ async fn apply(
 }
 
 /// The Deployment, if it is ours.
-fn rollout(context: &Context, key: &Key, owner: &Owner) -> Option<Rollout> {
+fn rollout(context: &Context, key: &Key, owner: &Owner, stockwatch: &StockWatch) -> Option<Rollout> {
     let owned = context.store.owned_of(key, Kind::Deployment)?;
     let ours = owned.whose(&owner.name, &owner.uid) == Whose::Ours && !owned.deleting;
     let rollout = owned.rollout.filter(|_| ours)?;
     let wanted = context.remember(key, |memory| memory.template.as_ref().map(Template::digest).cloned());
     if rollout.is_complete() && wanted == rollout.template {
-        context.slot_done(key, rollout.image == context.settings.worker_image);
+        context.slot_done(key, has_default_image(stockwatch));
     }
     Some(rollout)
 }
@@ -389,7 +391,15 @@ fn note_identity(context: &Context, key: &Key, stockwatch: &StockWatch) {
     if other {
         context.forget(key);
     }
-    context.remember(key, |memory| memory.who = who);
+    let generation = stockwatch.metadata.generation;
+    let before = context.remember(key, |memory| {
+        memory.who = who;
+        std::mem::replace(&mut memory.generation, generation)
+    });
+    if before.is_some() && before != generation {
+        // Somebody has done something about what was refused, perhaps: it is tried at once.
+        context.writes.forget(key);
+    }
 }
 
 fn is_paused(stockwatch: &StockWatch) -> bool {

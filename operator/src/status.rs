@@ -20,12 +20,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, 
 use stockwatch_crds::{Spec, StockWatch, StockWatchStatus};
 
 pub use condition::{Condition, Holds, Reason, Statement, said};
-pub use hold::{Hold, hold};
+pub use hold::{Hold, hold, says};
 pub use progress::stalls_in;
-pub use quotes::Quotes;
 pub(crate) use quotes::no_ready_workers;
 use seen::Said;
-pub use seen::Seen;
+pub use seen::{Quotes, Seen};
 
 use crate::names;
 use crate::refusals::Refusal;
@@ -135,23 +134,6 @@ fn with_ready(stockwatch: &StockWatch, statement: Statement, now: &Time) -> Stoc
     // What was decided of it concerns this generation: tools that wait for a newer one would wait for ever.
     status.observed_generation = stockwatch.metadata.generation;
     status
-}
-
-/// Whether `status` says all that `next` does, and nothing else of ours: others may have their own conditions and topics
-/// in it.
-pub fn says(status: &StockWatchStatus, next: &StockWatchStatus) -> bool {
-    let ours = |status: &StockWatchStatus| -> BTreeMap<Condition, ApiCondition> {
-        let conditions = status.conditions.iter();
-        conditions.filter_map(|said| Some((Condition::of(&said.type_)?, said.clone()))).collect()
-    };
-    let lists_aside = |status: &StockWatchStatus| StockWatchStatus {
-        conditions: Vec::new(),
-        topics: Vec::new(),
-        ..status.clone()
-    };
-    lists_aside(status) == lists_aside(next)
-        && ours(status) == ours(next)
-        && next.topics.iter().all(|topic| status.topics.contains(topic))
 }
 
 /// A condition whose time is that of its last transition.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
@@ -14,10 +15,14 @@ use tokio::time::Instant;
 
 use super::problem::{ReadError, SecretProblem};
 use super::read::{SecretAccess, labelled, missing, not_readable};
-use super::{AGAIN, AGAIN_AFTER_PROBLEM};
 use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
 use crate::names::{FOR_PODS, FOR_SOURCES};
+
+/// Secrets are read again after this time and up to as much again by chance.
+pub(super) const AGAIN: Duration = Duration::from_secs(45);
+/// Those that cannot be used are looked at sooner: somebody may just be mending them.
+pub(super) const AGAIN_AFTER_PROBLEM: Duration = Duration::from_secs(10);
 
 /// Whether the pods may be given the Secrets that `spec.worker` names.
 #[derive(Debug, Clone, Default)]

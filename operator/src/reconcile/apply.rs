@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::bounded::{CallError, READ, bounded};
-use crate::credentials::SecretProblem;
+use crate::credentials::{ReadError, SecretProblem};
 use crate::key::Key;
 use crate::managed::Fields;
 use crate::names;
@@ -39,6 +39,16 @@ pub struct ObjectProblem {
 }
 
 impl ObjectProblem {
+    /// The pods may not have a Secret.
+    pub fn of_secret(problem: SecretProblem) -> Self {
+        Self { kind: "Secret", name: String::new(), trouble: Trouble::Secret(problem) }
+    }
+
+    /// A Secret cannot be read.
+    pub fn of_read(error: &ReadError) -> Self {
+        Self { kind: "Secret", name: error.name.clone(), trouble: Trouble::Unanswered }
+    }
+
     /// A StockWatch's finalizer cannot be set or removed.
     pub fn of_finalizer(name: &str, error: &WriteError) -> Self {
         let trouble = Trouble::of(error);

@@ -6,7 +6,7 @@ use serde_json::Error;
 use stockwatch_crds::{Spec, StockWatch};
 use tokio::time::Instant;
 
-use super::{Decision, Plan};
+use super::{Decision, Plan, Template};
 use crate::context::Context;
 use crate::key::Key;
 use crate::names;
@@ -15,32 +15,6 @@ use crate::rollout::Rollout;
 use crate::slots::Cause;
 use crate::status::{Condition, Reason, said};
 use crate::store::Owned;
-
-/// The pod template that was wanted last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    generation: i64,
-    digest: String,
-    /// It has been another one since an edit, and no pod is of it yet.
-    is_edited: bool,
-}
-
-impl Template {
-    /// `unseen`: without a memory, whether the status has yet to speak of this generation's workers.
-    fn next(before: Option<&Self>, generation: i64, digest: &str, unseen: bool) -> Self {
-        let is_edited = match before {
-            Some(before) if before.generation == generation || before.digest == digest => before.is_edited,
-            Some(_) => true,
-            None => unseen,
-        };
-        Self { generation, digest: digest.to_owned(), is_edited }
-    }
-
-    /// Of the template, as it is annotated on the Deployment.
-    pub fn digest(&self) -> &String {
-        &self.digest
-    }
-}
 
 /// What the Deployment is to be now.
 #[derive(Debug, Default)]

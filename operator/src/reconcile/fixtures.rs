@@ -20,18 +20,18 @@ use crate::topics;
 
 /// A request that the API server got.
 #[derive(Debug, Clone)]
-pub(super) struct Request {
-    pub(super) method: Method,
-    pub(super) path: String,
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) path: String,
     /// What follows the path: the manager of an apply, for one.
-    pub(super) query: String,
-    pub(super) body: String,
+    pub(crate) query: String,
+    pub(crate) body: String,
 }
 
-pub(super) type Asked = Arc<Mutex<Vec<Request>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<Request>>>;
 
 /// The API server gives this answer, an HTTP status and a body, or none. Gives what it was asked, too.
-pub(super) fn context(
+pub(crate) fn context(
     answer: impl Fn(&Request) -> Option<(u16, Value)> + Send + Sync + 'static,
 ) -> (Context, Asked) {
     let asked = Asked::default();

@@ -72,6 +72,34 @@ async fn a_finalizer_that_cannot_be_set_for_now_keeps_nothing_else_from_being_do
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_edit_tries_at_once_what_was_refused_for_an_hour() {
+    let refused = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403,
+        "reason": "Forbidden", "message": "exceeded quota: services",
+    });
+    let is_service = |request: &Request| {
+        request.method == Method::PATCH && request.path.ends_with("/services/tech-stockwatch")
+    };
+    let refuses = move |request: &Request| is_service(request).then(|| (403, refused.clone()));
+    let (context, asked) = context(move |request| refuses(request).or_else(unavailable));
+    context.store.learn_stockwatch(stockwatch(&json!({}), "Delete"));
+    let key = Key::new("market", "tech");
+    let tries = || asked.lock().unwrap().iter().filter(|request| is_service(request)).count();
+    let mut before = 0;
+    for _ in 0..30 {
+        advance(Duration::from_secs(130)).await;
+        reconcile(&context, &key).await.unwrap_err();
+        before = tries();
+        reconcile(&context, &key).await.unwrap_err();
+    }
+    assert_eq!((tries(), before > 0), (before, true), "it is refused still, and not asked for again so soon");
+    let edited = json!({"generation": 8, "resourceVersion": "6"});
+    context.store.learn_stockwatch(stockwatch(&edited, "Delete"));
+    reconcile(&context, &key).await.unwrap_err();
+    assert_eq!(tries(), before + 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deletion_that_gets_no_answer_says_so() {
     let (context, asked) = context(|_| unavailable());
     let metadata = json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [names::FINALIZER]});

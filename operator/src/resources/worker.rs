@@ -75,6 +75,11 @@ fn one_of(keys: &[String]) -> Need<'_> {
     keys.iter().map(|key| vec![&**key]).collect()
 }
 
+/// Whether its workers have the operator's image, whatever a webhook makes of that name.
+pub(crate) fn has_default_image(stockwatch: &StockWatch) -> bool {
+    stockwatch.spec.worker.as_ref().is_none_or(|worker| worker.image.is_none())
+}
+
 /// `spec.worker`, or an empty one.
 pub(crate) fn worker_spec(stockwatch: &StockWatch) -> WorkerSpec {
     stockwatch.spec.worker.clone().unwrap_or_default()

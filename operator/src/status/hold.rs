@@ -1,13 +1,14 @@
 //! When a status is written: trouble and results at once; steps on the way only if they take long, so that a
 //! StockWatch that comes up, or an edit that is taken in, costs no more writes than it has results.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as ApiCondition;
 use stockwatch_crds::StockWatchStatus;
 use stockwatch_crds::v1alpha1::TopicState;
 
 use super::condition::{Condition, Holds, Reason, said};
-use super::says;
 
 /// Workers answer an edit much faster than this.
 const EDIT: Duration = Duration::from_millis(400);
@@ -91,6 +92,23 @@ fn of_conditions(before: &StockWatchStatus, next: &StockWatchStatus) -> Hold {
 
 fn applied(status: &StockWatchStatus) -> Option<i64> {
     status.applied_generation
+}
+
+/// Whether `status` says all that `next` does, and nothing else of ours: others may have their own conditions and topics
+/// in it.
+pub fn says(status: &StockWatchStatus, next: &StockWatchStatus) -> bool {
+    let ours = |status: &StockWatchStatus| -> BTreeMap<Condition, ApiCondition> {
+        let conditions = status.conditions.iter();
+        conditions.filter_map(|said| Some((Condition::of(&said.type_)?, said.clone()))).collect()
+    };
+    let lists_aside = |status: &StockWatchStatus| StockWatchStatus {
+        conditions: Vec::new(),
+        topics: Vec::new(),
+        ..status.clone()
+    };
+    lists_aside(status) == lists_aside(next)
+        && ours(status) == ours(next)
+        && next.topics.iter().all(|topic| status.topics.contains(topic))
 }
 
 #[cfg(test)]

@@ -1,19 +1,8 @@
 //! QuotesFlow: a Secret that the source lacks, what polls of the workers have led to (`flow`), or what was said before any.
 
-use stockwatch_crds::v1alpha1::FailingTicker;
-
 use super::condition::{Condition, Holds, Reason, Statement};
 use super::seen::{Said, Seen};
 use crate::reconcile::Decision;
-
-/// What is known of a StockWatch's quotes by this process; `None`: what the status says stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Quotes {
-    /// Of the condition.
-    pub statement: Option<Statement>,
-    /// The tickers to name.
-    pub failing: Option<Vec<FailingTicker>>,
-}
 
 /// Said of a StockWatch without ready workers.
 pub(crate) fn no_ready_workers() -> Statement {

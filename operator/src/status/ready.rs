@@ -113,7 +113,9 @@ pub(super) fn hangs(what: &str) -> Statement {
     Statement::no(
         Reason::WritesTimeOut,
         format!(
-            "{what}: the API server has not answered a write in time for minutes, although it answers others: most              likely an admission webhook that it asks hangs: see kubectl get              mutatingwebhookconfigurations,validatingwebhookconfigurations; it is tried again"
+            "{what}: the API server has not answered a write in time for minutes, although it answers others: most \
+             likely an admission webhook that it asks hangs: see kubectl get \
+             mutatingwebhookconfigurations,validatingwebhookconfigurations; it is tried again"
         ),
     )
 }

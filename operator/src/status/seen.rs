@@ -1,16 +1,24 @@
 //! What a status follows from, and what it said before.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as ApiCondition;
-use stockwatch_crds::v1alpha1::ToleranceEdit;
+use stockwatch_crds::v1alpha1::{FailingTicker, ToleranceEdit};
 use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 use super::condition::{Condition, Holds, Statement, said};
-use super::quotes::Quotes;
 use crate::credentials;
 use crate::reconcile::{Decision, ObjectProblem, Turn};
 use crate::rollout::Rollout;
 use crate::topics::Observed;
 use crate::workers::Report;
+
+/// What is known of a StockWatch's quotes by this process; `None`: what the status says stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Quotes {
+    /// Of the condition.
+    pub statement: Option<Statement>,
+    /// The tickers to name.
+    pub failing: Option<Vec<FailingTicker>>,
+}
 
 /// What was seen of a StockWatch.
 #[derive(Debug)]

@@ -370,7 +370,7 @@ fn a_secret_that_the_pods_may_not_have_is_said_by_ready_and_starts_nobody() {
     let mut scene = Scene::new();
     let message = "Secret keys is not for StockWatches: if the workers may see it, kubectl label secret keys";
     let problem = SecretProblem { reason: Reason::SecretNotLabelled, message: message.into() };
-    scene.objects = vec![problem.of_pods()];
+    scene.objects = vec![ObjectProblem::of_secret(problem)];
     (scene.decision, scene.rollout) = (Decision::Leave, None);
     let status = scene.status();
     let ready = said(&status, Condition::Ready).unwrap();
