@@ -60,14 +60,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end -}}
 {{- end -}}
 
+{{/* The user's labels win, app.kubernetes.io/part-of for one: none is there twice. */}}
 {{- define "stockwatch.commonLabels" -}}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: stockwatch
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := dict
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/part-of" "stockwatch"
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
+{{- toYaml (merge (deepCopy (default dict .Values.commonLabels)) $own) -}}
 {{- end -}}
 
 {{/* The operator's image. */}}

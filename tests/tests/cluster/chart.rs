@@ -156,7 +156,9 @@ fn names_and_labels_that_kubernetes_would_refuse_are_refused_before_anything_is_
         ("priorityClassName", json!({"priorityClassName": "-high"})),
         ("app.kubernetes.io/name", json!({"commonLabels": {"app.kubernetes.io/name": "mine"}})),
         ("app.kubernetes.io/instance", json!({"podLabels": {"app.kubernetes.io/instance": "mine"}})),
+        ("app.kubernetes.io/managed-by", json!({"commonLabels": {"app.kubernetes.io/managed-by": "me"}})),
         ("team", json!({"podLabels": {"team": "two words"}})),
+        ("heap", json!({"kafka": {"enabled": true, "heap": "1k"}})),
     ] {
         let says = refused_with("default", &values);
         assert!(says.contains(field), "{values}: {says}");
