@@ -103,10 +103,11 @@ impl Synced {
 
     /// Which other releases look after what this one is to look after. `true`: that is news.
     pub(crate) fn claimed(&self, others: &Others) -> bool {
+        // A namespace that nothing was said of is covered if all are.
+        for scope in others.keys() {
+            self.lock().entry(scope.clone()).or_default();
+        }
         self.change(|scopes| {
-            for scope in others.keys() {
-                scopes.entry(scope.clone()).or_default();
-            }
             let mut is_news = false;
             for (scope, of) in scopes.iter_mut() {
                 let by = others.get(scope);
@@ -253,7 +254,9 @@ mod tests {
     fn of_all_namespaces_one_may_be_another_releases() {
         let synced = begun(&[None]);
         let a = Some("a".to_owned());
+        synced.take_turned();
         assert!(synced.claimed(&Others::from([(a.clone(), "team/stockwatch".to_owned())])));
+        assert_eq!(synced.take_turned(), BTreeSet::from([a.clone()]));
         assert!(synced.problem().is_some() && !synced.covers("b"), "nothing is listed");
         finish(&synced, None);
         assert!(synced.problem().is_none() && synced.covers("b"));
