@@ -191,6 +191,7 @@ impl Context {
     pub fn leave(&self, key: &Key) {
         let known = self.memory().remove(key);
         if let Some(who) = known.and_then(|memory| memory.who) {
+            self.kafka.leave(&who);
             self.remember(key, |memory| memory.who = Some(who));
         }
         self.workers.forget(key);

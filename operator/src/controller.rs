@@ -89,11 +89,12 @@ async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, Reconc
     if !context.synced.covers(&key.namespace) {
         // What is known of it may be old, or only a part. It is looked at again once all of it is known: until then it
         // keeps its slot, since an upgrade that it does not survive would reach another one otherwise.
-        match context.synced.is_anothers(&key.namespace) {
-            true if context.store.stockwatches.get(key, "").is_none() => context.forget(key),
-            true => context.leave(key),
-            false => context.workers.forget(key),
+        if context.store.stockwatches.get(key, "").is_none() {
+            context.forget(key);
+        } else if context.synced.is_anothers(&key.namespace) {
+            context.leave(key);
         }
+        context.workers.forget(key);
         return Some(Ok(None));
     }
     let began = Instant::now();

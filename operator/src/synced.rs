@@ -162,12 +162,16 @@ impl Synced {
     /// Changes what is known, and notes what turns by it.
     fn change<T>(&self, act: impl FnOnce(&mut Scopes) -> T) -> T {
         let mut scopes = self.lock();
-        let covered = |scopes: &Scopes| -> BTreeSet<Option<String>> {
-            scopes.iter().filter(|(_, of)| of.is_covered()).map(|(scope, _)| scope.clone()).collect()
+        // What may not be watched, either, is another release's from some moment on: what is kept of it is to be left.
+        let known = |scopes: &Scopes| -> BTreeSet<(Option<String>, bool, bool)> {
+            let of = |(scope, of): (&Option<String>, &Scope)| {
+                (scope.clone(), of.is_covered(), of.claimed.is_some())
+            };
+            scopes.iter().map(of).filter(|(_, covered, claimed)| *covered || *claimed).collect()
         };
-        let before = covered(&scopes);
+        let before = known(&scopes);
         let done = act(&mut scopes);
-        let turned = before.symmetric_difference(&covered(&scopes)).cloned().collect::<Vec<_>>();
+        let turned: Vec<_> = before.symmetric_difference(&known(&scopes)).map(|of| of.0.clone()).collect();
         self.turned.lock().unwrap_or_else(PoisonError::into_inner).extend(turned);
         self.changed.notify_waiters();
         done
@@ -232,6 +236,10 @@ mod tests {
         assert!(synced.notes().is_empty() && synced.covers("b"), "it may be watched again");
         forbid(&synced, Some("b"));
         assert!(synced.problem().is_none() && !synced.covers("b"), "its end later is no other matter");
+        synced.take_turned();
+        let b = Some("b".to_owned());
+        assert!(synced.claimed(&Others::from([(b.clone(), "team/stockwatch".to_owned())])));
+        assert_eq!(synced.take_turned(), BTreeSet::from([b]), "what is kept of it is left");
     }
 
     #[test]

@@ -95,6 +95,11 @@ impl KafkaClusters {
         deleted
     }
 
+    /// Another release looks after a StockWatch: nothing is done to its topics, whose they stay.
+    pub fn leave(&self, who: &ObjectKey) {
+        self.shared.registry().leave(who);
+    }
+
     /// A StockWatch is gone: its names are free for others.
     pub fn forget(&self, who: &ObjectKey) {
         self.shared.registry().forget(who);

@@ -15,26 +15,40 @@ const CPU: &str = "/sys/fs/cgroup/cpu.stat";
 /// No rest is longer: whoever rests is to hear that it is no longer wanted.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Rests of one thread. What it waits for, records or its turn, is no work; that the container was kept from the
-/// processor is: the quota is left to others.
+/// Rests of one thread. What it waits for, records or its turn, is no work.
 #[derive(Debug)]
 pub(crate) struct Rests {
     /// How many times as long as it works.
     times: u32,
-    /// The thread's time on a processor at its last rest, and how long the container had been kept from it.
+    /// That the container is kept from the processor meanwhile is work, too.
+    leaves_quota: bool,
+    /// What counts as work, after its last rest.
     rested_at: Cell<Duration>,
 }
 
 impl Rests {
     /// Of this thread, `times` as long as it works from now on.
     pub(crate) fn begin(times: u32) -> Self {
-        Self { times, rested_at: Cell::new(thread_time() + throttled()) }
+        Self { times, leaves_quota: false, rested_at: Cell::new(thread_time()) }
+    }
+
+    /// The same, and longer while the container's quota is used up: it is left to others.
+    pub(crate) fn leaving_quota(self) -> Self {
+        let all = Self { leaves_quota: true, ..self };
+        all.rested_at.set(all.worked());
+        all
+    }
+
+    fn worked(&self) -> Duration {
+        thread_time() + if self.leaves_quota { throttled() } else { Duration::ZERO }
     }
 
     /// Rests for what was worked since the last rest.
     pub(crate) fn rest(&self) {
-        let now = thread_time() + throttled();
-        sleep(LONGEST.min(self.times * now.saturating_sub(self.rested_at.replace(now))));
+        let worked = self.worked().saturating_sub(self.rested_at.get());
+        sleep(LONGEST.min(self.times * worked));
+        // What others were kept from meanwhile is none of this thread's work.
+        self.rested_at.set(self.worked());
     }
 }
 

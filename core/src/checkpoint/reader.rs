@@ -1,6 +1,6 @@
 //! Reads what the storage table holds of a partition.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::effect::Removed;
@@ -24,9 +24,9 @@ pub struct Corrupt {
 }
 
 impl Corrupt {
-    /// Whether it is one of those that all entities of a partition depend on.
+    /// Whether it is the one that all entities of a partition depend on.
     pub fn is_of_shapes(&self) -> bool {
-        [SHAPE_KEY, SHAPE_CHANGES_KEY].contains(&self.key.as_str())
+        self.key == SHAPE_KEY
     }
 
     fn new(key: &[u8], problem: &str) -> Self {
@@ -116,19 +116,16 @@ impl TableReader {
 
     /// All that the table holds of entities, to be deleted: without a shape nothing says what their windows are.
     pub(crate) fn lost(&self) -> Vec<Removed> {
-        let names: HashSet<&String> = self
-            .heads
-            .keys()
-            .chain(self.said.keys())
-            .chain(self.chunks.keys().map(|(name, _)| name))
-            .collect();
-        let removed = |name: &String| Removed {
+        let mut all: HashMap<&String, Vec<u64>> = HashMap::new();
+        self.heads.keys().chain(self.said.keys()).for_each(|name| _ = all.entry(name).or_default());
+        self.chunks.keys().for_each(|(name, number)| all.entry(name).or_default().push(*number));
+        let removed = |(name, chunks): (&String, Vec<u64>)| Removed {
             name: name.as_str().into(),
-            chunks: self.chunks.keys().filter(|(of, _)| of == name).map(|(_, number)| *number).collect(),
+            chunks,
             has_said: self.said.contains_key(name),
             orphan: None,
         };
-        names.into_iter().map(removed).collect()
+        all.into_iter().map(removed).collect()
     }
 
     /// The entities, each under `base`, the shape where replay begins, or under a later one of `history`.

@@ -198,7 +198,7 @@ impl ClusterRegistry {
         Some(notify)
     }
 
-    fn leave(&mut self, who: &ObjectKey) {
+    pub(super) fn leave(&mut self, who: &ObjectKey) {
         let Some(connection) = self.connections.remove(who) else { return };
         if let Some(cluster) = self.clusters.get_mut(&connection) {
             cluster.entries.remove(who);

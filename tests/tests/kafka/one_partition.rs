@@ -138,7 +138,10 @@ fn the_record_of_the_shapes_can_be_deleted_as_readiness_says_and_its_partition_b
         scene.producer.flush();
     };
     put(Some("{}"));
-    let mut worker = assert_others_go_on(&scene, &[&table, "tombstone", "all averages of the partition"]);
+    let mut worker = assert_others_go_on(
+        &scene,
+        &[&table, "tombstone", "all averages and paper accounts of the partition"],
+    );
     put(None);
     worker.await_ready();
     let before = alarms(&scene)[1];

@@ -8,11 +8,13 @@ use stockwatch_crds::{Backoff, Topic};
 
 use super::connector::Connector;
 use super::settings::Settings;
-use super::topology::Topology;
+use super::topology::{Topology, TopologyError};
 use crate::topics::{self, RawPartitions};
 
 /// Between two looks for a ledger that is missing.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+/// So many looks may fail before it counts as missing.
+const MOST_FAILURES: u32 = 3;
 /// A ledger that brokers do not let this user write is left alone for so long: each try costs a transaction.
 const AFTER_REFUSAL: Duration = Duration::from_secs(600);
 
@@ -20,9 +22,11 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct LedgerSearch {
     wanted: Option<Topic>,
-    looking: Option<Receiver<Option<Topology>>>,
-    /// Looks in a row that did not find it.
+    looking: Option<Receiver<Result<Topology, TopologyError>>>,
+    /// Looks in a row that did not find it, or failed.
     misses: u32,
+    /// Brokers have said that it is not there.
+    is_absent: bool,
     /// Not looked for before.
     not_before: Instant,
 }
@@ -30,7 +34,7 @@ pub(super) struct LedgerSearch {
 impl LedgerSearch {
     /// A search for `wanted`; `None`: no account needs one.
     pub(super) fn new(wanted: Option<Topic>) -> Self {
-        Self { wanted, looking: None, misses: 0, not_before: Instant::now() }
+        Self { wanted, looking: None, misses: 0, is_absent: false, not_before: Instant::now() }
     }
 
     /// Returns the topic to ask brokers for; `None`: no account needs it, or it is left alone for now.
@@ -39,9 +43,15 @@ impl LedgerSearch {
         self.wanted.as_ref().filter(|_| !is_left_alone)
     }
 
+    /// Brokers were asked for it and do not have it.
+    pub(super) fn note_absent(&mut self) {
+        self.is_absent = self.wanted.is_some();
+    }
+
     /// Whether it was looked for in vain, or is left alone.
     pub(super) fn is_missing(&self) -> bool {
-        self.misses > 0 || self.not_before > Instant::now()
+        let is_left_alone = self.misses == 0 && self.not_before > Instant::now();
+        self.is_absent || is_left_alone || self.misses >= MOST_FAILURES
     }
 
     /// Accounts need this topic from now on; `None`: there are none any more.
@@ -69,14 +79,19 @@ impl LedgerSearch {
                 return None;
             }
             None | Some(Err(TryRecvError::Empty)) => return None,
-            Some(found) => found.ok().flatten(),
+            Some(found) => found,
         };
         self.looking = None;
-        if found.is_some() {
-            self.misses = 0;
-            return found;
+        match found {
+            Ok(Ok(topology)) if topology.ledger.is_some() => {
+                (self.misses, self.is_absent) = (0, false);
+                return Some(topology);
+            }
+            Ok(Ok(_)) => self.is_absent = true,
+            Ok(Err(error)) => tracing::warn!(%error, "the ledger cannot be looked for"),
+            Err(_) => {}
         }
-        if self.misses == 0 {
+        if self.misses == 0 && self.is_absent {
             tracing::warn!(
                 topic = self.wanted.as_ref().map(|topic| &*topic.name),
                 "the ledger is missing: alarms go on without paper accounts until it is there"
@@ -89,7 +104,11 @@ impl LedgerSearch {
 }
 
 /// Asks for all topics, the ledger among them, which is created first where nobody else does that.
-fn look(connector: &Connector<'_>, ledger: &Topic, raw: RawPartitions) -> Receiver<Option<Topology>> {
+fn look(
+    connector: &Connector<'_>,
+    ledger: &Topic,
+    raw: RawPartitions,
+) -> Receiver<Result<Topology, TopologyError>> {
     let (found, looking) = mpsc::channel();
     let Settings { connection, stop, create_topics, .. } = connector.settings;
     let (connection, stop, creates) = (connection.clone(), stop.clone(), *create_topics);
@@ -100,7 +119,7 @@ fn look(connector: &Connector<'_>, ledger: &Topic, raw: RawPartitions) -> Receiv
         }
         let topology = Topology::discover(&connection, &kafka, &topics, Some(&ledger), &stop);
         // Nobody waits for it any more once another ledger is wanted, or none.
-        let _ = found.send(topology.ok().filter(|topology| topology.ledger.is_some()));
+        let _ = found.send(topology);
     });
     if let Err(error) = looked {
         tracing::warn!(%error, "no thread to look for the ledger");

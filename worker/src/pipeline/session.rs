@@ -112,10 +112,14 @@ fn connect<'a>(
         stop: settings.stop.clone(),
     })
     .map_err(Error::Thread)?;
-    let ledger = LedgerSearch::new(spec.spec.trade.as_ref().map(|_| spec.spec.kafka.topics.ledger.clone()));
+    let mut ledger =
+        LedgerSearch::new(spec.spec.trade.as_ref().map(|_| spec.spec.kafka.topics.ledger.clone()));
     let (topology, producers) = discover_and_open(&connector, ledger.wanted(), past.may_create.get())
         .inspect_err(|_| group::close(&consumer, &raw))?;
     kafka.clear_error();
+    if topology.ledger.is_none() {
+        ledger.note_absent();
+    }
     let running = Loop {
         settings,
         past,

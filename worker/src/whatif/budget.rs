@@ -33,7 +33,7 @@ pub(super) struct Pace {
 impl Pace {
     /// Work of this thread that begins now, and ends once it is cancelled.
     pub(super) fn begin(limit: Duration, cancelled: Arc<AtomicBool>) -> Self {
-        Self { began: Instant::now(), limit, cancelled, rests: Rests::begin(9) }
+        Self { began: Instant::now(), limit, cancelled, rests: Rests::begin(9).leaving_quota() }
     }
 
     /// Whether there is more time, after a rest.

@@ -24,7 +24,7 @@ pub(super) enum RestoreError {
     #[error(
         "its state in topic {table} cannot be read: {source}. Replace that record: write one with the same key and no \
          value (a tombstone) to partition {partition} of {table}; {} then lost",
-        if source.is_of_shapes() { "all averages of the partition are" } else { "what it held is" }
+        if source.is_of_shapes() { "all averages and paper accounts of the partition are" } else { "what it held is" }
     )]
     Corrupt { table: String, partition: i32, source: Corrupt },
     #[error(
