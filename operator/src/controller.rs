@@ -254,10 +254,26 @@ mod tests {
     use crate::reconcile::fixtures::context;
     use crate::synced::Others;
 
+    fn learn(context: &Context, key: &Key) {
+        context.store.learn_stockwatch(
+            serde_json::from_value(json!({
+                "apiVersion": "stockwatch.dev/v1alpha1",
+                "kind": "StockWatch",
+                "metadata": {
+                    "namespace": key.namespace, "name": key.name, "uid": "u", "generation": 1, "resourceVersion": "1",
+                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                },
+                "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
+            }))
+            .unwrap(),
+        );
+    }
+
     #[tokio::test]
     async fn an_upgrade_that_halts_goes_no_further_while_a_watch_is_forbidden() {
         let (context, _) = context(|_| None);
         let (now, key) = (Instant::now(), |i: usize| Key::new("market", format!("sw-{i:02}")));
+        (0..11).for_each(|i| learn(&context, &key(i)));
         let taken = (0..11).filter(|i| context.slots.take(&key(*i), Cause::Upgrade, now));
         assert_eq!(taken.count(), 10);
         context.synced.lack(None, "deployments", "forbidden", true);
@@ -265,6 +281,9 @@ mod tests {
             assert!(matches!(one(&context, &key(i)).await, Some(Ok(None))));
         }
         assert!(!context.slots.take(&key(10), Cause::Upgrade, now));
+        context.store.stockwatches.remove(key(3), "", 2, Instant::now());
+        one(&context, &key(3)).await.unwrap().unwrap();
+        assert!(context.slots.take(&key(10), Cause::Upgrade, now), "one of them is gone");
     }
 
     #[tokio::test]
@@ -272,18 +291,7 @@ mod tests {
         let (context, _) = context(|_| None);
         let key = Key::new("team", "tech");
         context.synced.claimed(&Others::from([(Some("team".to_owned()), "team/stockwatch".to_owned())]));
-        context.store.learn_stockwatch(
-            serde_json::from_value(json!({
-                "apiVersion": "stockwatch.dev/v1alpha1",
-                "kind": "StockWatch",
-                "metadata": {
-                    "namespace": "team", "name": "tech", "uid": "u", "generation": 1, "resourceVersion": "1",
-                    "creationTimestamp": "2026-01-01T00:00:00Z",
-                },
-                "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
-            }))
-            .unwrap(),
-        );
+        learn(&context, &key);
         recall(&context);
         let is_known = || context.remember(&key, |memory| memory.who.is_some());
         one(&context, &key).await.unwrap().unwrap();

@@ -142,9 +142,9 @@ fn the_record_of_the_shapes_can_be_deleted_as_readiness_says_and_its_partition_b
         &scene,
         &[&table, "tombstone", "all averages and paper accounts of the partition"],
     );
+    let before = alarms(&scene)[1];
     put(None);
     worker.await_ready();
-    let before = alarms(&scene)[1];
     for round in 7..10 {
         send_round(&scene, round);
     }
