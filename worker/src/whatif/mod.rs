@@ -19,6 +19,7 @@ mod tally;
 mod warm_up;
 mod written;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -162,12 +163,12 @@ fn judge(
     incomplete: &mut Vec<String>,
 ) -> Result<bool, WhatIfError> {
     let (raw_count, alarm_count) = topics.partitions()?;
+    // Before the alarms: those of what was committed by then can be read. All or none: a sum over some of the partitions
+    // would look like that over all.
+    let judged_to: Option<BTreeMap<i32, i64>> =
+        (0..raw_count).map(|p| topics.judged_to(p).map(|offset| (p, offset))).collect();
     for group in 0..raw_count.min(alarm_count) {
         let partitions = || (group..raw_count).step_by(usize::try_from(alarm_count).unwrap_or(1));
-        // Before the alarms: those of what was committed by then can be read.
-        let judged_to: Vec<Option<i64>> = partitions().map(|p| topics.judged_to(p)).collect();
-        // A sum of some of them would look like that of all.
-        let is_known = judged_to.iter().all(Option::is_some);
         let written = match topics.written(group, since) {
             Ok(written) => written,
             Err(error) => {
@@ -182,8 +183,9 @@ fn judge(
         };
         let rules = rules_in_force(live, candidates, &written);
         let before = study.left_out.clone();
-        for (partition, judged_to) in partitions().zip(judged_to) {
-            if !study.judge(topics, partition, &rules, judged_to.filter(|_| is_known), &mut written)? {
+        for partition in partitions() {
+            let judged_to = judged_to.as_ref().and_then(|all| all.get(&partition).copied());
+            if !study.judge(topics, partition, &rules, judged_to, &mut written)? {
                 incomplete.push(used_up(topics, partition));
                 return Ok(false);
             }
