@@ -94,9 +94,9 @@ impl Replay {
         }
         // A shape taken where replay begins may still have to fill windows.
         let (past, pending): (Vec<_>, Vec<_>) = history.iter().cloned().partition(|t| t.offset < goal.replay);
-        let (entities, lost) = match past.last().or(pending.first()) {
-            Some(base) => (table.entities(base, &history)?, Vec::new()),
-            None => (Vec::new(), table.lost()),
+        let (entities, said, lost) = match past.last().or(pending.first()) {
+            Some(base) => (table.entities(base, &history)?, table.said()?, Vec::new()),
+            None => (Vec::new(), HashMap::new(), table.lost()),
         };
         let gone = pending.iter().map(|change| change.gone).sum();
         let mut pending = pending.into_iter();
@@ -104,7 +104,6 @@ impl Replay {
         let mut partition = Partition::new(goal.partition, goal.replay, past, entities);
         partition.recorded = recorded;
         partition.gone = gone;
-        let said = if lost.is_empty() { table.said()? } else { HashMap::new() };
         partition.lost = lost;
         Ok(Self { partition, goal: *goal, pending, next_shape, said, last: None })
     }

@@ -181,19 +181,22 @@ impl Context {
 
     /// A StockWatch is gone: nothing of it is kept.
     pub fn forget(&self, key: &Key) {
-        self.leave(key);
-        if let Some(who) = self.memory().remove(key).and_then(|memory| memory.who) {
+        if let Some(who) = self.clear(key) {
             self.kafka.forget(&who);
         }
     }
 
     /// Another release looks after a StockWatch: nothing of it is kept but whose its topics are.
     pub fn leave(&self, key: &Key) {
-        let known = self.memory().remove(key);
-        if let Some(who) = known.and_then(|memory| memory.who) {
+        if let Some(who) = self.clear(key) {
             self.kafka.leave(&who);
             self.remember(key, |memory| memory.who = Some(who));
         }
+    }
+
+    /// Keeps nothing of it but what Kafka's side knows; gives as whom.
+    fn clear(&self, key: &Key) -> Option<ObjectKey> {
+        let known = self.memory().remove(key);
         self.workers.forget(key);
         self.flows.forget(key);
         self.credentials.forget(key);
@@ -201,6 +204,7 @@ impl Context {
         self.writes.forget(key);
         self.queue.forget(key);
         self.free_slot(key);
+        known?.who
     }
 
     /// It does not roll any more: the next one may.

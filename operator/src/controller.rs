@@ -93,8 +93,9 @@ async fn one(context: &Context, key: &Key) -> Option<Result<RequeueAfter, Reconc
             context.forget(key);
         } else if context.synced.is_anothers(&key.namespace) {
             context.leave(key);
+        } else {
+            context.workers.forget(key);
         }
-        context.workers.forget(key);
         return Some(Ok(None));
     }
     let began = Instant::now();
@@ -251,22 +252,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::reconcile::fixtures::context;
+    use crate::reconcile::fixtures::{context, stockwatch};
     use crate::synced::Others;
 
     fn learn(context: &Context, key: &Key) {
-        context.store.learn_stockwatch(
-            serde_json::from_value(json!({
-                "apiVersion": "stockwatch.dev/v1alpha1",
-                "kind": "StockWatch",
-                "metadata": {
-                    "namespace": key.namespace, "name": key.name, "uid": "u", "generation": 1, "resourceVersion": "1",
-                    "creationTimestamp": "2026-01-01T00:00:00Z",
-                },
-                "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
-            }))
-            .unwrap(),
-        );
+        let metadata = json!({"namespace": key.namespace, "name": key.name, "resourceVersion": "1"});
+        context.store.learn_stockwatch(stockwatch(&metadata, "Delete"));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 mod apply;
 mod build;
 mod decide;
+mod dereference;
 mod edit;
 mod finalize;
 #[cfg(test)]
@@ -18,29 +19,27 @@ mod write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockwatch_crds::v1alpha1::WorkerSpec;
-use stockwatch_crds::{Invalid, Spec, StockWatch};
+use stockwatch_crds::{Spec, StockWatch};
 use tokio::time::Instant;
 
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
 pub use build::Turn;
 pub use decide::{Decision, Facts, Plan, decide};
+use dereference::{dereference, rollout};
 use finalize::Ending;
 pub use finalize::FinalizeError;
 pub use template::Template;
 pub use write::RequeueAfter;
 
 use crate::context::Context;
-use crate::credentials::{Known, Mountable, PodSecrets, ReadError};
+use crate::credentials::{Mountable, ReadError};
 use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
-use crate::resources::{Desired, Kind, Owner, has_default_image, surroundings};
-use crate::rollout::Rollout;
+use crate::resources::{Desired, Kind, Owner, surroundings};
 use crate::status::{self, Seen};
-use crate::store::{Watched, Whose};
-use crate::topics::{ObjectKey, Observed, Wanted};
-use crate::workers::Report;
+use crate::store::Watched;
+use crate::topics::ObjectKey;
 use crate::writes::WriteError;
 
 /// An object of an older StockWatch is looked for again after this time, even if no watch shows its end.
@@ -159,19 +158,6 @@ async fn finalize_said(
     Ok(Some(wait?))
 }
 
-/// What was dereferenced.
-struct Inputs {
-    spec: Result<Spec, Invalid>,
-    access: Known,
-    pods: PodSecrets,
-    sources: Mountable,
-    /// Why Secrets are read again soon.
-    failed: Option<ReadError>,
-    kafka: Option<Observed>,
-    rollout: Option<Rollout>,
-    report: Report,
-}
-
 async fn reconcile_live(
     context: &Context,
     key: &Key,
@@ -277,65 +263,6 @@ fn wait_out(context: &Context, key: &Key, problems: &mut [ObjectProblem]) {
     }
 }
 
-/// Everything that the spec and the object refer to.
-async fn dereference(context: &Context, key: &Key, owner: &Owner, stockwatch: &StockWatch) -> Inputs {
-    let spec = Spec::parse(stockwatch);
-    let rollout = rollout(context, key, owner, stockwatch);
-    let nothing = Known { access: None, problem: None, again: None };
-    let generation = stockwatch.metadata.generation.unwrap_or_default();
-    let Ok(valid) = &spec else {
-        return Inputs {
-            spec,
-            access: nothing,
-            pods: PodSecrets::default(),
-            sources: Mountable::default(),
-            failed: None,
-            kafka: None,
-            rollout,
-            report: Report::default(),
-        };
-    };
-    // First of all: the workers take an edit in by themselves, and answer while the rest is done.
-    let ready = context.store.workers_of(key);
-    context.flows.hurry(key, stockwatch, ready.len());
-    let report = context.workers.observe(key, &owner.uid, generation, &ready);
-    let refused = context.remember(key, |memory| memory.refused);
-    let (access, failed) = match context.credentials.of(key, &valid.kafka, refused).await {
-        Ok(access) => (access, None),
-        Err(error) => (nothing.clone(), Some(error)),
-    };
-    let (sources, access, mut failed) = match context.credentials.of_source(key, &valid.source).await {
-        Ok(sources) => (sources, access, failed),
-        // Without them it is not known how the Deployment should be.
-        Err(error) => (Mountable::default(), nothing, Some(failed.unwrap_or(error))),
-    };
-    let pod_secrets = stockwatch.spec.worker.as_ref().map(WorkerSpec::pod_secrets).unwrap_or_default();
-    let pods = match context.credentials.of_pods(key, &pod_secrets).await {
-        Ok(pods) => pods,
-        Err(error) => {
-            failed.get_or_insert(error);
-            PodSecrets::default()
-        }
-    };
-    let kafka = match (&access, Wanted::of(stockwatch, valid)) {
-        (Known { access: Some(access), problem: None, .. }, Some(wanted)) => {
-            let who = wanted.who.clone();
-            let observed = context.kafka.observe(&access.connection, wanted);
-            // Workers whose topic is gone are not ready, and wait for it to be created again.
-            if rollout.as_ref().is_some_and(Rollout::lacks_ready) {
-                context.kafka.recheck(&who);
-            }
-            Some(observed)
-        }
-        _ => None,
-    };
-    if failed.is_none() {
-        let refused = matches!(&kafka, Some(Observed::Unreachable(problem)) if problem.reason.is_refusal());
-        context.remember(key, |memory| memory.refused = refused);
-    }
-    Inputs { spec, access, pods, sources, failed, kafka, rollout, report }
-}
-
 /// What is to be applied.
 struct Target<'a> {
     spec: &'a Spec,
@@ -370,18 +297,6 @@ async fn apply(
         }
     }
     Ok((applied, turn))
-}
-
-/// The Deployment, if it is ours.
-fn rollout(context: &Context, key: &Key, owner: &Owner, stockwatch: &StockWatch) -> Option<Rollout> {
-    let owned = context.store.owned_of(key, Kind::Deployment)?;
-    let ours = owned.whose(&owner.name, &owner.uid) == Whose::Ours && !owned.deleting;
-    let rollout = owned.rollout.filter(|_| ours)?;
-    let wanted = context.remember(key, |memory| memory.template.as_ref().map(Template::digest).cloned());
-    if rollout.is_complete() && wanted == rollout.template {
-        context.slot_done(key, has_default_image(stockwatch));
-    }
-    Some(rollout)
 }
 
 /// One that was deleted and created again is another one.

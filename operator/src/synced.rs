@@ -163,11 +163,9 @@ impl Synced {
     fn change<T>(&self, act: impl FnOnce(&mut Scopes) -> T) -> T {
         let mut scopes = self.lock();
         // What may not be watched, either, is another release's from some moment on: what is kept of it is to be left.
-        let known = |scopes: &Scopes| -> BTreeSet<(Option<String>, bool, bool)> {
-            let of = |(scope, of): (&Option<String>, &Scope)| {
-                (scope.clone(), of.is_covered(), of.claimed.is_some())
-            };
-            scopes.iter().map(of).filter(|(_, covered, claimed)| *covered || *claimed).collect()
+        let known = |scopes: &Scopes| -> BTreeSet<(Option<String>, bool)> {
+            let known = scopes.iter().filter(|(_, of)| of.is_covered() || of.claimed.is_some());
+            known.map(|(scope, of)| (scope.clone(), of.claimed.is_some())).collect()
         };
         let before = known(&scopes);
         let done = act(&mut scopes);

@@ -273,21 +273,14 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::reconcile::fixtures::stockwatch;
 
     #[tokio::test]
     async fn what_came_while_a_watch_was_forbidden_is_looked_at_once_it_is_not() {
         for scope in [None, Some("market")] {
             let (store, queue) = (Arc::<Store>::default(), Arc::<Queue>::default());
             let (synced, metrics) = (Arc::<Synced>::default(), Arc::new(Metrics::new()));
-            store.learn_stockwatch(
-                serde_json::from_value(json!({
-                    "apiVersion": "stockwatch.dev/v1alpha1",
-                    "kind": "StockWatch",
-                    "metadata": {"namespace": "market", "name": "tech", "resourceVersion": "1"},
-                    "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}},
-                }))
-                .unwrap(),
-            );
+            store.learn_stockwatch(stockwatch(&json!({}), "Delete"));
             let watches = ["stockwatches", "services"];
             for watch in watches {
                 synced.lack(scope, watch, "not listed yet", false);

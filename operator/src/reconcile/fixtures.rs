@@ -9,7 +9,8 @@ use std::time::Duration;
 use hyper::{Method, Response};
 use kube::Client;
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
+use stockwatch_crds::StockWatch;
 use tower::service_fn;
 
 use crate::context::{Context, Parts, Settings};
@@ -71,4 +72,28 @@ pub(crate) fn context(
         metrics,
     });
     (context, asked)
+}
+
+/// A StockWatch with a Secret to log in with, so that Kafka is not asked where none can be read; `metadata` is what differs
+/// of it.
+pub(crate) fn stockwatch(metadata: &Value, policy: &str) -> StockWatch {
+    let mut stockwatch = json!({
+        "apiVersion": "stockwatch.dev/v1alpha1",
+        "kind": "StockWatch",
+        "metadata": {
+            "name": "tech", "namespace": "market", "uid": "u", "generation": 7, "resourceVersion": "5",
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {
+            "tickers": [{"symbol": "META"}],
+            "windows": [{"duration": "5m", "tolerance": "1%"}],
+            "kafka": {
+                "bootstrapServers": "kafka:9092",
+                "deletionPolicy": policy,
+                "sasl": {"mechanism": "SCRAM-SHA-512", "secret": {"name": "login"}},
+            },
+        },
+    });
+    stockwatch["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+    serde_json::from_value(stockwatch).unwrap()
 }

@@ -9,31 +9,8 @@ use kube::runtime::events::{Event, EventType};
 use serde_json::{Value, json};
 use tokio::time::advance;
 
-use super::fixtures::{Asked, Request, context};
+use super::fixtures::{Asked, Request, context, stockwatch};
 use super::*;
-
-/// A StockWatch whose Secret cannot be read either, so that Kafka is not asked.
-fn stockwatch(metadata: &Value, policy: &str) -> StockWatch {
-    let mut stockwatch = json!({
-        "apiVersion": "stockwatch.dev/v1alpha1",
-        "kind": "StockWatch",
-        "metadata": {
-            "name": "tech", "namespace": "market", "uid": "u", "generation": 7, "resourceVersion": "5",
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-        },
-        "spec": {
-            "tickers": [{"symbol": "META"}],
-            "windows": [{"duration": "5m", "tolerance": "1%"}],
-            "kafka": {
-                "bootstrapServers": "kafka:9092",
-                "deletionPolicy": policy,
-                "sasl": {"mechanism": "SCRAM-SHA-512", "secret": {"name": "login"}},
-            },
-        },
-    });
-    stockwatch["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
-    serde_json::from_value(stockwatch).unwrap()
-}
 
 /// The API server cannot answer just now.
 fn unavailable() -> Option<(u16, Value)> {

@@ -39,8 +39,11 @@ impl LedgerSearch {
 
     /// Returns the topic to ask brokers for; `None`: no account needs it, or it is left alone for now.
     pub(super) fn wanted(&self) -> Option<&Topic> {
-        let is_left_alone = self.misses == 0 && self.not_before > Instant::now();
-        self.wanted.as_ref().filter(|_| !is_left_alone)
+        self.wanted.as_ref().filter(|_| !self.is_left_alone())
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.misses == 0 && self.not_before > Instant::now()
     }
 
     /// Brokers were asked for it and do not have it.
@@ -50,8 +53,7 @@ impl LedgerSearch {
 
     /// Whether it was looked for in vain, or is left alone.
     pub(super) fn is_missing(&self) -> bool {
-        let is_left_alone = self.misses == 0 && self.not_before > Instant::now();
-        self.is_absent || is_left_alone || self.misses >= MOST_FAILURES
+        self.is_absent || self.is_left_alone() || self.misses >= MOST_FAILURES
     }
 
     /// Accounts need this topic from now on; `None`: there are none any more.

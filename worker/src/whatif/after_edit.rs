@@ -302,18 +302,22 @@ mod tests {
         following.await.unwrap();
     }
 
-    /// A log whose first records are deleted: these stand at 1 and after.
-    struct Kept(Vec<(i64, &'static str)>);
+    /// Partitions whose logs have these records, by stamp and ticker, from an offset on; so many reads are in time.
+    struct Log {
+        first: i64,
+        records: Vec<(i64, &'static str)>,
+        in_time: usize,
+    }
 
-    impl RawLog for Kept {
+    impl RawLog for Log {
         type Error = Infallible;
 
         fn bounds(&mut self, _: i32) -> Result<(i64, i64), Infallible> {
-            Ok((1, 1 + i64::try_from(self.0.len()).unwrap()))
+            Ok((self.first, self.first + i64::try_from(self.records.len()).unwrap()))
         }
 
         fn first_since(&mut self, _: i32, since: i64) -> Result<Option<i64>, Infallible> {
-            let first = (1..).zip(&self.0).find(|(_, (timestamp, _))| *timestamp >= since);
+            let first = (self.first..).zip(&self.records).find(|(_, (stamp, _))| *stamp >= since);
             Ok(first.map(|(offset, _)| offset))
         }
 
@@ -324,12 +328,15 @@ mod tests {
             to: i64,
             mut each: impl FnMut(&RawRecord<'_>),
         ) -> Result<bool, Infallible> {
-            for (offset, (timestamp, ticker)) in (1..).zip(&self.0).filter(|(o, _)| (from..to).contains(o)) {
-                let seconds = timestamp / 1000;
+            let Some(left) = self.in_time.checked_sub(1) else { return Ok(false) };
+            self.in_time = left;
+            let records = (self.first..).zip(&self.records);
+            for (offset, (stamp, ticker)) in records.filter(|(offset, _)| (from..to).contains(offset)) {
+                let seconds = stamp / 1000;
                 let value = format!(
                     r#"{{"entityname":"{ticker}","currentstockprice":1,"lastupdatedate":{seconds}}}"#
                 );
-                each(&RawRecord { key: None, value: Some(value.as_bytes()), timestamp: *timestamp, offset });
+                each(&RawRecord { key: None, value: Some(value.as_bytes()), timestamp: *stamp, offset });
             }
             Ok(true)
         }
@@ -347,9 +354,9 @@ mod tests {
             let candidates = compared(&with("1%", ""), &edited).unwrap();
             let complete = |records: &[(i64, &'static str)]| {
                 let (owned, cancelled) = (BTreeSet::from([0]), AtomicBool::new(false));
-                evaluate_all(&candidates, &mut Kept(records.to_vec()), &owned, 30 * HOUR, &cancelled)
-                    .unwrap()
-                    .1
+                // The record before these is deleted.
+                let mut log = Log { first: 1, records: records.to_vec(), in_time: usize::MAX };
+                evaluate_all(&candidates, &mut log, &owned, 30 * HOUR, &cancelled).unwrap().1
             };
             let meta = [(10 * HOUR, "META"), (20 * HOUR, "META"), (31 * HOUR, "META")];
             assert!(complete(&meta));
@@ -360,39 +367,13 @@ mod tests {
         }
     }
 
-    /// Partitions without a record, so many of which are read before the time is used up.
-    struct Hurried(usize);
-
-    impl RawLog for Hurried {
-        type Error = Infallible;
-
-        fn bounds(&mut self, _: i32) -> Result<(i64, i64), Infallible> {
-            Ok((0, 0))
-        }
-
-        fn first_since(&mut self, _: i32, _: i64) -> Result<Option<i64>, Infallible> {
-            Ok(None)
-        }
-
-        fn read(
-            &mut self,
-            _: i32,
-            _: i64,
-            _: i64,
-            _: impl FnMut(&RawRecord<'_>),
-        ) -> Result<bool, Infallible> {
-            let is_in_time = self.0 > 0;
-            self.0 = self.0.saturating_sub(1);
-            Ok(is_in_time)
-        }
-    }
-
     #[test]
     fn an_evaluation_without_time_is_incomplete_and_says_how_far_it_came() {
         let candidates = compared(&with_tolerance("1%"), &with_tolerance("2%")).unwrap();
         let evaluated = |in_time: usize, is_cancelled: bool| {
             let (owned, cancelled) = (BTreeSet::from([0, 1]), AtomicBool::new(is_cancelled));
-            evaluate_all(&candidates, &mut Hurried(in_time), &owned, 0, &cancelled)
+            let mut log = Log { first: 0, records: Vec::new(), in_time };
+            evaluate_all(&candidates, &mut log, &owned, 0, &cancelled)
         };
         let edit = PartitionEdit { complete: true, ..PartitionEdit::default() };
         assert_eq!(evaluated(2, false), Some((BTreeMap::from([(0, edit), (1, edit)]), true)));
