@@ -18,7 +18,7 @@ use crate::flow::Flows;
 use crate::key::{Key, Revision};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
-use crate::reconcile::{Applier, Template};
+use crate::reconcile::Applier;
 use crate::slots::Slots;
 use crate::store::Store;
 use crate::synced::Synced;
@@ -118,8 +118,8 @@ pub struct Memory {
     pub unready: Option<Unready>,
     /// What a reconcile that failed was about.
     pub failed_at: Option<Revision>,
-    /// The pod template that was wanted last.
-    pub template: Option<Template>,
+    /// Digest of the pod template that it was last given.
+    pub template: Option<String>,
     /// Since when writes for it are not answered in time.
     pub late_since: Option<Instant>,
     /// A generation, and what it changes of the tolerances.

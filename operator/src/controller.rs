@@ -172,11 +172,12 @@ fn recall(context: &Context) {
         let deployment = context.store.owned_of(&key, Kind::Deployment);
         if let Some(rollout) = deployment.and_then(|deployment| deployment.rollout)
             && !rollout.is_complete()
-            && rollout.progress != Progress::Complete
+            && (!rollout.observed || rollout.progress != Progress::Complete)
         {
-            // Those of the form before are ready still, while the new ones do not become so. What the pods' image is
-            // called says nothing: a webhook may have changed it.
-            let upgrades = rollout.ready > 0 && has_default_image(&stockwatch);
+            // Those of the form before are ready still, while the new ones do not become so.
+            let has_default =
+                has_default_image(&stockwatch) && rollout.image == context.settings.worker_image;
+            let upgrades = has_default && rollout.ready > 0;
             let cause = if upgrades { Cause::Upgrade } else { Cause::Own };
             context.slots.note(key, cause, Instant::now());
         }
@@ -265,16 +266,16 @@ mod tests {
         let (context, _) = context(|_| None);
         let (now, key) = (Instant::now(), |i: usize| Key::new("market", format!("sw-{i:02}")));
         (0..11).for_each(|i| learn(&context, &key(i)));
-        let taken = (0..11).filter(|i| context.slots.take(&key(*i), Cause::Upgrade, now));
+        let taken = (0..11).filter(|i| context.slots.take(&key(*i), Cause::Upgrade, false, now).is_some());
         assert_eq!(taken.count(), 10);
         context.synced.lack(None, "deployments", "forbidden", true);
         for i in 0..11 {
             assert!(matches!(one(&context, &key(i)).await, Some(Ok(None))));
         }
-        assert!(!context.slots.take(&key(10), Cause::Upgrade, now));
+        assert_eq!(context.slots.take(&key(10), Cause::Upgrade, false, now), None);
         context.store.stockwatches.remove(key(3), "", 2, Instant::now());
         one(&context, &key(3)).await.unwrap().unwrap();
-        assert!(context.slots.take(&key(10), Cause::Upgrade, now), "one of them is gone");
+        assert!(context.slots.take(&key(10), Cause::Upgrade, false, now).is_some(), "one of them is gone");
     }
 
     #[tokio::test]

@@ -13,6 +13,10 @@ pub const UNREADABLE_MANAGER: &str = "stockwatch-operator-status-unreadable";
 pub const HASH: &str = "stockwatch.dev/hash";
 /// On the Deployment: the digest of its pod template as we want it. Another one replaces the pods.
 pub const TEMPLATE: &str = "stockwatch.dev/template";
+/// On the Deployment: the digest of what its StockWatch, and nobody else, has to say about the pods.
+pub const WISHES: &str = "stockwatch.dev/wishes";
+/// On the Deployment: the worker's image as it was asked for, whatever a webhook made of it.
+pub const IMAGE: &str = "stockwatch.dev/image";
 /// On the worker's pods: the digest of how they reach Kafka, Secrets included.
 pub const CONNECTION: &str = "stockwatch.dev/connection";
 /// On a StockWatch: it is not reconciled.

@@ -10,7 +10,6 @@ mod edit;
 mod finalize;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod template;
 #[cfg(test)]
 mod tests;
 mod unready;
@@ -28,7 +27,6 @@ pub use decide::{Decision, Facts, Plan, decide};
 use dereference::{dereference, rollout};
 use finalize::Ending;
 pub use finalize::FinalizeError;
-pub use template::Template;
 pub use write::RequeueAfter;
 
 use crate::context::Context;
@@ -37,6 +35,7 @@ use crate::key::Key;
 use crate::metrics::Step;
 use crate::names;
 use crate::resources::{Desired, Kind, Owner, surroundings};
+use crate::rollout::Rollout;
 use crate::status::{self, Seen};
 use crate::store::Watched;
 use crate::topics::ObjectKey;
@@ -209,6 +208,7 @@ async fn reconcile_live(
     applied.problems.extend(inputs.pods.problem.map(ObjectProblem::of_secret));
     wait_out(context, key, &mut applied.problems);
     let rollout = rollout(context, key, &owner, stockwatch);
+    free_unused_slot(context, key, &applied.problems, rollout.as_ref());
     let pods = unready::words(context, key, plan.decision, rollout.as_ref()).await;
     let seen = Seen {
         stockwatch,
@@ -263,6 +263,19 @@ fn wait_out(context: &Context, key: &Key, problems: &mut [ObjectProblem]) {
     }
 }
 
+/// Pods that are not replaced, since the API server refuses it, leave the slot to the next one. A write that was not
+/// answered may have been done.
+fn free_unused_slot(context: &Context, key: &Key, problems: &[ObjectProblem], rollout: Option<&Rollout>) {
+    let is_not_done = |problem: &ObjectProblem| {
+        problem.kind == Kind::Deployment.as_str() && problem.trouble != Trouble::Unanswered
+    };
+    let rolls =
+        context.remember(key, |memory| rollout.is_some_and(|rollout| rollout.template == memory.template));
+    if !rolls && problems.iter().any(is_not_done) {
+        context.free_slot(key);
+    }
+}
+
 /// What is to be applied.
 struct Target<'a> {
     spec: &'a Spec,
@@ -291,10 +304,6 @@ async fn apply(
         let built = build::deployment(context, owner, stockwatch, spec, plan, &access, existing.as_ref())?;
         turn = built.turn;
         context.applier.each(&context.store, owner, &built.desired, fresh, &mut applied).await;
-        if applied.problems.iter().any(|problem| problem.kind == Kind::Deployment.as_str()) {
-            // It does not roll: the next one may.
-            context.free_slot(key);
-        }
     }
     Ok((applied, turn))
 }

@@ -17,6 +17,7 @@ mod worker;
 pub use config_map::SPEC_KEY;
 pub use deployment::CONTAINER;
 pub use desired::Desired;
+pub(crate) use desired::digest;
 pub use kind::Kind;
 pub use owner::Owner;
 pub use service::{HTTP, HTTP_PORT};
@@ -43,9 +44,11 @@ pub fn surroundings(owner: &Owner, stockwatch: &StockWatch) -> Result<Vec<Desire
 /// The Deployment.
 pub fn workers(owner: &Owner, worker: &Worker<'_>) -> Result<Desired, Error> {
     let mut deployment = deployment::build(owner, worker);
-    let template = desired::digest(&deployment.spec.as_ref().map(|spec| &spec.template))?;
+    let template = digest(&deployment.spec.as_ref().map(|spec| &spec.template))?;
     let annotations = deployment.metadata.annotations.get_or_insert_default();
     annotations.insert(names::TEMPLATE.to_owned(), template);
+    annotations.insert(names::WISHES.to_owned(), digest(&worker.wishes())?);
+    annotations.insert(names::IMAGE.to_owned(), worker.image.clone());
     Desired::new(Kind::Deployment, &deployment)
 }
 

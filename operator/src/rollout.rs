@@ -34,12 +34,14 @@ pub struct Rollout {
     pub progress: Progress,
     /// Why pods are not created: a quota, a limit or a policy, in the API server's words.
     pub refusal: Option<String>,
-    /// The worker's image.
+    /// The worker's image, as it was asked for.
     pub image: String,
     /// Digest of how its pods reach Kafka.
     pub connection: Option<String>,
     /// Digest of the pod template that was applied; `None`: by an operator that did not note it.
     pub template: Option<String>,
+    /// Digest of what its StockWatch has to say about the pods, likewise.
+    pub wishes: Option<String>,
 }
 
 impl Rollout {
@@ -52,7 +54,7 @@ impl Rollout {
         let containers = template.spec.as_ref().map(|pod| pod.containers.as_slice()).unwrap_or_default();
         let worker = containers.iter().find(|container| container.name == CONTAINER);
         let annotations = template.metadata.as_ref().and_then(|metadata| metadata.annotations.as_ref());
-        let own = deployment.metadata.annotations.as_ref();
+        let noted = |name| deployment.metadata.annotations.as_ref()?.get(name).cloned();
         Some(Self {
             observed: status.observed_generation >= deployment.metadata.generation,
             wanted: spec.replicas.unwrap_or(1),
@@ -61,9 +63,10 @@ impl Rollout {
             ready: status.ready_replicas.unwrap_or_default(),
             progress: progress(status),
             refusal: refusal(status),
-            image: worker.and_then(|container| container.image.clone()).unwrap_or_default(),
+            image: noted(names::IMAGE).or_else(|| worker?.image.clone()).unwrap_or_default(),
             connection: annotations.and_then(|annotations| annotations.get(names::CONNECTION).cloned()),
-            template: own.and_then(|annotations| annotations.get(names::TEMPLATE).cloned()),
+            template: noted(names::TEMPLATE),
+            wishes: noted(names::WISHES),
         })
     }
 

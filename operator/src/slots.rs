@@ -39,22 +39,37 @@ struct State {
 }
 
 impl Slots {
-    /// Whether this StockWatch may roll now; if not, it is given out later.
-    pub fn take(&self, key: &Key, cause: Cause, now: Instant) -> bool {
+    /// Whether this StockWatch may roll now, and as what: for this cause or, where that has to wait and `or_own` is set, for
+    /// its own. What has to wait is given out later.
+    pub fn take(&self, key: &Key, cause: Cause, or_own: bool, now: Instant) -> Option<Cause> {
         let mut state = self.lock();
         state.expire(now);
-        if let Some(rolling) = state.rolling.get_mut(key) {
-            // It rolls once more, perhaps for another reason.
-            *rolling = (cause, now);
-            return true;
+        let held = state.rolling.remove(key);
+        // One that rolls may roll once more, but its own change opens no way for an upgrade.
+        let keeps = |wanted| held.is_some_and(|(of, _)| of == wanted || wanted == Cause::Own);
+        let mut wants = [cause, Cause::Own].into_iter().take(1 + usize::from(or_own));
+        let taken = wants.find(|wanted| keeps(*wanted) || state.room(*wanted, now) > 0);
+        let rolls = match (held, taken) {
+            (Some((Cause::Upgrade, since)), Some(Cause::Upgrade)) => Some((Cause::Upgrade, since)),
+            (_, Some(taken)) => Some((taken, now)),
+            (held, None) => held,
+        };
+        if let Some(rolls) = rolls {
+            state.rolling.insert(key.clone(), rolls);
         }
-        if state.room(cause, now) == 0 {
-            state.waiting.insert(key.clone(), cause);
-            return false;
+        if taken == Some(cause) {
+            state.waiting.remove(key);
+        } else {
+            // Its own turn may come sooner.
+            let waits_for = if taken.is_none() && or_own { Cause::Own } else { cause };
+            state.waiting.insert(key.clone(), waits_for);
         }
-        state.waiting.remove(key);
-        state.rolling.insert(key.clone(), (cause, now));
-        true
+        taken
+    }
+
+    /// Whether it rolls with the operator's upgrade.
+    pub fn upgrades(&self, key: &Key) -> bool {
+        self.lock().rolling.get(key).is_some_and(|(cause, _)| *cause == Cause::Upgrade)
     }
 
     /// It rolls already.
@@ -99,11 +114,15 @@ impl Slots {
 
     /// One of those whose workers do not become ready with the upgrade, if that is why it goes no further.
     pub fn halted(&self, now: Instant) -> Option<Key> {
+        let waits = self.lock().waiting.values().any(|cause| *cause == Cause::Upgrade);
+        self.stuck(now).filter(|_| waits)
+    }
+
+    /// One of them, if the upgrade would go no further.
+    pub fn stuck(&self, now: Instant) -> Option<Key> {
         let state = self.lock();
-        let is_stuck = |(_, rolling): &(&Key, &(Cause, Instant))| state.is_stuck(rolling, now);
-        let stuck = state.rolling.iter().filter(is_stuck);
-        let by = stuck.clone().map(|(key, _)| key).min().cloned();
-        by.filter(|_| stuck.count() >= MOST && state.waiting.values().any(|cause| *cause == Cause::Upgrade))
+        let stuck = state.rolling.iter().filter(|(_, rolling)| state.is_stuck(rolling, now));
+        stuck.clone().map(|(key, _)| key).min().cloned().filter(|_| stuck.count() >= MOST)
     }
 
     /// Those that wait.
@@ -153,8 +172,12 @@ mod tests {
         Key::new("default", format!("sw-{i:02}"))
     }
 
+    fn takes(slots: &Slots, i: usize, cause: Cause, now: Instant) -> bool {
+        slots.take(&key(i), cause, false, now) == Some(cause)
+    }
+
     fn take(slots: &Slots, cause: Cause, of: std::ops::Range<usize>, now: Instant) -> Vec<usize> {
-        of.filter(|i| slots.take(&key(*i), cause, now)).collect()
+        of.filter(|i| takes(slots, *i, cause, now)).collect()
     }
 
     #[test]
@@ -162,10 +185,10 @@ mod tests {
         for cause in [Cause::Upgrade, Cause::Own] {
             let (slots, now) = (Slots::default(), Instant::now());
             assert_eq!(take(&slots, cause, 0..12, now), (0..10).collect::<Vec<_>>());
-            assert!(slots.take(&key(3), cause, now), "it keeps its slot");
+            assert!(takes(&slots, 3, cause, now), "it keeps its slot");
             assert_eq!(slots.done(&key(3), true, now), Some(key(10)));
-            assert!(slots.take(&key(10), cause, now));
-            assert!(!slots.take(&key(11), cause, now));
+            assert!(takes(&slots, 10, cause, now));
+            assert!(!takes(&slots, 11, cause, now));
             assert_eq!(slots.done(&key(40), true, now), None, "it had none");
             assert_eq!(slots.free(&key(4), now), Some(key(11)));
         }
@@ -186,10 +209,10 @@ mod tests {
         assert_eq!(slots.halted(now), None, "they may still come up");
         let later = now + 100 * PATIENCE;
         assert!(slots.overdue(later).is_empty());
-        assert!(!slots.take(&key(11), Cause::Upgrade, later));
+        assert!(!takes(&slots, 11, Cause::Upgrade, later));
         assert_eq!(slots.halted(later), Some(key(0)));
         assert_eq!(slots.waiting(), [key(10), key(11)]);
-        assert!(slots.take(&key(30), Cause::Own, later), "an edit does not wait for it");
+        assert!(takes(&slots, 30, Cause::Own, later), "an edit does not wait for it");
         assert_eq!(slots.done(&key(30), true, later), None, "nor does it speak for the upgrade");
         assert_eq!(slots.free(&key(0), later), Some(key(10)), "one that is suspended makes room");
         assert_eq!(slots.halted(later), None);
@@ -200,9 +223,34 @@ mod tests {
         let (slots, now) = (Slots::default(), Instant::now());
         take(&slots, Cause::Upgrade, 0..12, now);
         assert_eq!(slots.done(&key(0), false, now), Some(key(10)), "it has an image of its own");
-        assert!(slots.take(&key(10), Cause::Upgrade, now));
+        assert!(takes(&slots, 10, Cause::Upgrade, now));
         assert!(slots.overdue(now + PATIENCE).is_empty());
         assert_eq!(slots.done(&key(1), true, now + PATIENCE), Some(key(11)));
         assert!(take(&slots, Cause::Upgrade, 20..30, now + PATIENCE).len() > 1, "the others' time is over");
+    }
+
+    #[test]
+    fn a_change_of_its_own_passes_a_halted_upgrade_and_opens_no_way_for_it() {
+        let (slots, now) = (Slots::default(), Instant::now());
+        take(&slots, Cause::Upgrade, 0..11, now);
+        let later = now + PATIENCE;
+        assert_eq!(slots.take(&key(10), Cause::Upgrade, true, later), Some(Cause::Own));
+        assert_eq!(slots.halted(later), Some(key(0)), "it still waits for the upgrade");
+        assert_eq!(
+            slots.take(&key(10), Cause::Upgrade, false, later),
+            None,
+            "not by the slot of its own change"
+        );
+        assert_eq!(slots.done(&key(10), true, later), None);
+        assert_eq!(
+            slots.take(&key(0), Cause::Upgrade, true, later),
+            Some(Cause::Upgrade),
+            "an edit of one of the ten"
+        );
+        assert_eq!(slots.halted(later), Some(key(0)), "it is stuck as before");
+        assert!(takes(&slots, 0, Cause::Own, later), "one that has an image of its own now");
+        assert_eq!(slots.halted(later), None);
+        assert_eq!(slots.done(&key(0), false, later), Some(key(10)));
+        assert!(takes(&slots, 10, Cause::Upgrade, later));
     }
 }

@@ -6,14 +6,13 @@ use serde_json::Error;
 use stockwatch_crds::{Spec, StockWatch};
 use tokio::time::Instant;
 
-use super::{Decision, Plan, Template};
+use super::{Decision, Plan};
 use crate::context::Context;
 use crate::key::Key;
 use crate::names;
 use crate::resources::{Desired, Owner, Worker, worker_spec, workers};
 use crate::rollout::Rollout;
 use crate::slots::Cause;
-use crate::status::{Condition, Reason, said};
 use crate::store::Owned;
 
 /// What the Deployment is to be now.
@@ -75,123 +74,100 @@ pub(super) fn deployment(
         context.free_slot(&key);
         return Ok(Built { desired: Some(desired), turn: None });
     }
-    let running = existing.and_then(|owned| owned.rollout.as_ref()).filter(|rollout| rollout.wanted > 0);
-    let digest = desired.annotation(names::TEMPLATE).unwrap_or_default().to_owned();
-    let is_edited = remember(context, &key, stockwatch, &digest);
-    let Some(rollout) = running.filter(|rollout| rollout.template.as_ref() != Some(&digest)) else {
-        context.remember(&key, |memory| {
-            memory.template.iter_mut().for_each(|template| template.is_edited = false);
-        });
-        return Ok(Built { desired: Some(desired), turn: None });
+    let give = |template: Option<&str>| {
+        context.remember(&key, |memory| memory.template = template.map(str::to_owned));
     };
-    // Where the image is another one as well, it is the upgrade that replaces pods: operators of two versions may digest
-    // the same connection differently, and a rotated Secret would bring the upgrade's image with it.
-    let is_rotated = rollout.connection.as_deref() != Some(access.connection) && rollout.image == image;
+    let given = |desired: Desired, turn| {
+        give(desired.annotation(names::TEMPLATE));
+        Ok(Built { desired: Some(desired), turn })
+    };
+    let running = existing.and_then(|owned| owned.rollout.as_ref()).filter(|rollout| rollout.wanted > 0);
+    let is_wanted = |rollout: &&Rollout| rollout.template.as_deref() == desired.annotation(names::TEMPLATE);
+    let Some(rollout) = running.filter(|rollout| !is_wanted(rollout)) else { return given(desired, None) };
+    // Operators of two versions may digest the same connection differently: then the pods roll, paced as for an edit.
+    let is_rotated = rollout.connection.as_deref() != Some(access.connection);
+    let is_edited =
+        rollout.wishes.as_deref().is_some_and(|before| desired.annotation(names::WISHES) != Some(before));
     let is_own = is_edited || is_rotated;
-    let cause = cause(is_own, rollout);
+    let as_it_runs = |connection| build(&rollout.image, connection);
+    let is_as_before = |built: &Desired| built.annotation(names::TEMPLATE) == rollout.template.as_deref();
+    let brings_image = wishes.image.is_none() && (rollout.image != image || context.slots.upgrades(&key));
+    // What is its own brings no image of an upgrade.
+    let own = match (is_own, brings_image) {
+        (true, true) => Some(as_it_runs(access.connection)?).filter(|own| !is_as_before(own)),
+        (true, false) => Some(desired.clone()),
+        (false, _) => None,
+    };
+    if rollout.ready == 0
+        && let Some(own) = own
+    {
+        // Where nothing works, what is done to mend it does not wait.
+        return given(own, None);
+    }
     let now = Instant::now();
-    // Where nothing works, what is done to mend it does not wait.
-    if (is_own && rollout.ready == 0) || context.slots.take(&key, cause, now) {
-        return Ok(Built { desired: Some(desired), turn: None });
+    // Workers that were not ready before an upgrade say nothing of it, and take no part in one that is stuck.
+    let is_apart = rollout.ready == 0 && context.slots.stuck(now).is_none();
+    let cause = if is_apart || (is_own && !brings_image) { Cause::Own } else { Cause::Upgrade };
+    let taken = context.slots.take(&key, cause, own.is_some(), now);
+    if taken == Some(cause) {
+        return given(desired, None);
+    }
+    let halted_by = context.slots.halted(now).filter(|_| cause == Cause::Upgrade);
+    if let (Some(_), Some(own)) = (taken, own) {
+        return given(own, Some(Turn { is_edited: false, halted_by }));
     }
     // The count of pods does not wait, where the pods that there are can be described.
-    let as_they_are = build(&rollout.image, rollout.connection.as_deref().unwrap_or_default())?;
-    let is_known = as_they_are.annotation(names::TEMPLATE) == rollout.template.as_deref();
-    let halted_by = context.slots.halted(now).filter(|_| cause == Cause::Upgrade);
-    Ok(Built { desired: is_known.then_some(as_they_are), turn: Some(Turn { is_edited, halted_by }) })
-}
-
-/// Workers that were not ready before an upgrade say nothing of it.
-fn cause(is_own: bool, rollout: &Rollout) -> Cause {
-    if is_own || rollout.ready == 0 { Cause::Own } else { Cause::Upgrade }
-}
-
-/// Notes the template. `true`: an edit is why it is another one.
-fn remember(context: &Context, key: &Key, stockwatch: &StockWatch, digest: &str) -> bool {
-    let generation = stockwatch.metadata.generation.unwrap_or_default();
-    let before = stockwatch.status.as_ref().and_then(|status| said(status, Condition::WorkerAvailable));
-    let unseen = before.is_none_or(|said| {
-        said.observed_generation != Some(generation) || said.reason == Reason::WaitingForTurn.as_str()
-    });
-    context.remember(key, |memory| {
-        let next = Template::next(memory.template.as_ref(), generation, digest, unseen);
-        memory.template.insert(next).is_edited
-    })
+    let as_they_are = as_it_runs(rollout.connection.as_deref().unwrap_or_default())?;
+    give(rollout.template.as_deref());
+    let desired = Some(as_they_are).filter(is_as_before);
+    Ok(Built { desired, turn: Some(Turn { is_edited, halted_by }) })
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use serde_json::{Value, json};
+    use stockwatch_crds::v1alpha1::WorkerSpec;
     use tokio::time::advance;
 
     use super::*;
     use crate::reconcile::fixtures::context;
+    use crate::resources::{Need, digest};
     use crate::rollout::Progress;
 
-    fn after(steps: &[(i64, &str, bool)]) -> bool {
-        let fold = |before: Option<Template>, (generation, digest, unseen): &(i64, &str, bool)| {
-            Some(Template::next(before.as_ref(), *generation, digest, *unseen))
-        };
-        steps.iter().fold(None, fold).is_some_and(|template| template.is_edited)
-    }
-
-    #[test]
-    fn another_template_is_an_edit_only_if_the_generation_is_another_one_too() {
-        assert!(!after(&[(7, "a", false), (8, "a", true)]), "a tolerance");
-        assert!(after(&[(7, "a", false), (8, "b", true)]), "a label of the pods");
-        assert!(!after(&[(7, "a", false), (7, "b", false)]), "a rotated Secret");
-        assert!(after(&[(7, "a", false), (8, "b", true), (9, "b", true)]), "it still waits");
-        assert!(after(&[(8, "b", true)]), "made while no operator was there");
-        assert!(!after(&[(8, "b", false)]), "an operator that was upgraded");
-    }
-
-    #[test]
-    fn only_workers_that_were_ready_speak_for_or_against_an_upgrade() {
-        let rollout = rollout();
-        assert_eq!(cause(false, &rollout), Cause::Upgrade);
-        assert_eq!(cause(true, &rollout), Cause::Own);
-        assert_eq!(cause(false, &Rollout { ready: 0, ..rollout }), Cause::Own);
-    }
-
-    /// A worker that is ready, in the form of an older operator.
-    fn rollout() -> Rollout {
+    /// A worker in the form of an older operator, of a StockWatch without wishes.
+    fn rollout(ready: i32) -> Rollout {
+        let wishes =
+            (WorkerSpec::default(), BTreeMap::<&str, BTreeSet<Need<'_>>>::new(), BTreeSet::<String>::new());
         Rollout {
             observed: true,
             wanted: 1,
             replicas: 1,
             updated: 1,
-            ready: 1,
+            ready,
             progress: Progress::Complete,
             refusal: None,
             image: "worker:1".into(),
             connection: Some("c".into()),
             template: Some("t".into()),
+            wishes: Some(digest(&wishes).unwrap()),
         }
     }
 
-    /// A StockWatch whose worker was said to be ready in generation 7.
-    fn stockwatch(generation: i64, worker: Value) -> StockWatch {
-        let available = json!({
-            "type": "WorkerAvailable", "status": "True", "reason": "WorkersReady", "message": "1 of 1",
-            "observedGeneration": 7, "lastTransitionTime": "2026-01-01T00:00:00Z",
-        });
-        serde_json::from_value(json!({
+    fn built(context: &Context, worker: &Value, connection: &str, rollout: Rollout) -> Built {
+        let stockwatch: StockWatch = serde_json::from_value(json!({
             "apiVersion": "stockwatch.dev/v1alpha1",
             "kind": "StockWatch",
-            "metadata": {"name": "tech", "namespace": "market", "uid": "u", "generation": generation},
+            "metadata": {"name": "tech", "namespace": "market", "uid": "u"},
             "spec": {"tickers": [{"symbol": "META"}], "kafka": {"bootstrapServers": "kafka:9092"}, "worker": worker},
-            "status": {"conditions": [available]},
         }))
-        .unwrap()
-    }
-
-    fn built(context: &Context, stockwatch: &StockWatch, connection: &str) -> Built {
+        .unwrap();
         let owner = Owner::of(&stockwatch.metadata).unwrap();
-        let spec = Spec::parse(stockwatch).unwrap();
+        let spec = Spec::parse(&stockwatch).unwrap();
         let plan = Plan { decision: Decision::Run, connection: Some(connection.to_owned()) };
         let access = PodAccess { connection, sources: &BTreeSet::new() };
         let existing = Owned {
@@ -200,28 +176,53 @@ mod tests {
             hash: None,
             fields: None,
             deleting: false,
-            rollout: Some(rollout()),
+            rollout: Some(rollout),
         };
-        deployment(context, &owner, stockwatch, &spec, &plan, &access, Some(&existing)).unwrap()
+        deployment(context, &owner, &stockwatch, &spec, &plan, &access, Some(&existing)).unwrap()
+    }
+
+    fn image(built: &Built) -> &str {
+        let desired = built.desired.as_ref().unwrap();
+        desired.body["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap()
+    }
+
+    fn ten() -> Vec<Key> {
+        (0..10).map(|i| Key::new("market", format!("first-{i}"))).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_eleventh_of_an_upgrade_that_fails_keeps_its_pods_and_says_by_whom_it_is_halted() {
+    async fn the_eleventh_of_an_upgrade_that_fails_keeps_its_image_and_says_by_whom_it_is_halted() {
         let (context, _) = context(|_| None);
-        let first: Vec<Key> = (0..10).map(|i| Key::new("market", format!("first-{i}"))).collect();
-        assert!(first.iter().all(|key| context.slots.take(key, Cause::Upgrade, Instant::now())));
-        let eleventh = built(&context, &stockwatch(7, json!({})), "c");
+        ten().into_iter().for_each(|key| context.slots.note(key, Cause::Upgrade, Instant::now()));
+        let eleventh = built(&context, &json!({}), "c", rollout(1));
         assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: None }), "they may come up");
         advance(Duration::from_secs(3600)).await;
-        let eleventh = built(&context, &stockwatch(7, json!({})), "c");
-        assert!(eleventh.desired.is_none());
-        assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: Some(first[0].clone()) }));
-        let rotated = built(&context, &stockwatch(7, json!({})), "d");
-        assert!(rotated.desired.is_none(), "the image of the upgrade would come with it");
-        let own = built(&context, &stockwatch(7, json!({"image": "worker:1"})), "d");
-        assert!(own.desired.is_some() && own.turn.is_none(), "its image stays");
-        context.free_slot(&Key::new("market", "tech"));
-        let edited = built(&context, &stockwatch(8, json!({"labels": {"team": "quotes"}})), "c");
-        assert!(edited.desired.is_some() && edited.turn.is_none(), "an edit does not wait for it");
+        let halted = Some(Turn { is_edited: false, halted_by: Some(ten()[0].clone()) });
+        let eleventh = built(&context, &json!({}), "c", rollout(1));
+        assert_eq!((eleventh.desired, eleventh.turn), (None, halted.clone()));
+        let unready = built(&context, &json!({}), "c", rollout(0));
+        assert_eq!(unready.desired, None, "as all are while their broker is away");
+        for (worker, connection) in [(json!({}), "d"), (json!({"labels": {"team": "quotes"}}), "c")] {
+            let own = built(&context, &worker, connection, rollout(1));
+            assert_eq!(own.turn, halted);
+            assert_eq!(
+                image(&own),
+                "worker:1",
+                "a rotated Secret and an edit do not wait, and do not bring it"
+            );
+        }
+        let pinned = built(&context, &json!({"image": "worker:2"}), "d", rollout(1));
+        assert_eq!((image(&pinned), &pinned.turn), ("worker:2", &None));
+    }
+
+    #[tokio::test]
+    async fn an_edit_is_known_by_what_it_says_of_the_pods_also_to_an_operator_that_was_not_there() {
+        let (context, _) = context(|_| None);
+        ten().into_iter().for_each(|key| context.slots.note(key, Cause::Own, Instant::now()));
+        let label = json!({"labels": {"team": "quotes"}});
+        for (worker, is_edited) in [(json!({}), false), (json!({"replicas": 2}), false), (label, true)] {
+            let waits = built(&context, &worker, "c", rollout(1));
+            assert_eq!(waits.turn, Some(Turn { is_edited, halted_by: None }));
+        }
     }
 }

@@ -161,6 +161,7 @@ mod tests {
             image: "worker:1".into(),
             connection: Some(connection.into()),
             template: None,
+            wishes: None,
         }
     }
 

@@ -3,7 +3,6 @@
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Invalid, Spec, StockWatch};
 
-use super::Template;
 use crate::context::Context;
 use crate::credentials::{Known, Mountable, PodSecrets, ReadError};
 use crate::key::Key;
@@ -100,8 +99,7 @@ pub(super) fn rollout(
     let owned = context.store.owned_of(key, Kind::Deployment)?;
     let ours = owned.whose(&owner.name, &owner.uid) == Whose::Ours && !owned.deleting;
     let rollout = owned.rollout.filter(|_| ours)?;
-    let wanted = context.remember(key, |memory| memory.template.as_ref().map(Template::digest).cloned());
-    if rollout.is_complete() && wanted == rollout.template {
+    if rollout.is_complete() && context.remember(key, |memory| memory.template == rollout.template) {
         context.slot_done(key, has_default_image(stockwatch));
     }
     Some(rollout)

@@ -11,6 +11,7 @@ use tokio::time::advance;
 
 use super::fixtures::{Asked, Request, context, stockwatch};
 use super::*;
+use crate::slots::Cause;
 
 /// The API server cannot answer just now.
 fn unavailable() -> Option<(u16, Value)> {
@@ -140,4 +141,23 @@ async fn an_event_that_gets_no_answer_is_created_later() {
     };
     context.writes.event(&event, &about).await.unwrap();
     assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn pods_leave_their_turn_to_the_next_only_if_it_is_known_that_they_are_not_replaced() {
+    let (context, _) = context(|_| None);
+    let key = |i: usize| Key::new("market", format!("sw-{i:02}"));
+    let problem = |trouble| {
+        vec![ObjectProblem { kind: Kind::Deployment.as_str(), name: "tech-stockwatch".into(), trouble }]
+    };
+    for (trouble, is_left) in [(Trouble::Unanswered, false), (Trouble::Hangs, true), (Trouble::Foreign, true)]
+    {
+        (0..10).for_each(|i| context.slots.note(key(i), Cause::Upgrade, Instant::now()));
+        // Its Deployment is as it was, as far as the watch has shown.
+        context.remember(&key(0), |memory| memory.template = Some("the upgrade's".into()));
+        free_unused_slot(&context, &key(0), &problem(trouble), None);
+        let eleventh = context.slots.take(&key(10), Cause::Upgrade, false, Instant::now());
+        assert_eq!(eleventh.is_some(), is_left);
+        context.free_slot(&key(10));
+    }
 }

@@ -109,6 +109,7 @@ mod tests {
             image: String::new(),
             connection: None,
             template: None,
+            wishes: None,
         }
     }
 

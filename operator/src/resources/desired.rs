@@ -34,7 +34,7 @@ impl Desired {
 }
 
 /// Returns a digest of an object's JSON.
-pub(super) fn digest<T: Serialize>(of: &T) -> Result<String, Error> {
+pub(crate) fn digest<T: Serialize>(of: &T) -> Result<String, Error> {
     let digest = Sha256::digest(serde_json::to_value(of)?.to_string());
     Ok(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
 }

@@ -82,9 +82,11 @@ fn every_kind_is_built_once_and_says_whose_it_is() {
         assert_eq!(metadata["namespace"], "market");
         let mut annotations = json!({"stockwatch.dev/hash": hash});
         if kind == Kind::Deployment {
-            annotations["stockwatch.dev/template"] =
-                metadata["annotations"]["stockwatch.dev/template"].clone();
-            assert!(annotations["stockwatch.dev/template"].is_string());
+            annotations["stockwatch.dev/image"] = json!("stockwatch-worker:1");
+            for digest in ["stockwatch.dev/template", "stockwatch.dev/wishes"] {
+                annotations[digest] = metadata["annotations"][digest].clone();
+                assert!(annotations[digest].is_string());
+            }
         }
         assert_eq!(metadata["annotations"], annotations);
         assert_eq!(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use serde::Serialize;
 use stockwatch_crds::v1alpha1::WorkerSpec;
 use stockwatch_crds::{Kafka, StockWatch, Username};
 
@@ -33,6 +34,11 @@ impl Worker<'_> {
     /// What is mounted of each Secret that `spec.kafka` names.
     pub fn secrets(&self) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
         secrets(self.kafka)
+    }
+
+    /// What the StockWatch, and nobody else, has to say about the pods. Their count replaces none.
+    pub(super) fn wishes(&self) -> impl Serialize {
+        (WorkerSpec { replicas: None, ..self.spec.clone() }, self.secrets(), self.sources)
     }
 }
 

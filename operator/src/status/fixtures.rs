@@ -133,6 +133,7 @@ pub(super) fn rollout(ready: i32) -> Rollout {
         image: "worker:1".into(),
         connection: Some("c".into()),
         template: None,
+        wishes: None,
     }
 }
 

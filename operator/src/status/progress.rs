@@ -45,16 +45,22 @@ pub(super) fn statement(
     let is_final = FINAL.iter().any(|of| of.as_str() == reason);
     let since = said(before, Condition::Ready).filter(|said| said.status == holds.as_str());
     let age = since.map_or(0, |said| age(&said.last_transition_time, now));
-    let stalls = is_final || (*holds == Holds::False && age >= PATIENCE);
+    let stalls = is_final || (needs_somebody(holds.as_str(), reason) && age >= PATIENCE);
     let condition = if stalls { Condition::Stalled } else { Condition::Reconciling };
     let statement = Statement { holds: Holds::True, reason: reason.clone(), message: message.clone() };
     Some((condition, Said { statement, generation }))
 }
 
+/// Whether it may be that it does not end by itself.
+fn needs_somebody(holds: &str, reason: &str) -> bool {
+    holds == Holds::False.as_str() || reason == Reason::WorkersUnreachable.as_str()
+}
+
 /// When a status that says so now is to say that the StockWatch is Stalled, if nothing happens before.
 pub fn stalls_in(status: &StockWatchStatus, now: &Time) -> Option<Duration> {
     said(status, Condition::Reconciling)?;
-    let ready = said(status, Condition::Ready).filter(|ready| ready.status == Holds::False.as_str())?;
+    let ready =
+        said(status, Condition::Ready).filter(|ready| needs_somebody(&ready.status, &ready.reason))?;
     let left = PATIENCE - age(&ready.last_transition_time, now);
     Some(Duration::from_secs(u64::try_from(left).unwrap_or_default().max(1)))
 }
@@ -69,11 +75,12 @@ mod tests {
 
     use std::collections::BTreeSet;
 
-    use super::super::fixtures::{Scene, answered, at, known, rollout, summary, unreachable};
+    use super::super::fixtures::{Scene, answered, at, known, rollout, summary, unasked, unreachable};
     use super::*;
     use crate::reconcile::{Decision, ObjectProblem, Trouble};
     use crate::rollout::{Progress, Rollout};
     use crate::topics::Observed;
+    use crate::workers::Pod;
     use stockwatch_crds::v1alpha1::TopicState;
 
     /// Which of the two the status has, and the generation that it speaks of.
@@ -117,6 +124,16 @@ mod tests {
         assert_eq!(progress(&scene, 120), Some((Condition::Stalled, Some(7))));
         scene.report.pods = vec![answered("a", 7)];
         assert_eq!(stalls_in(&scene.status_at(&at(120)), &at(120)), None);
+    }
+
+    #[test]
+    fn so_is_a_way_to_workers_that_cannot_be_asked_about_an_edit() {
+        let mut scene = Scene::new();
+        scene.report.pods = vec![Pod { unreachable: true, ..unasked("a") }];
+        let first = scene.write();
+        assert_eq!(stalls_in(&first, &at(30)), Some(Duration::from_secs(90)));
+        assert_eq!(progress(&scene, 119), Some((Condition::Reconciling, Some(7))));
+        assert_eq!(progress(&scene, 120), Some((Condition::Stalled, Some(7))));
     }
 
     /// What kstatus makes of a status, in the order in which it looks.
@@ -185,8 +202,13 @@ mod tests {
             Some(Rollout { progress: Progress::Going, ..rollout(1) }),
             Some(Rollout { progress: Progress::Failed, ..rollout(0) }),
         ];
-        let pods =
-            [vec![], vec![answered("a", 7), answered("b", 7)], vec![answered("a", 8), answered("b", 8)]];
+        let gone = vec![answered("a", 8), Pod { unreachable: true, ..unasked("b") }];
+        let pods = [
+            vec![],
+            vec![answered("a", 7), answered("b", 7)],
+            vec![answered("a", 8), answered("b", 8)],
+            gone,
+        ];
         let problem = |trouble| ObjectProblem { kind: "Deployment", name: "tech-stockwatch".into(), trouble };
         let objects = [vec![], vec![problem(Trouble::Foreign)], vec![problem(Trouble::Unanswered)]];
         let mut verdicts = BTreeSet::new();

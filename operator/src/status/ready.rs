@@ -31,9 +31,11 @@ pub(super) fn statement(
     if let Some(no) = all.iter().find(|statement| statement.holds == Holds::False) {
         return (*no).clone();
     }
-    // A worker that cannot be asked may work all the same.
+    // A worker that cannot be asked any more may work all the same, with a generation that all have taken in.
+    let is_known = seen.previous().is_some_and(|status| status.applied_generation == Some(seen.generation()));
     let under_way = all.iter().find(|statement| {
-        statement.holds == Holds::Unknown && statement.reason != Reason::WorkersUnreachable.as_str()
+        let unreachable = statement.reason == Reason::WorkersUnreachable.as_str();
+        statement.holds == Holds::Unknown && !(unreachable && is_known)
     });
     match under_way {
         Some(statement) => (*statement).clone(),

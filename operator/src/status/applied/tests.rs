@@ -19,13 +19,19 @@ fn after_an_edit_the_workers_are_behind_until_all_of_them_have_answered() {
 }
 
 #[test]
-fn a_worker_that_cannot_be_asked_says_nothing_against_readiness() {
+fn a_worker_that_cannot_be_asked_says_nothing_against_what_it_has_taken_in_nor_for_what_it_has_not() {
     let mut scene = Scene::new();
-    scene.report.pods = vec![answered("a", 7), Pod { unreachable: true, ..unasked("b") }];
+    scene.write();
+    let unreachable = vec![answered("a", 7), Pod { unreachable: true, ..unasked("b") }];
+    scene.report.pods.clone_from(&unreachable);
     let status = scene.status();
     assert_eq!(condition(&status, Condition::ConfigApplied), "Unknown WorkersUnreachable");
     assert_eq!(condition(&status, Condition::Ready), "True Working");
-    assert_eq!(status.applied_generation, None);
+    scene.edit();
+    scene.report.pods = vec![answered("a", 8), Pod { unreachable: true, ..unasked("b") }];
+    let status = scene.status();
+    assert_eq!(condition(&status, Condition::Ready), "Unknown WorkersUnreachable");
+    assert_eq!(status.applied_generation, Some(7));
 }
 
 #[test]
