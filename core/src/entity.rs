@@ -33,7 +33,7 @@ pub enum Misplaced {
 
 /// A window (T−W, T] over the entity's samples: those from `start` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Window {
+struct WindowSum {
     length: i64,
     start: usize,
     sum: i128,
@@ -69,7 +69,7 @@ pub struct Entity {
     /// That record is to be written, or deleted.
     pub(crate) is_said_due: bool,
     samples: VecDeque<Sample>, // by time, within the longest window
-    windows: Vec<Window>,      // ascending by length, as in the shape
+    windows: Vec<WindowSum>,   // ascending by length, as in the shape
 }
 
 /// The currency of an entity's prices.
@@ -113,7 +113,9 @@ impl Entity {
             is_said_in_table: false,
             is_said_due: false,
             samples: VecDeque::new(),
-            windows: minutes.map(|m| Window { length: length(m), start: 0, sum: 0, primed: false }).collect(),
+            windows: minutes
+                .map(|m| WindowSum { length: length(m), start: 0, sum: 0, primed: false })
+                .collect(),
         }
     }
 
@@ -141,7 +143,7 @@ impl Entity {
     }
 
     #[inline]
-    fn average(&self, window: &Window) -> Option<Average> {
+    fn average(&self, window: &WindowSum) -> Option<Average> {
         let count = self.samples.len() - window.start;
         (count > 0).then_some(Average { sum: window.sum, count: count as u64 })
     }
@@ -242,7 +244,7 @@ impl Entity {
         self.windows = minutes
             .map(|m| {
                 let primed = old.iter().any(|w| w.length == length(m) && w.primed);
-                Window { length: length(m), start: 0, sum: 0, primed }
+                WindowSum { length: length(m), start: 0, sum: 0, primed }
             })
             .collect();
         self.recount();

@@ -214,9 +214,9 @@ impl Context {
         }
     }
 
-    /// Its workers are ready in the form that is wanted: the next one may roll. `proves`: they have the default image.
-    pub fn slot_done(&self, key: &Key, proves: bool) {
-        if let Some(next) = self.slots.done(key, proves, Instant::now()) {
+    /// Its workers are ready in the form that they were given: the next one may roll.
+    pub fn slot_done(&self, key: &Key) {
+        if let Some(next) = self.slots.done(key, Instant::now()) {
             self.queue.add(next);
         }
     }

@@ -16,7 +16,6 @@ use crate::key::{Key, Revision};
 use crate::metrics::{Flow, Ready};
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::{Kind, has_default_image};
-use crate::rollout::Progress;
 use crate::slots::Cause;
 use crate::status::{Condition, Reason, said};
 use crate::store::Watched;
@@ -170,15 +169,16 @@ fn recall(context: &Context) {
             context.kafka.claim(&wanted);
         }
         let deployment = context.store.owned_of(&key, Kind::Deployment);
-        if let Some(rollout) = deployment.and_then(|deployment| deployment.rollout)
-            && !rollout.is_complete()
-            && (!rollout.observed || rollout.progress != Progress::Complete)
-        {
-            // Those of the form before are ready still, while the new ones do not become so.
+        let Some(rollout) = deployment.and_then(|deployment| deployment.rollout) else { continue };
+        context.remember(&key, |memory| memory.template.clone_from(&rollout.template));
+        if rollout.is_under_way() {
             let has_default =
                 has_default_image(&stockwatch) && rollout.image == context.settings.worker_image;
-            let upgrades = has_default && rollout.ready > 0;
-            let cause = if upgrades { Cause::Upgrade } else { Cause::Own };
+            let cause = match (has_default, rollout.ready) {
+                (false, _) => Cause::Own,
+                (true, 0) => Cause::UpgradeOfUnready,
+                (true, _) => Cause::Upgrade,
+            };
             context.slots.note(key, cause, Instant::now());
         }
     }

@@ -22,7 +22,7 @@ use stockwatch_crds::{Spec, StockWatch};
 use tokio::time::Instant;
 
 pub use apply::{Applied, Applier, ApplyError, ObjectProblem, Trouble};
-pub use build::Turn;
+pub use build::HeldRollout;
 pub use decide::{Decision, Facts, Plan, decide};
 use dereference::{dereference, rollout};
 use finalize::Ending;
@@ -106,6 +106,7 @@ pub async fn reconcile(context: &Context, key: &Key) -> Result<RequeueAfter, Rec
         Some(Watched::Readable(stockwatch)) => {
             note_identity(context, key, &stockwatch);
             if stockwatch.metadata.deletion_timestamp.is_some() {
+                context.free_slot(key);
                 return finalize_said(context, key, &stockwatch).await;
             }
             if is_paused(&stockwatch) {
@@ -193,7 +194,13 @@ async fn reconcile_live(
                     }
                 }
             }
-            let target = Target { spec, plan: &plan, sources: &inputs.sources, surroundings: &surroundings };
+            let target = Target {
+                spec,
+                plan: &plan,
+                sources: &inputs.sources,
+                surroundings: &surroundings,
+                rollout: inputs.rollout.as_ref(),
+            };
             let (mut applied, turn) = apply(context, key, &owner, stockwatch, &target).await?;
             if let Some(error) = unread {
                 applied.add(&owner, Kind::ConfigMap, Err(error));
@@ -207,7 +214,7 @@ async fn reconcile_live(
     applied.problems.extend(inputs.failed.as_ref().map(ObjectProblem::of_read));
     applied.problems.extend(inputs.pods.problem.map(ObjectProblem::of_secret));
     wait_out(context, key, &mut applied.problems);
-    let rollout = rollout(context, key, &owner, stockwatch);
+    let rollout = rollout(context, key, &owner);
     free_unused_slot(context, key, &applied.problems, rollout.as_ref());
     let pods = unready::words(context, key, plan.decision, rollout.as_ref()).await;
     let seen = Seen {
@@ -269,9 +276,7 @@ fn free_unused_slot(context: &Context, key: &Key, problems: &[ObjectProblem], ro
     let is_not_done = |problem: &ObjectProblem| {
         problem.kind == Kind::Deployment.as_str() && problem.trouble != Trouble::Unanswered
     };
-    let rolls =
-        context.remember(key, |memory| rollout.is_some_and(|rollout| rollout.template == memory.template));
-    if !rolls && problems.iter().any(is_not_done) {
+    if problems.iter().any(is_not_done) && !rollout.is_some_and(Rollout::is_under_way) {
         context.free_slot(key);
     }
 }
@@ -282,6 +287,7 @@ struct Target<'a> {
     plan: &'a Plan,
     sources: &'a Mountable,
     surroundings: &'a [Desired],
+    rollout: Option<&'a Rollout>,
 }
 
 /// The surroundings always; the Deployment as was decided.
@@ -291,17 +297,17 @@ async fn apply(
     owner: &Owner,
     stockwatch: &StockWatch,
     target: &Target<'_>,
-) -> Result<(Applied, Option<Turn>), serde_json::Error> {
-    let Target { spec, plan, sources, surroundings } = *target;
+) -> Result<(Applied, Option<HeldRollout>), serde_json::Error> {
+    let Target { spec, plan, sources, surroundings, rollout } = *target;
     let fresh = stockwatch.status.is_none();
     let mut applied = context.applier.all(&context.store, owner, surroundings, fresh).await;
-    let existing = context.store.owned_of(key, Kind::Deployment);
+    let exists = context.store.owned_of(key, Kind::Deployment).is_some();
     let mut turn = None;
     if let Some(connection) = &plan.connection
-        && (existing.is_some() || !applied.keeps_from_starting())
+        && (exists || !applied.keeps_from_starting())
     {
         let access = build::PodAccess { connection, sources: &sources.names };
-        let built = build::deployment(context, owner, stockwatch, spec, plan, &access, existing.as_ref())?;
+        let built = build::deployment(context, owner, stockwatch, spec, plan, &access, rollout)?;
         turn = built.turn;
         context.applier.each(&context.store, owner, &built.desired, fresh, &mut applied).await;
     }

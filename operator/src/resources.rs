@@ -22,7 +22,7 @@ pub use kind::Kind;
 pub use owner::Owner;
 pub use service::{HTTP, HTTP_PORT};
 pub use worker::Worker;
-pub(crate) use worker::{Need, has_default_image, secrets, worker_spec};
+pub(crate) use worker::{KeyChoice, has_default_image, secrets, worker_spec};
 
 use serde_json::Error;
 use stockwatch_crds::StockWatch;

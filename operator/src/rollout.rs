@@ -75,6 +75,11 @@ impl Rollout {
         self.observed && [self.replicas, self.updated, self.ready] == [self.wanted; 3]
     }
 
+    /// Pods are replaced, as far as its controller has said.
+    pub fn is_under_way(&self) -> bool {
+        !self.is_complete() && (!self.observed || self.progress != Progress::Complete)
+    }
+
     /// Its rollout is over, and yet fewer pods are ready than are wanted.
     pub fn lacks_ready(&self) -> bool {
         self.observed && self.progress == Progress::Complete && self.ready < self.wanted

@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub enum Cause {
     /// The operator's own upgrade: another default image, or another form of the pods.
     Upgrade,
+    /// The same, where no worker was ready before it. Until the upgrade has worked for somebody it lets those go first that
+    /// can tell.
+    UpgradeOfUnready,
     /// Something of this StockWatch alone: an edit, or another connection to Kafka.
     Own,
 }
@@ -44,22 +47,21 @@ impl Slots {
     pub fn take(&self, key: &Key, cause: Cause, or_own: bool, now: Instant) -> Option<Cause> {
         let mut state = self.lock();
         state.expire(now);
+        state.waiting.remove(key);
         let held = state.rolling.remove(key);
         // One that rolls may roll once more, but its own change opens no way for an upgrade.
-        let keeps = |wanted| held.is_some_and(|(of, _)| of == wanted || wanted == Cause::Own);
+        let keeps = |wanted| held.is_some_and(|(of, _)| of != Cause::Own || wanted == Cause::Own);
         let mut wants = [cause, Cause::Own].into_iter().take(1 + usize::from(or_own));
         let taken = wants.find(|wanted| keeps(*wanted) || state.room(*wanted, now) > 0);
         let rolls = match (held, taken) {
-            (Some((Cause::Upgrade, since)), Some(Cause::Upgrade)) => Some((Cause::Upgrade, since)),
+            (Some((of, since)), Some(taken)) if of != Cause::Own && taken != Cause::Own => Some((of, since)),
             (_, Some(taken)) => Some((taken, now)),
             (held, None) => held,
         };
         if let Some(rolls) = rolls {
             state.rolling.insert(key.clone(), rolls);
         }
-        if taken == Some(cause) {
-            state.waiting.remove(key);
-        } else {
+        if taken != Some(cause) {
             // Its own turn may come sooner.
             let waits_for = if taken.is_none() && or_own { Cause::Own } else { cause };
             state.waiting.insert(key.clone(), waits_for);
@@ -69,7 +71,7 @@ impl Slots {
 
     /// Whether it rolls with the operator's upgrade.
     pub fn upgrades(&self, key: &Key) -> bool {
-        self.lock().rolling.get(key).is_some_and(|(cause, _)| *cause == Cause::Upgrade)
+        self.lock().rolling.get(key).is_some_and(|(cause, _)| *cause != Cause::Own)
     }
 
     /// It rolls already.
@@ -77,12 +79,29 @@ impl Slots {
         self.lock().rolling.insert(key, (cause, now));
     }
 
-    /// Its workers are ready in their new form, which `proves` the upgrade if it has all of it. Gives the next one that may
-    /// try, if it had a slot.
-    pub fn done(&self, key: &Key, proves: bool, now: Instant) -> Option<Key> {
+    /// Its Deployment says what is wanted: it does not wait. `is_ready`: some workers are ready; `proves`: all are, with the
+    /// upgrade.
+    pub fn settle(&self, key: &Key, is_ready: bool, proves: bool) {
         let mut state = self.lock();
-        let (cause, _) = state.rolling.remove(key)?;
-        state.proven |= proves && cause == Cause::Upgrade;
+        state.waiting.remove(key);
+        state.proven |= proves;
+        if let Some((cause @ Cause::UpgradeOfUnready, _)) = state.rolling.get_mut(key).filter(|_| is_ready) {
+            // Those of before work again.
+            *cause = Cause::Upgrade;
+        }
+    }
+
+    /// Whether the upgrade has worked for nobody, and someone has had it for long.
+    pub fn is_stuck(&self, now: Instant) -> bool {
+        let state = self.lock();
+        state.rolling.values().any(|rolling| state.is_stuck(rolling, now))
+    }
+
+    /// It does not roll any more: its workers are ready in the form that they were given. Gives the next one that may try, if
+    /// it had a slot.
+    pub fn done(&self, key: &Key, now: Instant) -> Option<Key> {
+        let mut state = self.lock();
+        state.rolling.remove(key)?;
         state.next(now)
     }
 
@@ -94,11 +113,12 @@ impl Slots {
         state.next(now)
     }
 
-    /// Those that may try since someone's patience has run out.
+    /// Those that may try since someone's patience has run out, or the upgrade has worked for someone.
     pub fn overdue(&self, now: Instant) -> Vec<Key> {
         let mut state = self.lock();
         state.expire(now);
-        let mut rooms = [Cause::Upgrade, Cause::Own].map(|cause| (cause, state.room(cause, now)));
+        let causes = [Cause::Upgrade, Cause::UpgradeOfUnready, Cause::Own];
+        let mut rooms = causes.map(|cause| (cause, state.room(cause, now)));
         let mut next = Vec::new();
         state.waiting.retain(|key, cause| {
             let room = rooms.iter_mut().find(|(of, room)| of == cause && *room > 0);
@@ -114,15 +134,11 @@ impl Slots {
 
     /// One of those whose workers do not become ready with the upgrade, if that is why it goes no further.
     pub fn halted(&self, now: Instant) -> Option<Key> {
-        let waits = self.lock().waiting.values().any(|cause| *cause == Cause::Upgrade);
-        self.stuck(now).filter(|_| waits)
-    }
-
-    /// One of them, if the upgrade would go no further.
-    pub fn stuck(&self, now: Instant) -> Option<Key> {
         let state = self.lock();
-        let stuck = state.rolling.iter().filter(|(_, rolling)| state.is_stuck(rolling, now));
-        stuck.clone().map(|(key, _)| key).min().cloned().filter(|_| stuck.count() >= MOST)
+        let mut upgrades = state.rolling.iter().filter(|(_, (cause, _))| *cause != Cause::Own);
+        let waits = state.waiting.values().any(|cause| *cause != Cause::Own && state.room(*cause, now) == 0);
+        let by = upgrades.clone().map(|(key, _)| key).min().cloned();
+        by.filter(|_| waits && upgrades.all(|(_, rolling)| state.is_stuck(rolling, now)))
     }
 
     /// Those that wait.
@@ -138,27 +154,36 @@ impl Slots {
 impl State {
     /// Its time is over, and yet it keeps its slot.
     fn is_stuck(&self, (cause, since): &(Cause, Instant), now: Instant) -> bool {
-        *cause == Cause::Upgrade && !self.proven && now.duration_since(*since) >= PATIENCE
+        *cause != Cause::Own && !self.proven && now.duration_since(*since) >= PATIENCE
     }
 
     fn expire(&mut self, now: Instant) {
         let proven = self.proven;
         self.rolling.retain(|_, (cause, since)| {
-            now.duration_since(*since) < PATIENCE || (*cause == Cause::Upgrade && !proven)
+            now.duration_since(*since) < PATIENCE || (*cause != Cause::Own && !proven)
         });
     }
 
-    /// How many more may roll. An upgrade that is stuck holds up itself alone.
+    /// How many more may roll. An upgrade that is stuck holds up itself alone, and workers that were not ready before it say
+    /// nothing against it.
     fn room(&self, cause: Cause, now: Instant) -> usize {
-        let counts = |rolling: &&(Cause, Instant)| cause == Cause::Upgrade || !self.is_stuck(rolling, now);
+        let is_upgrade = |cause: &Cause| *cause == Cause::Upgrade;
+        let mut all = self.rolling.values().map(|(cause, _)| cause).chain(self.waiting.values());
+        if cause == Cause::UpgradeOfUnready && !self.proven && all.any(is_upgrade) {
+            return 0;
+        }
+        let counts = |rolling: &&(Cause, Instant)| match cause {
+            Cause::UpgradeOfUnready => true,
+            Cause::Upgrade => rolling.0 == Cause::Upgrade || !self.is_stuck(rolling, now),
+            Cause::Own => !self.is_stuck(rolling, now),
+        };
         MOST.saturating_sub(self.rolling.values().filter(counts).count())
     }
 
     fn next(&mut self, now: Instant) -> Option<Key> {
         self.expire(now);
-        let (upgrades, own) = (self.room(Cause::Upgrade, now), self.room(Cause::Own, now));
-        let may = |cause: &Cause| if *cause == Cause::Upgrade { upgrades > 0 } else { own > 0 };
-        let key = self.waiting.iter().find(|(_, cause)| may(cause)).map(|(key, _)| key.clone())?;
+        let key =
+            self.waiting.iter().find(|(_, cause)| self.room(**cause, now) > 0).map(|(key, _)| key.clone())?;
         self.waiting.remove(&key);
         Some(key)
     }
@@ -186,10 +211,10 @@ mod tests {
             let (slots, now) = (Slots::default(), Instant::now());
             assert_eq!(take(&slots, cause, 0..12, now), (0..10).collect::<Vec<_>>());
             assert!(takes(&slots, 3, cause, now), "it keeps its slot");
-            assert_eq!(slots.done(&key(3), true, now), Some(key(10)));
+            assert_eq!(slots.done(&key(3), now), Some(key(10)));
             assert!(takes(&slots, 10, cause, now));
             assert!(!takes(&slots, 11, cause, now));
-            assert_eq!(slots.done(&key(40), true, now), None, "it had none");
+            assert_eq!(slots.done(&key(40), now), None, "it had none");
             assert_eq!(slots.free(&key(4), now), Some(key(11)));
         }
     }
@@ -213,7 +238,7 @@ mod tests {
         assert_eq!(slots.halted(later), Some(key(0)));
         assert_eq!(slots.waiting(), [key(10), key(11)]);
         assert!(takes(&slots, 30, Cause::Own, later), "an edit does not wait for it");
-        assert_eq!(slots.done(&key(30), true, later), None, "nor does it speak for the upgrade");
+        assert_eq!(slots.done(&key(30), later), None, "nor does it speak for the upgrade");
         assert_eq!(slots.free(&key(0), later), Some(key(10)), "one that is suspended makes room");
         assert_eq!(slots.halted(later), None);
     }
@@ -222,10 +247,11 @@ mod tests {
     fn an_upgrade_that_works_for_one_passes_those_that_are_broken_anyhow() {
         let (slots, now) = (Slots::default(), Instant::now());
         take(&slots, Cause::Upgrade, 0..12, now);
-        assert_eq!(slots.done(&key(0), false, now), Some(key(10)), "it has an image of its own");
+        assert_eq!(slots.done(&key(0), now), Some(key(10)), "it has an image of its own");
         assert!(takes(&slots, 10, Cause::Upgrade, now));
         assert!(slots.overdue(now + PATIENCE).is_empty());
-        assert_eq!(slots.done(&key(1), true, now + PATIENCE), Some(key(11)));
+        slots.settle(&key(1), true, true);
+        assert_eq!(slots.done(&key(1), now + PATIENCE), Some(key(11)));
         assert!(take(&slots, Cause::Upgrade, 20..30, now + PATIENCE).len() > 1, "the others' time is over");
     }
 
@@ -241,7 +267,7 @@ mod tests {
             None,
             "not by the slot of its own change"
         );
-        assert_eq!(slots.done(&key(10), true, later), None);
+        assert_eq!(slots.done(&key(10), later), None);
         assert_eq!(
             slots.take(&key(0), Cause::Upgrade, true, later),
             Some(Cause::Upgrade),
@@ -249,8 +275,39 @@ mod tests {
         );
         assert_eq!(slots.halted(later), Some(key(0)), "it is stuck as before");
         assert!(takes(&slots, 0, Cause::Own, later), "one that has an image of its own now");
+        assert_eq!(slots.done(&key(0), later), Some(key(10)));
         assert_eq!(slots.halted(later), None);
-        assert_eq!(slots.done(&key(0), false, later), Some(key(10)));
         assert!(takes(&slots, 10, Cause::Upgrade, later));
+    }
+
+    #[test]
+    fn workers_that_were_not_ready_before_an_upgrade_neither_try_it_for_others_nor_hold_them_up() {
+        let (slots, now) = (Slots::default(), Instant::now());
+        let unready = Cause::UpgradeOfUnready;
+        assert_eq!(take(&slots, unready, 0..12, now), (0..10).collect::<Vec<_>>(), "nobody else is there");
+        assert!(!takes(&slots, 20, Cause::Upgrade, now), "ten roll");
+        let later = now + PATIENCE;
+        assert!(takes(&slots, 20, Cause::Upgrade, later), "they were broken before");
+        assert_eq!(
+            slots.free(&key(3), later),
+            None,
+            "the next one of them waits until the upgrade has worked for somebody"
+        );
+        assert_eq!(slots.halted(later + PATIENCE), Some(key(0)));
+        slots.settle(&key(20), true, true);
+        assert_eq!((slots.halted(later), slots.overdue(later)), (None, vec![key(10), key(11)]));
+    }
+
+    #[test]
+    fn an_outage_does_not_carry_an_upgrade_further() {
+        let (slots, now) = (Slots::default(), Instant::now());
+        take(&slots, Cause::UpgradeOfUnready, 0..12, now);
+        (0..10).for_each(|i| slots.settle(&key(i), true, false));
+        let later = now + PATIENCE;
+        assert!(
+            !takes(&slots, 20, Cause::Upgrade, later),
+            "what was ready again before is not with the upgrade"
+        );
+        assert_eq!(slots.halted(later), Some(key(0)));
     }
 }

@@ -1,6 +1,6 @@
 //! The currency of an entity's prices: prices of two currencies have no average.
 
-use super::{Currency, Entity, Window};
+use super::{Currency, Entity, WindowSum};
 
 impl Entity {
     /// Whether a quote that says this currency is of the entity's.
@@ -36,7 +36,7 @@ impl Entity {
             *newest = i64::MIN;
         }
         for window in &mut self.windows {
-            *window = Window { length: window.length, start: 0, sum: 0, primed: false };
+            *window = WindowSum { length: window.length, start: 0, sum: 0, primed: false };
         }
     }
 }

@@ -12,7 +12,7 @@ use super::problem::{ReadError, SecretProblem};
 use crate::bounded::{CallError, READ, bounded};
 use crate::key::Key;
 use crate::names::{CREDENTIALS, FOR_KAFKA};
-use crate::resources::{Need, secrets};
+use crate::resources::{KeyChoice, secrets};
 use crate::status::Reason;
 use crate::topics::{Connection, ConnectionError, Identity, Sasl, Tls, TokenSource};
 
@@ -141,7 +141,12 @@ pub(super) async fn material(
 
 type Found = (String, Vec<(String, Vec<u8>)>);
 
-fn usable(key: &Key, name: &str, needs: &BTreeSet<Need<'_>>, secret: Secret) -> Result<Found, SecretProblem> {
+fn usable(
+    key: &Key,
+    name: &str,
+    needs: &BTreeSet<KeyChoice<'_>>,
+    secret: Secret,
+) -> Result<Found, SecretProblem> {
     labelled(key, name, &secret.metadata, FOR_KAFKA, "it may be sent to the brokers")?;
     let mut data = secret.data.unwrap_or_default();
     let mut found = Vec::new();
@@ -157,7 +162,7 @@ fn usable(key: &Key, name: &str, needs: &BTreeSet<Need<'_>>, secret: Secret) -> 
 }
 
 /// The keys that are there are said, never their values.
-fn lacks<'a>(name: &str, need: &Need<'_>, there: impl Iterator<Item = &'a String>) -> SecretProblem {
+fn lacks<'a>(name: &str, need: &KeyChoice<'_>, there: impl Iterator<Item = &'a String>) -> SecretProblem {
     const NAMED: usize = 10;
     let wanted: Vec<String> = need.iter().map(|keys| keys.join(" and ")).collect();
     let there: Vec<&str> = there.map(String::as_str).collect();

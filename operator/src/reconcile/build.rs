@@ -13,7 +13,6 @@ use crate::names;
 use crate::resources::{Desired, Owner, Worker, worker_spec, workers};
 use crate::rollout::Rollout;
 use crate::slots::Cause;
-use crate::store::Owned;
 
 /// What the Deployment is to be now.
 #[derive(Debug, Default)]
@@ -21,12 +20,12 @@ pub(super) struct Built {
     /// `None`: it stays as it is.
     pub(super) desired: Option<Desired>,
     /// Whether its pods wait for their turn to be replaced.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<HeldRollout>,
 }
 
 /// Why pods are not replaced yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Turn {
+pub struct HeldRollout {
     /// It is an edit that waits.
     pub is_edited: bool,
     /// A StockWatch whose workers do not become ready with the upgrade, where that is why.
@@ -49,7 +48,7 @@ pub(super) fn deployment(
     spec: &Spec,
     plan: &Plan,
     access: &PodAccess<'_>,
-    existing: Option<&Owned>,
+    existing: Option<&Rollout>,
 ) -> Result<Built, Error> {
     let wishes = worker_spec(stockwatch);
     let none = matches!(plan.decision, Decision::Suspend | Decision::Stop);
@@ -68,11 +67,12 @@ pub(super) fn deployment(
         workers(owner, &worker)
     };
     let image = wishes.image.as_deref().unwrap_or(&context.settings.worker_image);
-    let desired = build(image, access.connection)?;
-    let key = Key::new(&owner.namespace, &owner.name);
+    // What has to do without an upgrade keeps the default image that it has.
+    let kept = existing.filter(|_| wishes.image.is_none()).map_or(image, |rollout| &rollout.image);
+    let (key, now) = (Key::new(&owner.namespace, &owner.name), Instant::now());
     if none {
         context.free_slot(&key);
-        return Ok(Built { desired: Some(desired), turn: None });
+        return Ok(Built { desired: Some(build(kept, access.connection)?), turn: None });
     }
     let give = |template: Option<&str>| {
         context.remember(&key, |memory| memory.template = template.map(str::to_owned));
@@ -81,22 +81,30 @@ pub(super) fn deployment(
         give(desired.annotation(names::TEMPLATE));
         Ok(Built { desired: Some(desired), turn })
     };
-    let running = existing.and_then(|owned| owned.rollout.as_ref()).filter(|rollout| rollout.wanted > 0);
-    let is_wanted = |rollout: &&Rollout| rollout.template.as_deref() == desired.annotation(names::TEMPLATE);
-    let Some(rollout) = running.filter(|rollout| !is_wanted(rollout)) else { return given(desired, None) };
+    let desired = build(image, access.connection)?;
+    let Some(rollout) = existing.filter(|rollout| rollout.wanted > 0) else {
+        let starts = if context.slots.is_stuck(now) { build(kept, access.connection)? } else { desired };
+        return given(starts, None);
+    };
+    let is_as_before = |built: &Desired| built.annotation(names::TEMPLATE) == rollout.template.as_deref();
+    if is_as_before(&desired) {
+        context.slots.settle(&key, rollout.ready > 0, wishes.image.is_none() && rollout.is_complete());
+        return given(desired, None);
+    }
+    // The count of pods does not wait, where the pods that there are can be described.
+    let as_they_are = build(&rollout.image, rollout.connection.as_deref().unwrap_or_default())?;
+    let as_they_are = Some(as_they_are).filter(is_as_before);
+    let is_scaled =
+        as_they_are.is_none() && wishes.replicas.is_some_and(|replicas| replicas != rollout.wanted);
     // Operators of two versions may digest the same connection differently: then the pods roll, paced as for an edit.
     let is_rotated = rollout.connection.as_deref() != Some(access.connection);
     let is_edited =
         rollout.wishes.as_deref().is_some_and(|before| desired.annotation(names::WISHES) != Some(before));
-    let is_own = is_edited || is_rotated;
-    let as_it_runs = |connection| build(&rollout.image, connection);
-    let is_as_before = |built: &Desired| built.annotation(names::TEMPLATE) == rollout.template.as_deref();
-    let brings_image = wishes.image.is_none() && (rollout.image != image || context.slots.upgrades(&key));
-    // What is its own brings no image of an upgrade.
-    let own = match (is_own, brings_image) {
-        (true, true) => Some(as_it_runs(access.connection)?).filter(|own| !is_as_before(own)),
-        (true, false) => Some(desired.clone()),
-        (false, _) => None,
+    let is_own = is_edited || is_rotated || is_scaled;
+    let own = if is_own {
+        Some(build(kept, access.connection)?).filter(|own| is_scaled || !is_as_before(own))
+    } else {
+        None
     };
     if rollout.ready == 0
         && let Some(own) = own
@@ -104,23 +112,25 @@ pub(super) fn deployment(
         // Where nothing works, what is done to mend it does not wait.
         return given(own, None);
     }
-    let now = Instant::now();
-    // Workers that were not ready before an upgrade say nothing of it, and take no part in one that is stuck.
-    let is_apart = rollout.ready == 0 && context.slots.stuck(now).is_none();
-    let cause = if is_apart || (is_own && !brings_image) { Cause::Own } else { Cause::Upgrade };
+    let is_upgraded = kept != image || (wishes.image.is_none() && context.slots.upgrades(&key));
+    let cause = match rollout.ready {
+        _ if is_own && !is_upgraded => Cause::Own,
+        0 => Cause::UpgradeOfUnready,
+        _ => Cause::Upgrade,
+    };
     let taken = context.slots.take(&key, cause, own.is_some(), now);
     if taken == Some(cause) {
         return given(desired, None);
     }
-    let halted_by = context.slots.halted(now).filter(|_| cause == Cause::Upgrade);
+    let halted_by = context.slots.halted(now).filter(|_| cause != Cause::Own);
     if let (Some(_), Some(own)) = (taken, own) {
-        return given(own, Some(Turn { is_edited: false, halted_by }));
+        return given(own, Some(HeldRollout { is_edited: false, halted_by }));
     }
-    // The count of pods does not wait, where the pods that there are can be described.
-    let as_they_are = as_it_runs(rollout.connection.as_deref().unwrap_or_default())?;
     give(rollout.template.as_deref());
-    let desired = Some(as_they_are).filter(is_as_before);
-    Ok(Built { desired, turn: Some(Turn { is_edited, halted_by }) })
+    Ok(Built {
+        desired: as_they_are,
+        turn: Some(HeldRollout { is_edited: is_edited || is_scaled, halted_by }),
+    })
 }
 
 #[cfg(test)]
@@ -136,13 +146,16 @@ mod tests {
 
     use super::*;
     use crate::reconcile::fixtures::context;
-    use crate::resources::{Need, digest};
+    use crate::resources::{KeyChoice, digest};
     use crate::rollout::Progress;
 
     /// A worker in the form of an older operator, of a StockWatch without wishes.
     fn rollout(ready: i32) -> Rollout {
-        let wishes =
-            (WorkerSpec::default(), BTreeMap::<&str, BTreeSet<Need<'_>>>::new(), BTreeSet::<String>::new());
+        let wishes = (
+            WorkerSpec::default(),
+            BTreeMap::<&str, BTreeSet<KeyChoice<'_>>>::new(),
+            BTreeSet::<String>::new(),
+        );
         Rollout {
             observed: true,
             wanted: 1,
@@ -170,15 +183,7 @@ mod tests {
         let spec = Spec::parse(&stockwatch).unwrap();
         let plan = Plan { decision: Decision::Run, connection: Some(connection.to_owned()) };
         let access = PodAccess { connection, sources: &BTreeSet::new() };
-        let existing = Owned {
-            uid: "d".into(),
-            controller: None,
-            hash: None,
-            fields: None,
-            deleting: false,
-            rollout: Some(rollout),
-        };
-        deployment(context, &owner, &stockwatch, &spec, &plan, &access, Some(&existing)).unwrap()
+        deployment(context, &owner, &stockwatch, &spec, &plan, &access, Some(&rollout)).unwrap()
     }
 
     fn image(built: &Built) -> &str {
@@ -195,9 +200,13 @@ mod tests {
         let (context, _) = context(|_| None);
         ten().into_iter().for_each(|key| context.slots.note(key, Cause::Upgrade, Instant::now()));
         let eleventh = built(&context, &json!({}), "c", rollout(1));
-        assert_eq!(eleventh.turn, Some(Turn { is_edited: false, halted_by: None }), "they may come up");
+        assert_eq!(
+            eleventh.turn,
+            Some(HeldRollout { is_edited: false, halted_by: None }),
+            "they may come up"
+        );
         advance(Duration::from_secs(3600)).await;
-        let halted = Some(Turn { is_edited: false, halted_by: Some(ten()[0].clone()) });
+        let halted = Some(HeldRollout { is_edited: false, halted_by: Some(ten()[0].clone()) });
         let eleventh = built(&context, &json!({}), "c", rollout(1));
         assert_eq!((eleventh.desired, eleventh.turn), (None, halted.clone()));
         let unready = built(&context, &json!({}), "c", rollout(0));
@@ -220,9 +229,9 @@ mod tests {
         let (context, _) = context(|_| None);
         ten().into_iter().for_each(|key| context.slots.note(key, Cause::Own, Instant::now()));
         let label = json!({"labels": {"team": "quotes"}});
-        for (worker, is_edited) in [(json!({}), false), (json!({"replicas": 2}), false), (label, true)] {
+        for (worker, is_edited) in [(json!({}), false), (json!({"replicas": 2}), true), (label, true)] {
             let waits = built(&context, &worker, "c", rollout(1));
-            assert_eq!(waits.turn, Some(Turn { is_edited, halted_by: None }));
+            assert_eq!(waits.turn, Some(HeldRollout { is_edited, halted_by: None }));
         }
     }
 }

@@ -6,7 +6,7 @@ use stockwatch_crds::{Invalid, Spec, StockWatch};
 use crate::context::Context;
 use crate::credentials::{Known, Mountable, PodSecrets, ReadError};
 use crate::key::Key;
-use crate::resources::{Kind, Owner, has_default_image};
+use crate::resources::{Kind, Owner};
 use crate::rollout::Rollout;
 use crate::store::Whose;
 use crate::topics::{Observed, Wanted};
@@ -33,7 +33,7 @@ pub(super) async fn dereference(
     stockwatch: &StockWatch,
 ) -> Inputs {
     let spec = Spec::parse(stockwatch);
-    let rollout = rollout(context, key, owner, stockwatch);
+    let rollout = rollout(context, key, owner);
     let nothing = Known { access: None, problem: None, again: None };
     let generation = stockwatch.metadata.generation.unwrap_or_default();
     let Ok(valid) = &spec else {
@@ -90,17 +90,12 @@ pub(super) async fn dereference(
 }
 
 /// The Deployment, if it is ours.
-pub(super) fn rollout(
-    context: &Context,
-    key: &Key,
-    owner: &Owner,
-    stockwatch: &StockWatch,
-) -> Option<Rollout> {
+pub(super) fn rollout(context: &Context, key: &Key, owner: &Owner) -> Option<Rollout> {
     let owned = context.store.owned_of(key, Kind::Deployment)?;
     let ours = owned.whose(&owner.name, &owner.uid) == Whose::Ours && !owned.deleting;
     let rollout = owned.rollout.filter(|_| ours)?;
     if rollout.is_complete() && context.remember(key, |memory| memory.template == rollout.template) {
-        context.slot_done(key, has_default_image(stockwatch));
+        context.slot_done(key);
     }
     Some(rollout)
 }

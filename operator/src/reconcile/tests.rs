@@ -153,8 +153,6 @@ async fn pods_leave_their_turn_to_the_next_only_if_it_is_known_that_they_are_not
     for (trouble, is_left) in [(Trouble::Unanswered, false), (Trouble::Hangs, true), (Trouble::Foreign, true)]
     {
         (0..10).for_each(|i| context.slots.note(key(i), Cause::Upgrade, Instant::now()));
-        // Its Deployment is as it was, as far as the watch has shown.
-        context.remember(&key(0), |memory| memory.template = Some("the upgrade's".into()));
         free_unused_slot(&context, &key(0), &problem(trouble), None);
         let eleventh = context.slots.take(&key(10), Cause::Upgrade, false, Instant::now());
         assert_eq!(eleventh.is_some(), is_left);

@@ -32,7 +32,7 @@ pub struct Worker<'a> {
 
 impl Worker<'_> {
     /// What is mounted of each Secret that `spec.kafka` names.
-    pub fn secrets(&self) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
+    pub fn secrets(&self) -> BTreeMap<&str, BTreeSet<KeyChoice<'_>>> {
         secrets(self.kafka)
     }
 
@@ -43,11 +43,11 @@ impl Worker<'_> {
 }
 
 /// Keys of a Secret that belong together, in the order in which they are tried: the first that are all there count.
-pub(crate) type Need<'a> = Vec<Vec<&'a str>>;
+pub(crate) type KeyChoice<'a> = Vec<Vec<&'a str>>;
 
 /// What `spec.kafka` needs of each Secret that it names.
-pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
-    let mut secrets: BTreeMap<&str, BTreeSet<Need<'_>>> = BTreeMap::new();
+pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<KeyChoice<'_>>> {
+    let mut secrets: BTreeMap<&str, BTreeSet<KeyChoice<'_>>> = BTreeMap::new();
     let mut need = |secret, need| secrets.entry(secret).or_default().insert(need);
     if let Some(tls) = &kafka.tls {
         if let Some(ca) = &tls.ca {
@@ -77,7 +77,7 @@ pub(crate) fn secrets(kafka: &Kafka) -> BTreeMap<&str, BTreeSet<Need<'_>>> {
 }
 
 /// Keys that are tried one after another.
-fn one_of(keys: &[String]) -> Need<'_> {
+fn one_of(keys: &[String]) -> KeyChoice<'_> {
     keys.iter().map(|key| vec![&**key]).collect()
 }
 

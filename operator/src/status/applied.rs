@@ -27,9 +27,14 @@ pub(super) fn statement(seen: &Seen<'_>) -> (Said, Option<i64>) {
         let statement = Statement::unknown(Reason::NoReadyWorkers, "no worker is ready to be asked");
         return (seen.now(statement), before);
     }
-    let answers: Vec<(&str, &Answer)> =
-        pods.iter().filter_map(|pod| Some((pod.name.as_str(), pod.answer.as_ref()?))).collect();
     let behind = |answer: &Answer| answer.applied.is_none_or(|applied| applied < generation);
+    // What it answered to an older question says nothing of this generation.
+    let is_lost = |pod: &&Pod| pod.unreachable && pod.answer.as_ref().is_none_or(behind);
+    let answers: Vec<(&str, &Answer)> = pods
+        .iter()
+        .filter(|pod| !is_lost(pod))
+        .filter_map(|pod| Some((pod.name.as_str(), pod.answer.as_ref()?)))
+        .collect();
     if let Some((name, _)) = answers.iter().find(|(_, answer)| answer.refuses && behind(answer)) {
         let message =
             format!("worker {name} refuses generation {generation}: its log and its /config say why");
@@ -39,11 +44,11 @@ pub(super) fn statement(seen: &Seen<'_>) -> (Said, Option<i64>) {
         let all = if answers.len() == pods.len() { least(&answers) } else { None };
         return (seen.now(applying()), all.or(before));
     }
-    if let Some(pod) = pods.iter().find(|pod| pod.answer.is_none() && pod.unreachable) {
+    if let Some(pod) = pods.iter().find(is_lost) {
         let message = format!("worker {} cannot be asked over HTTP: is there a NetworkPolicy?", pod.name);
         return (seen.now(Statement::unknown(Reason::WorkersUnreachable, message)), before);
     }
-    if pods.iter().any(|pod: &Pod| pod.answer.is_none()) {
+    if pods.iter().any(|pod| pod.answer.is_none()) {
         // Asked for the first time by this process: what was said of this generation is most likely true still.
         let known = seen.said(Condition::ConfigApplied).is_some_and(|said| {
             said.observed_generation == Some(generation) && said.status == Holds::True.as_str()

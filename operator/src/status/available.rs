@@ -7,7 +7,7 @@ use super::seen::{Said, Seen};
 use super::words::unless_said;
 use crate::key::Key;
 use crate::names;
-use crate::reconcile::{Decision, ObjectProblem, Turn};
+use crate::reconcile::{Decision, HeldRollout, ObjectProblem};
 use crate::resources::Kind;
 use crate::rollout::{Progress, Rollout};
 
@@ -38,11 +38,11 @@ pub(super) fn statement(seen: &Seen<'_>, now: &Time) -> Said {
         ),
         (Decision::WaitForTopics, _) | (_, None) => waiting(),
         (_, Some(rollout)) => match seen.turn {
-            Some(Turn { is_edited: true, .. }) => Statement::unknown(
+            Some(HeldRollout { is_edited: true, .. }) => Statement::unknown(
                 Reason::WaitingForTurn,
                 "the workers go on as they are until it is their turn to be replaced: many others are being replaced now",
             ),
-            Some(Turn { halted_by: Some(by), .. }) if rollout.is_complete() => halted(rollout, by),
+            Some(HeldRollout { halted_by: Some(by), .. }) if rollout.is_complete() => halted(rollout, by),
             _ => of(rollout, seen, now),
         },
     };

@@ -7,7 +7,7 @@ use stockwatch_crds::v1alpha1::{ToleranceEdit, TopicState, TopicStatus};
 
 use super::*;
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem, Turn};
+use crate::reconcile::{Decision, HeldRollout, ObjectProblem};
 use crate::rollout::{Progress, Rollout};
 use crate::topics::{KafkaProblem, KafkaReason};
 use crate::workers::{Answer, Pod, Report};
@@ -21,7 +21,7 @@ pub(super) struct Scene {
     pub(super) objects: Vec<ObjectProblem>,
     pub(super) rollout: Option<Rollout>,
     pub(super) pods: Option<String>,
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Option<HeldRollout>,
     pub(super) report: Report,
     pub(super) source: Option<credentials::SecretProblem>,
     pub(super) quotes: Quotes,

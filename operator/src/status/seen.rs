@@ -6,7 +6,7 @@ use stockwatch_crds::{Invalid, Spec, StockWatch, StockWatchStatus};
 
 use super::condition::{Condition, Holds, Statement, said};
 use crate::credentials;
-use crate::reconcile::{Decision, ObjectProblem, Turn};
+use crate::reconcile::{Decision, HeldRollout, ObjectProblem};
 use crate::rollout::Rollout;
 use crate::topics::Observed;
 use crate::workers::Report;
@@ -40,7 +40,7 @@ pub struct Seen<'a> {
     /// What Kubernetes says of pods that do not become ready.
     pub pods: Option<&'a str>,
     /// Why its pods are not replaced yet, where they are to be.
-    pub turn: Option<&'a Turn>,
+    pub turn: Option<&'a HeldRollout>,
     /// What the workers answered.
     pub report: &'a Report,
     /// Why the source cannot be asked the way the spec says.

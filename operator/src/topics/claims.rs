@@ -36,7 +36,7 @@ impl Precedence {
 
 /// The names that one StockWatch wants of a cluster.
 #[derive(Debug)]
-struct Claim {
+struct TopicsClaim {
     cluster_id: String,
     names: BTreeMap<ClaimedName, Precedence>,
 }
@@ -44,7 +44,7 @@ struct Claim {
 /// Everyone's claims.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    claims: HashMap<ObjectKey, Claim>,
+    claims: HashMap<ObjectKey, TopicsClaim>,
     claimants: HashMap<(String, ClaimedName), BTreeSet<(Precedence, ObjectKey)>>,
 }
 
@@ -65,13 +65,13 @@ impl Claims {
             affected.extend(claimants.iter().map(|(_, who)| who.clone()));
             claimants.insert((*precedence, wanted.who.clone()));
         }
-        self.claims.insert(wanted.who.clone(), Claim { cluster_id: cluster_id.to_owned(), names });
+        self.claims.insert(wanted.who.clone(), TopicsClaim { cluster_id: cluster_id.to_owned(), names });
         affected
     }
 
     /// Forgets the claim of a StockWatch. Returns the others whose conflicts may change by that.
     pub(super) fn release(&mut self, who: &ObjectKey) -> BTreeSet<ObjectKey> {
-        let Some(Claim { cluster_id, names }) = self.claims.remove(who) else { return BTreeSet::new() };
+        let Some(TopicsClaim { cluster_id, names }) = self.claims.remove(who) else { return BTreeSet::new() };
         let mut affected = BTreeSet::new();
         for (name, precedence) in names {
             let key = (cluster_id.clone(), name);

@@ -11,7 +11,7 @@ use super::wanted::{TopicRole, Wanted, WantedTopic};
 
 /// What is to be done for one StockWatch. A topic is given by its index in `wanted.topics`.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct TopicsPlan {
     pub(super) asked: Arc<Wanted>,
     /// The same, with the states that the evidence leaves.
     pub(super) wanted: Arc<Wanted>,
@@ -38,7 +38,7 @@ pub(super) fn plan(
     found: &FoundTopics,
     conflicts: Vec<KafkaProblem>,
     creations: Creations,
-) -> Plan {
+) -> TopicsPlan {
     let mut problems = conflicts;
     let wanted = creations.evident(&asked, found);
     if wanted.cluster_id.as_deref().is_some_and(|known| known != cluster_id) {
@@ -47,7 +47,7 @@ pub(super) fn plan(
         problems.extend(misfit(&wanted, found));
     }
     let stopped = !problems.is_empty();
-    let mut plan = Plan {
+    let mut plan = TopicsPlan {
         asked,
         wanted,
         creations,
@@ -64,7 +64,7 @@ pub(super) fn plan(
     plan
 }
 
-impl Plan {
+impl TopicsPlan {
     fn fill(&mut self, found: &FoundTopics) {
         let wanted = Arc::clone(&self.wanted);
         let shared = shared_count(&wanted, found);
@@ -205,15 +205,15 @@ mod tests {
     use super::*;
     use crate::topics::fixtures::{stockwatch, topics, wanted};
 
-    fn planned(wanted: &Wanted, found: &FoundTopics) -> Plan {
+    fn planned(wanted: &Wanted, found: &FoundTopics) -> TopicsPlan {
         plan(Arc::new(wanted.clone()), "c", found, Vec::new(), Creations::of(wanted))
     }
 
-    fn reasons(plan: &Plan) -> Vec<KafkaReason> {
+    fn reasons(plan: &TopicsPlan) -> Vec<KafkaReason> {
         plan.problems.iter().map(|problem| problem.reason).collect()
     }
 
-    fn states(plan: &Plan, found: &FoundTopics) -> Vec<TopicState> {
+    fn states(plan: &TopicsPlan, found: &FoundTopics) -> Vec<TopicState> {
         plan.statuses("c", found).into_iter().map(|status| status.state).collect()
     }
 

@@ -15,7 +15,7 @@ use super::deletion::DeletionRequest;
 use super::found::FoundTopics;
 use super::observed::{DeletionState, KafkaProblem, Observed};
 use super::ownership::Creations;
-use super::plan::{Plan, plan};
+use super::plan::{TopicsPlan, plan};
 use super::wanted::{ObjectKey, Wanted};
 
 /// How often everything of a cluster is looked at again.
@@ -268,7 +268,7 @@ impl ClusterRegistry {
         cluster_id: &str,
         found: &FoundTopics,
         wanted: &[Arc<Wanted>],
-    ) -> Vec<Plan> {
+    ) -> Vec<TopicsPlan> {
         let Some(cluster) = self.clusters.get_mut(connection) else { return Vec::new() };
         let now = Instant::now();
         let mut is_current = |wanted: &&Arc<Wanted>| {

@@ -12,7 +12,7 @@ use super::found::FoundTopics;
 use super::metrics::Metrics;
 use super::observed::{KafkaProblem, Observed};
 use super::ownership::Creations;
-use super::plan::Plan;
+use super::plan::TopicsPlan;
 use super::refusal;
 use super::settings::{Need, Setting, need};
 use super::trouble::Failure;
@@ -59,7 +59,7 @@ pub(super) enum Retry {
 
 /// A plan, and what became of it so far.
 struct Task {
-    plan: Plan,
+    plan: TopicsPlan,
     retry: Retry,
     writers_stamp: bool,
 }
@@ -81,7 +81,7 @@ pub(super) fn carry_out(
     metrics: &Metrics,
     cluster_id: &str,
     mut found: FoundTopics,
-    plans: Vec<Plan>,
+    plans: Vec<TopicsPlan>,
 ) -> Result<Vec<Outcome>, Failure> {
     let mut tasks: Vec<Task> =
         plans.into_iter().map(|plan| Task { plan, retry: Retry::No, writers_stamp: false }).collect();
@@ -271,7 +271,7 @@ fn spread(
 
 /// Keeps the settings of the topics that were there before, and says which of them would lose state.
 fn configure(client: &mut Client, tasks: &mut [Task]) -> Result<(), Failure> {
-    let places = |task: usize, plan: &Plan| {
+    let places = |task: usize, plan: &TopicsPlan| {
         plan.configure.iter().map(move |i| (task, *i)).collect::<Vec<TopicIndex>>()
     };
     let all: Vec<TopicIndex> = tasks.iter().enumerate().flat_map(|(i, task)| places(i, &task.plan)).collect();
@@ -359,7 +359,7 @@ fn refused(client: &mut Client, tasks: &[Task], altered: &[TopicIndex]) -> Resul
     }
 }
 
-fn wishes(tasks: &[Task], of: impl Fn(&Plan) -> &Vec<(usize, i32)>) -> Vec<(TopicIndex, i32)> {
+fn wishes(tasks: &[Task], of: impl Fn(&TopicsPlan) -> &Vec<(usize, i32)>) -> Vec<(TopicIndex, i32)> {
     let mut all = Vec::new();
     for (i, task) in tasks.iter().enumerate() {
         all.extend(of(&task.plan).iter().map(|(topic, count)| ((i, *topic), *count)));

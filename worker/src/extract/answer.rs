@@ -12,7 +12,7 @@ use crate::flow::{Instrument, Session};
 const MAX_CURRENCY_BYTES: usize = 16;
 
 #[derive(Deserialize)]
-struct Answer<'a> {
+struct YahooBody<'a> {
     #[serde(borrow)]
     chart: Option<Envelope<'a>>,
     #[serde(borrow)]
@@ -79,7 +79,7 @@ struct Period {
 }
 
 #[derive(Deserialize)]
-struct Problem {
+struct YahooError {
     code: String,
 }
 
@@ -119,9 +119,9 @@ pub fn spark(
 /// The results under an endpoint's key, if nothing is said to be wrong.
 fn entries<'a>(
     body: &'a [u8],
-    endpoint: impl Fn(&mut Answer<'a>) -> Option<Envelope<'a>>,
+    endpoint: impl Fn(&mut YahooBody<'a>) -> Option<Envelope<'a>>,
 ) -> Result<Vec<&'a RawValue>, FetchError> {
-    let mut answer: Answer<'a> = json(body)?;
+    let mut answer: YahooBody<'a> = json(body)?;
     let Some(envelope) = endpoint(&mut answer).or(answer.finance) else {
         return Err(FetchError::BadBody("neither the endpoint nor finance in it".into()));
     };
@@ -176,7 +176,7 @@ fn text(value: Option<&RawValue>) -> Option<String> {
 }
 
 fn problem(error: &RawValue) -> FetchError {
-    let code = match serde_json::from_str::<Problem>(error.get()) {
+    let code = match serde_json::from_str::<YahooError>(error.get()) {
         Ok(problem) => short(&problem.code),
         Err(_) => short(error.get()),
     };

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stockwatch_core::wire::{partition_for_key, raw_key};
-use stockwatch_crds::{Http, Source as SourceSpec, Ticker, YahooMode};
+use stockwatch_crds::{Http, Source, Ticker, YahooMode};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::fetched::FetchError;
 use super::publish::{Publisher, Record};
-use super::source::{Batch, Orders, Quote, Source};
+use super::source::{Batch, Orders, QuoteResult, RunningSource};
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
 use crate::metrics::{FetchOutcome, Metrics};
@@ -26,7 +26,7 @@ const NO_ROOM: Duration = Duration::from_millis(50);
 
 /// Starts the source that a spec names; `None` asks nobody. The error is a sentence.
 pub(super) type StartSource = Box<
-    dyn Fn(&SourceSpec, watch::Receiver<Orders>, mpsc::Sender<Batch>) -> Result<Option<Source>, String>
+    dyn Fn(&Source, watch::Receiver<Orders>, mpsc::Sender<Batch>) -> Result<Option<RunningSource>, String>
         + Send
         + Sync,
 >;
@@ -53,7 +53,7 @@ pub(super) struct Extractor<S> {
     flow: Arc<Flow>,
     sink: S,
     start_source: StartSource,
-    source: Option<Source>,
+    source: Option<RunningSource>,
     /// What the source is told; at first, nothing.
     orders: Option<watch::Sender<Orders>>,
     batches: mpsc::Receiver<Batch>,
@@ -178,7 +178,7 @@ impl<S: Publisher> Extractor<S> {
         }
     }
 
-    fn publish(&mut self, ticker: &Ticker, quote: &Quote) {
+    fn publish(&mut self, ticker: &Ticker, quote: &QuoteResult) {
         let (Some(job), Ok(quote)) = (self.jobs.get(&ticker.symbol), quote) else { return };
         match quote.to_json(ticker) {
             Ok(value) => self.sink.publish(&Record {
@@ -214,21 +214,19 @@ impl<S: Publisher> Extractor<S> {
 }
 
 /// Another interval, rate, or way to ask is no other source: connections stay, and so does a pause.
-fn same_source(one: &SourceSpec, other: &SourceSpec) -> bool {
+fn same_source(one: &Source, other: &Source) -> bool {
     match (one, other) {
         (
-            SourceSpec::Yahoo { mode: one, base_url: at_one, user_agent: as_one, proxy: by_one, .. },
-            SourceSpec::Yahoo {
-                mode: other, base_url: at_other, user_agent: as_other, proxy: by_other, ..
-            },
+            Source::Yahoo { mode: one, base_url: at_one, user_agent: as_one, proxy: by_one, .. },
+            Source::Yahoo { mode: other, base_url: at_other, user_agent: as_other, proxy: by_other, .. },
         ) => {
             let is_stream = |mode: &YahooMode| *mode == YahooMode::Stream;
             (is_stream(one), at_one, as_one, by_one) == (is_stream(other), at_other, as_other, by_other)
         }
-        (SourceSpec::Http(one), SourceSpec::Http(other)) => {
+        (Source::Http(one), Source::Http(other)) => {
             Http { interval: other.interval, per_minute: other.per_minute, ..one.clone() } == *other
         }
-        (SourceSpec::Simulated { seed: one, .. }, SourceSpec::Simulated { seed: other, .. }) => one == other,
+        (Source::Simulated { seed: one, .. }, Source::Simulated { seed: other, .. }) => one == other,
         (one, other) => one == other,
     }
 }
@@ -245,7 +243,7 @@ fn job(ticker: &Ticker, owned: &OwnedPartitions) -> Option<(String, Job)> {
 }
 
 /// Lets the source work.
-async fn work(source: &mut Option<Source>) -> Infallible {
+async fn work(source: &mut Option<RunningSource>) -> Infallible {
     match source {
         Some(source) => source.await,
         None => pending().await,

@@ -7,14 +7,14 @@ use futures::future::{BoxFuture, FutureExt};
 use percent_encoding::utf8_percent_encode;
 use reqwest::Url;
 use serde_json::value::RawValue;
-use stockwatch_crds::{Currency, DEFAULT_USER_AGENT, Http, Pointer, Source as SourceSpec};
+use stockwatch_crds::{Currency, DEFAULT_USER_AGENT, Http, Pointer, Source};
 
 use super::client::{Dialect, SourceClient};
 use super::fetched::{FetchError, FetchedQuote};
 use super::leaf::{self, NoTime};
 use super::pointers::Pointers;
 use super::secrets::Material;
-use super::source::{Answer, Ask, Orders, Pace, Request};
+use super::source::{Ask, FetchResult, Orders, Pace, Request};
 use super::text::short;
 use super::yahoo::IN_QUERY;
 
@@ -54,7 +54,7 @@ impl Ask for Provider {
         pace(orders)
     }
 
-    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+    fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult> {
         let url = self.url(request.tickers.iter().map(|ticker| ticker.symbol.as_str()));
         let (client, http) = (self.client.clone(), self.http.clone());
         let Request { tickers, is_alone } = request.clone();
@@ -71,7 +71,7 @@ impl Ask for Provider {
 
 /// Batches follow one another; requests for one ticker may overlap a little.
 pub(super) fn pace(orders: &Orders) -> Option<Pace> {
-    let SourceSpec::Http(http) = &orders.spec else { return None };
+    let Source::Http(http) = &orders.spec else { return None };
     let batch = http.batch.as_ref().map_or(1, |batch| batch.size.max(1));
     Some(Pace {
         interval: http.interval,

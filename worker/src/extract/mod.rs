@@ -28,14 +28,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::FutureExt;
-use stockwatch_crds::{Source as SourceSpec, YahooMode};
+use stockwatch_crds::{Source, YahooMode};
 use tokio::sync::{mpsc, watch};
 
 pub use self::fetched::{FetchError, FetchedQuote};
 use self::pause::Pause;
 use self::poll::poll;
 use self::secrets::{Material, SourceSecrets, with_secrets};
-use self::source::{Batch, Orders, Source};
+use self::source::{Batch, Orders, RunningSource};
 pub(crate) use self::text::printable;
 use crate::config::SpecReceiver;
 use crate::flow::Flow;
@@ -80,16 +80,16 @@ pub async fn run(deps: Deps) {
 fn start(
     secrets: &SourceSecrets,
     connected: &StreamConnected,
-    spec: &SourceSpec,
+    spec: &Source,
     orders: watch::Receiver<Orders>,
     batches: mpsc::Sender<Batch>,
-) -> Option<Source> {
+) -> Option<RunningSource> {
     match spec {
-        SourceSpec::External { .. } => None,
-        SourceSpec::Simulated { seed, .. } => {
+        Source::External { .. } => None,
+        Source::Simulated { seed, .. } => {
             Some(poll(simulated::Simulated::new(*seed), Pause::default(), orders, batches).boxed())
         }
-        SourceSpec::Yahoo { .. } | SourceSpec::Http(_) => {
+        Source::Yahoo { .. } | Source::Http(_) => {
             let (spec, connected) = (spec.clone(), connected.clone());
             let start = move |material: &Material, orders, batches| {
                 asked(&spec, &connected, material, orders, batches)
@@ -101,14 +101,14 @@ fn start(
 
 /// Starts a source that is asked over a network. The error is a sentence.
 fn asked(
-    spec: &SourceSpec,
+    spec: &Source,
     connected: &StreamConnected,
     material: &Material,
     orders: watch::Receiver<Orders>,
     batches: mpsc::Sender<Batch>,
-) -> Result<Source, String> {
+) -> Result<RunningSource, String> {
     match spec {
-        SourceSpec::Yahoo { mode, base_url, user_agent, .. } => {
+        Source::Yahoo { mode, base_url, user_agent, .. } => {
             let named = |error| format!("spec.source.yahoo, {base_url:?}: {error}");
             if *mode == YahooMode::Stream {
                 let stream = stream::Stream::new(base_url, user_agent, material).map_err(named)?;
@@ -117,10 +117,10 @@ fn asked(
             let yahoo = yahoo::Yahoo::new(base_url, user_agent, material).map_err(named)?;
             Ok(poll(yahoo, Pause::default(), orders, batches).boxed())
         }
-        SourceSpec::Http(http) => {
+        Source::Http(http) => {
             let provider = http::Provider::new(http, material)?;
             Ok(poll(provider, Pause::default(), orders, batches).boxed())
         }
-        SourceSpec::External { .. } | SourceSpec::Simulated { .. } => Err("nobody is asked".into()),
+        Source::External { .. } | Source::Simulated { .. } => Err("nobody is asked".into()),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stockwatch_crds::{Source as SourceSpec, Ticker, YahooMode};
+use stockwatch_crds::{Source, Ticker, YahooMode};
 use tokio::time::sleep;
 
 use super::client::{PAGE, REDIRECT};
@@ -86,7 +86,7 @@ impl Likely {
 /// Asks for each ticker once, within the source's rate, until it refuses; whom a batch leaves out is asked for alone. `each`
 /// hears what became of each ticker as soon as that is known. The error is a sentence: the source cannot be asked at all.
 pub async fn once(
-    spec: &SourceSpec,
+    spec: &Source,
     tickers: &[Arc<Ticker>],
     secrets: &Path,
     each: &mut impl FnMut(&Ticker, Outcome),
@@ -94,22 +94,22 @@ pub async fn once(
     let material = SourceSecrets::new(secrets).read(spec)?;
     let orders = Orders { spec: spec.clone(), tickers: tickers.to_vec(), owned: 1, partitions: 1 };
     match spec {
-        SourceSpec::Yahoo { mode: YahooMode::Stream, base_url, user_agent, .. } => {
+        Source::Yahoo { mode: YahooMode::Stream, base_url, user_agent, .. } => {
             let quotes = Stream::new(base_url, user_agent, &material)?.once(tickers, STREAM_PATIENCE).await;
             let quotes = quotes.unwrap_or_else(|error| vec![Some(Err(error)); tickers.len()]);
             for (ticker, quote) in tickers.iter().zip(quotes) {
                 each(ticker, quote.map_or(Outcome::Silent(STREAM_PATIENCE), Outcome::from));
             }
         }
-        SourceSpec::Yahoo { base_url, user_agent, .. } => {
+        Source::Yahoo { base_url, user_agent, .. } => {
             let yahoo = yahoo::Yahoo::new(base_url, user_agent, &material)?;
             ask(&yahoo, yahoo::pace(&orders), tickers, each).await;
         }
-        SourceSpec::Http(provider) => {
+        Source::Http(provider) => {
             let provider = http::Provider::new(provider, &material)?;
             ask(&provider, http::pace(&orders), tickers, each).await;
         }
-        SourceSpec::External { .. } | SourceSpec::Simulated { .. } => {
+        Source::External { .. } | Source::Simulated { .. } => {
             return Err("spec.source: only yahoo and http can be asked".into());
         }
     }
@@ -167,7 +167,7 @@ mod tests {
     use futures::future::{BoxFuture, FutureExt, ready};
 
     use super::*;
-    use crate::extract::source::Answer;
+    use crate::extract::source::FetchResult;
 
     const PACE: Pace = Pace { interval: Duration::ZERO, gap: Duration::ZERO, batch: 2, at_once: 1 };
 
@@ -180,7 +180,7 @@ mod tests {
             Some(PACE)
         }
 
-        fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+        fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult> {
             let symbols: Vec<String> = request.tickers.iter().map(|ticker| ticker.symbol.clone()).collect();
             let quote = |symbol: &String| match symbol.as_str() {
                 "NONE" => Err(FetchError::NotFound),

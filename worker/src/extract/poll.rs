@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::fetched::FetchError;
 use super::pause::Pause;
 use super::schedule::{Schedule, Turn};
-use super::source::{Answer, Ask, Batch, Orders, Quote, Request};
+use super::source::{Ask, Batch, FetchResult, Orders, QuoteResult, Request};
 
 /// Asks until it is dropped. `pause` is shared with whoever else asks the same source.
 pub(super) async fn poll(
@@ -74,7 +74,7 @@ fn follow(source: &impl Ask, schedule: &mut Schedule, orders: &Orders, before: D
     kept
 }
 
-fn say(turn: Option<Turn>, request: &Request, answer: &Answer) {
+fn say(turn: Option<Turn>, request: &Request, answer: &FetchResult) {
     match (turn, answer) {
         (Some(Turn::Resumed), _) => tracing::info!("the source answers again"),
         (Some(Turn::Paused(pause)), Err(error)) => tracing::warn!(
@@ -93,10 +93,10 @@ fn symbols(request: &Request) -> String {
 }
 
 /// What a request says of each ticker. Whom a batch leaves out, or may have been refused for, is asked for alone.
-fn heard(request: Request, answer: Answer) -> Vec<(Arc<Ticker>, Quote)> {
+fn heard(request: Request, answer: FetchResult) -> Vec<(Arc<Ticker>, QuoteResult)> {
     let Request { tickers, is_alone } = request;
     let quotes = answer.unwrap_or_else(|error| vec![Err(error); tickers.len()]);
-    let is_said = |quote: &Quote| {
+    let is_said = |quote: &QuoteResult| {
         is_alone || !matches!(quote, Err(FetchError::NotFound | FetchError::Client(_) | FetchError::TooLarge))
     };
     tickers.into_iter().zip(quotes).filter(|(_, quote)| is_said(quote)).collect()

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::backoff;
 use super::fetched::FetchError;
 use super::pause::Pause;
-use super::source::{Answer, Pace, Quote, Request};
+use super::source::{FetchResult, Pace, QuoteResult, Request};
 
 /// A newly owned symbol is first asked for within this time, if the rate allows.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ enum RequestEnd {
 }
 
 impl RequestEnd {
-    fn of(answer: &Answer) -> Self {
+    fn of(answer: &FetchResult) -> Self {
         match answer {
             Ok(_) => Self::Answered,
             // The source is well: it is this request that it does not answer.
@@ -235,7 +235,7 @@ impl Schedule {
     }
 
     /// Takes note of how a request ended. Each of its symbols is due again, unless it was removed meanwhile.
-    pub(super) fn done(&mut self, now: Instant, request: &Request, answer: &Answer) -> Option<Turn> {
+    pub(super) fn done(&mut self, now: Instant, request: &Request, answer: &FetchResult) -> Option<Turn> {
         self.under_way = self.under_way.saturating_sub(1);
         if mem::take(&mut self.is_trying) {
             self.pause.tried();
@@ -259,7 +259,7 @@ impl Schedule {
         resumed.then_some(Turn::Resumed)
     }
 
-    fn heard(&mut self, now: Instant, symbol: &str, is_alone: bool, quote: &Quote) {
+    fn heard(&mut self, now: Instant, symbol: &str, is_alone: bool, quote: &QuoteResult) {
         let Some(member) = self.members.get_mut(symbol).filter(|member| member.due.is_none()) else { return };
         if matches!(quote, Err(FetchError::NotFound)) && !is_alone {
             member.narrow(now, 1);

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use reqwest::Proxy;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use stockwatch_crds::{SecretKey, Source as SourceSpec};
+use stockwatch_crds::{SecretKey, Source};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::fetched::FetchError;
-use super::source::{Batch, Orders, Source};
+use super::source::{Batch, Orders, RunningSource};
 
 /// Secrets are looked at again after this time; a kubelet takes about a minute to show another value.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -66,15 +66,15 @@ impl SourceSecrets {
     }
 
     /// Reads what a source needs. The error is a sentence that names the Secret and, where it is about one, the key.
-    pub(super) fn read(&self, spec: &SourceSpec) -> Result<Material, String> {
+    pub(super) fn read(&self, spec: &Source) -> Result<Material, String> {
         let mut material = Material::default();
         match spec {
-            SourceSpec::Http(http) => {
+            Source::Http(http) => {
                 if let Some(name) = &http.headers_secret {
                     self.headers(name, &mut material)?;
                 }
             }
-            SourceSpec::Yahoo { proxy: Some(proxy), .. } => {
+            Source::Yahoo { proxy: Some(proxy), .. } => {
                 let url = self.value(&proxy.url, &mut material)?;
                 let at = |said: &str| format!("Secret {}: the key {} {said}", proxy.url.name, proxy.url.key);
                 let text = String::from_utf8(url).map_err(|_| at("is no text"))?;
@@ -141,8 +141,9 @@ fn missing(name: &str, path: &Path, error: &io::Error) -> String {
 }
 
 /// Starts a source with what its Secrets hold. The error is a sentence.
-pub(super) type StartWith =
-    dyn Fn(&Material, watch::Receiver<Orders>, mpsc::Sender<Batch>) -> Result<Source, String> + Send + Sync;
+pub(super) type StartWith = dyn Fn(&Material, watch::Receiver<Orders>, mpsc::Sender<Batch>) -> Result<RunningSource, String>
+    + Send
+    + Sync;
 
 /// Runs a source with its Secrets: with others it starts anew, and without them it does not ask, but says why.
 pub(super) async fn with_secrets(
@@ -191,7 +192,7 @@ pub(super) async fn with_secrets(
 }
 
 /// Until the Secrets hold something else; never, if none are needed.
-async fn another(secrets: &SourceSecrets, spec: &SourceSpec, before: &Result<Material, String>) {
+async fn another(secrets: &SourceSecrets, spec: &Source, before: &Result<Material, String>) {
     if spec.secrets().is_empty() {
         pending::<()>().await;
     }
@@ -227,16 +228,16 @@ mod tests {
         directory
     }
 
-    fn provider() -> SourceSpec {
+    fn provider() -> Source {
         let text = "apiVersion: stockwatch.dev/v1alpha1\nkind: StockWatch\nmetadata: {name: a}\nspec: {tickers: [{symbol: \
                     A}], kafka: {bootstrapServers: 'k:1'}, source: {http: {url: 'https://p/{symbol}', price: /p, time: /t, \
                     headersSecret: {name: keys}}}}";
         stockwatch_crds::load(text).unwrap().spec.source
     }
 
-    fn proxied() -> SourceSpec {
+    fn proxied() -> Source {
         let key = |key: &str| SecretKey { name: "proxy".into(), key: key.into() };
-        SourceSpec::Yahoo {
+        Source::Yahoo {
             mode: YahooMode::Spark,
             interval: Duration::from_secs(60),
             base_url: "https://query1.finance.yahoo.com".into(),
@@ -245,7 +246,7 @@ mod tests {
         }
     }
 
-    fn read(directory: &tempfile::TempDir, spec: &SourceSpec) -> Result<Material, String> {
+    fn read(directory: &tempfile::TempDir, spec: &Source) -> Result<Material, String> {
         SourceSecrets::new(directory.path()).read(spec)
     }
 

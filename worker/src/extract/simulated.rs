@@ -5,10 +5,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::{BoxFuture, FutureExt, ready};
 use sha2::{Digest, Sha256};
-use stockwatch_crds::{Source as SourceSpec, Ticker};
+use stockwatch_crds::{Source, Ticker};
 
 use super::fetched::FetchedQuote;
-use super::source::{Answer, Ask, Orders, Pace, Quote, Request};
+use super::source::{Ask, FetchResult, Orders, Pace, QuoteResult, Request};
 
 /// A wandering price: value noise of these periods (milliseconds) and swings (millionths of the price).
 const OCTAVES: [(i64, i64); 4] =
@@ -26,7 +26,7 @@ impl Simulated {
         Self { seed, unix_time }
     }
 
-    fn quote(&self, ticker: &Ticker) -> Quote {
+    fn quote(&self, ticker: &Ticker) -> QuoteResult {
         let millis = i64::try_from((self.unix_time)().as_millis()).unwrap_or(i64::MAX);
         let cents = cents(self.seed, &ticker.entity, millis);
         let price = format!("{}.{:02}", cents / 100, cents % 100);
@@ -40,14 +40,14 @@ impl Ask for Simulated {
         pace(orders)
     }
 
-    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+    fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult> {
         ready(Ok(request.tickers.iter().map(|ticker| self.quote(ticker)).collect())).boxed()
     }
 }
 
 /// One by one, so that quotes spread over the interval.
 pub(super) fn pace(orders: &Orders) -> Option<Pace> {
-    let SourceSpec::Simulated { interval, .. } = orders.spec else { return None };
+    let Source::Simulated { interval, .. } = orders.spec else { return None };
     Some(Pace { interval, gap: Duration::ZERO, batch: 1, at_once: 1 })
 }
 

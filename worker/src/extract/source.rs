@@ -8,18 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use stockwatch_crds::{Source as SourceSpec, Ticker};
+use stockwatch_crds::{Source, Ticker};
 
 use super::fetched::{FetchError, FetchedQuote};
 
 /// A source at work. It never ends by itself; dropping it gives up what is under way.
-pub(super) type Source = BoxFuture<'static, Infallible>;
+pub(super) type RunningSource = BoxFuture<'static, Infallible>;
 
 /// What a source is told; it may change at any time.
 #[derive(Debug, Clone)]
 pub(super) struct Orders {
     /// The source's settings.
-    pub(super) spec: SourceSpec,
+    pub(super) spec: Source,
     /// The tickers of this process.
     pub(super) tickers: Vec<Arc<Ticker>>,
     /// How many of the raw topic's partitions this process owns.
@@ -46,14 +46,14 @@ pub(super) struct Batch {
     /// The request was refused for its tickers alone, which stand apart: the source is well.
     pub(super) is_apart: bool,
     /// A quote, or why there is none, of each ticker that something was heard of.
-    pub(super) quotes: Vec<(Arc<Ticker>, Quote)>,
+    pub(super) quotes: Vec<(Arc<Ticker>, QuoteResult)>,
 }
 
 /// A ticker's quote, or why there is none.
-pub(super) type Quote = Result<FetchedQuote, FetchError>;
+pub(super) type QuoteResult = Result<FetchedQuote, FetchError>;
 
 /// The quotes of a request's tickers in their order, or why the request gave none.
-pub(super) type Answer = Result<Vec<Quote>, FetchError>;
+pub(super) type FetchResult = Result<Vec<QuoteResult>, FetchError>;
 
 /// Whom one request asks for.
 #[derive(Debug, Clone)]
@@ -83,5 +83,5 @@ pub(super) trait Ask: Send + Sync + 'static {
     fn pace(&self, orders: &Orders) -> Option<Pace>;
 
     /// Sends one request; it must end in bounded time.
-    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer>;
+    fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult>;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::Url;
-use stockwatch_crds::{Source as SourceSpec, Ticker};
+use stockwatch_crds::{Source, Ticker};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -189,7 +189,7 @@ fn quotes(members: &mut Members, chunk: Vec<Tick>) -> Vec<(Arc<Ticker>, Result<F
 
 fn every(told: &Orders) -> Duration {
     match told.spec {
-        SourceSpec::Yahoo { interval, .. } => interval,
+        Source::Yahoo { interval, .. } => interval,
         _ => Duration::ZERO,
     }
 }

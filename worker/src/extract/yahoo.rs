@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Url;
-use stockwatch_crds::{Source as SourceSpec, YahooMode};
+use stockwatch_crds::{Source, YahooMode};
 
 use super::answer;
 use super::client::{Dialect, SourceClient};
 use super::fetched::FetchError;
 use super::secrets::Material;
-use super::source::{Answer, Ask, Orders, Pace, Request};
+use super::source::{Ask, FetchResult, Orders, Pace, Request};
 
 /// With one symbol more, Yahoo refuses the whole request.
 pub(super) const SPARK_SYMBOLS: usize = 20;
@@ -67,7 +67,7 @@ impl Ask for Yahoo {
         pace(orders)
     }
 
-    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+    fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult> {
         let fetched = self.client.clone().fetch(self.url(request));
         let Request { tickers, is_alone } = request.clone();
         async move {
@@ -88,7 +88,7 @@ impl Ask for Yahoo {
 
 /// Sparks follow one another; charts may overlap a little.
 pub(super) fn pace(orders: &Orders) -> Option<Pace> {
-    let SourceSpec::Yahoo { mode, interval, .. } = orders.spec else { return None };
+    let Source::Yahoo { mode, interval, .. } = orders.spec else { return None };
     let (gap, batch, at_once) = match mode {
         // Of a stream, sparks are what it leaves out.
         YahooMode::Spark | YahooMode::Stream => (SPARK_GAP, SPARK_SYMBOLS, 1),

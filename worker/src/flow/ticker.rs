@@ -28,7 +28,7 @@ const LASTS: i64 = 15 * MINUTE;
 
 /// What is known of a ticker. Times are seconds since 1970; `now` is the clock's.
 #[derive(Debug, Default)]
-pub(super) struct Ticker {
+pub(super) struct TickerFlow {
     session: Option<Session>,
     outcome: Option<FetchOutcome>,
     failing_since: Option<i64>,
@@ -85,7 +85,7 @@ pub(super) enum Due {
     },
 }
 
-impl Ticker {
+impl TickerFlow {
     /// Nothing was heard of it yet, but its partition holds quotes of these times, ascending.
     pub(super) fn holding(held: Vec<i64>) -> Self {
         Self { held, ..Self::default() }

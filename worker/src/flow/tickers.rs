@@ -6,7 +6,7 @@ use stockwatch_crds::flow::{Exchange, Failing, FailingNow, FlowReport, UNTRADED}
 
 use super::session::{Instrument, Session};
 use super::source::{Requests, reason};
-use super::ticker::{Due, Ticker};
+use super::ticker::{Due, TickerFlow};
 use crate::metrics::FetchOutcome;
 
 /// Failing tickers named in a report, and quiet ones.
@@ -23,7 +23,7 @@ pub(crate) type HeldTimes = HashMap<String, Vec<i64>>;
 /// By symbol.
 #[derive(Debug, Default)]
 pub(super) struct Tickers {
-    tickers: HashMap<String, Ticker>,
+    tickers: HashMap<String, TickerFlow>,
     held: HeldTimes,
     requests: Requests,
 }
@@ -40,7 +40,7 @@ impl Tickers {
         let (mut known, held) = (std::mem::take(&mut self.tickers), &mut self.held);
         let mut ticker = |symbol: &str| {
             let known = known.remove(symbol);
-            known.unwrap_or_else(|| Ticker::holding(held.remove(symbol).unwrap_or_default()))
+            known.unwrap_or_else(|| TickerFlow::holding(held.remove(symbol).unwrap_or_default()))
         };
         self.tickers = symbols.into_iter().map(|symbol| (symbol.to_owned(), ticker(symbol))).collect();
     }
@@ -49,7 +49,7 @@ impl Tickers {
     pub(super) fn forget(&mut self) {
         self.requests = Requests::default();
         self.held.clear();
-        self.tickers.values_mut().for_each(|ticker| *ticker = Ticker::default());
+        self.tickers.values_mut().for_each(|ticker| *ticker = TickerFlow::default());
     }
 
     /// One request ended. Tickers that are not asked for any more are left out.
@@ -130,14 +130,14 @@ impl Tickers {
     /// Seconds since the newest quote of the tickers that are due one; 0 where none is.
     pub(super) fn newest_age(&self, now: i64) -> i64 {
         let due = self.tickers.values().filter(|ticker| matches!(ticker.due(now), Due::Quote { .. }));
-        let newest = due.filter_map(Ticker::newest).max();
+        let newest = due.filter_map(TickerFlow::newest).max();
         newest.map_or(0, |newest| now.saturating_sub(newest).max(0))
     }
 
     /// How many tickers' last fetch failed, by how.
     pub(super) fn failing_by_outcome(&self) -> HashMap<FetchOutcome, i64> {
         let mut counts = HashMap::new();
-        let outcomes = self.tickers.values().filter_map(Ticker::outcome);
+        let outcomes = self.tickers.values().filter_map(TickerFlow::outcome);
         for outcome in outcomes.filter(|outcome| *outcome != FetchOutcome::Ok) {
             *counts.entry(outcome).or_default() += 1;
         }
@@ -183,7 +183,7 @@ impl Tickers {
 
 /// The time of the newest quote, where that is so long ago that the ticker no longer trades. Without hours nothing is known
 /// of when its quotes are due.
-fn untraded(ticker: &Ticker, now: i64) -> Option<i64> {
+fn untraded(ticker: &TickerFlow, now: i64) -> Option<i64> {
     let newest = ticker.newest().filter(|newest| now.saturating_sub(*newest) > UNTRADED)?;
     ticker.session()?.has_hours().then_some(newest)
 }
@@ -193,7 +193,7 @@ fn named(symbol: &str, reason: &str, since: i64) -> Failing {
 }
 
 /// A source that knows no hours, such as one that makes quotes up, is always open.
-fn is_always_open(ticker: &Ticker) -> bool {
+fn is_always_open(ticker: &TickerFlow) -> bool {
     ticker
         .session()
         .is_none_or(|session| !session.has_hours() && session.instrument() != Instrument::MutualFund)

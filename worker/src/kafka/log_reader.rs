@@ -231,7 +231,7 @@ pub(crate) fn config(connection: &Connection, group: &str, isolation: Isolation)
 }
 
 /// What reading needs of a client: the test's is a script.
-trait Source {
+trait RecordSource {
     type Record<'a>: Message
     where
         Self: 'a;
@@ -246,7 +246,7 @@ trait Source {
     fn seek(&self, topic: &str, partition: i32, offset: i64) -> KafkaResult<()>;
 }
 
-impl Source for BaseConsumer<KafkaContext> {
+impl RecordSource for BaseConsumer<KafkaContext> {
     type Record<'a> = BorrowedMessage<'a>;
 
     fn next(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
@@ -281,7 +281,7 @@ struct Reading {
 impl Reading {
     /// Whether the end of the log, as one fetch saw it, is the end of the range. That fetch may be older than `to`, or of
     /// a leader that was behind, so the position decides.
-    fn is_done(&mut self, source: &impl Source, topic: &str, partition: i32) -> KafkaResult<bool> {
+    fn is_done(&mut self, source: &impl RecordSource, topic: &str, partition: i32) -> KafkaResult<bool> {
         self.advance(source, topic, partition);
         if self.position >= self.to {
             return Ok(true);
@@ -301,7 +301,7 @@ impl Reading {
     }
 
     /// Takes control records into account; returns whether there were any.
-    fn advance(&mut self, source: &impl Source, topic: &str, partition: i32) -> bool {
+    fn advance(&mut self, source: &impl RecordSource, topic: &str, partition: i32) -> bool {
         let position = source.position(topic, partition).unwrap_or(self.position);
         let moved = position > self.position;
         self.position = self.position.max(position);
@@ -309,7 +309,7 @@ impl Reading {
     }
 }
 
-fn read_to_end<S: Source + 'static, E: From<ReadError>>(
+fn read_to_end<S: RecordSource + 'static, E: From<ReadError>>(
     source: &S,
     topic: &str,
     ranges: &[Range],

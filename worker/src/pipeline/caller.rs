@@ -13,18 +13,18 @@ use rdkafka::error::KafkaError;
 /// How often whoever waits for an answer asks whether to go on waiting.
 const STEP: Duration = Duration::from_millis(20);
 
-type Answer = Result<(), KafkaError>;
+type CallResult = Result<(), KafkaError>;
 
 /// A thread that makes one call at a time for another thread, which may leave it behind, with whatever the call holds.
 pub(super) struct Caller {
-    calls: Sender<Box<dyn FnOnce() -> Answer + Send>>,
-    answers: Receiver<Answer>,
+    calls: Sender<Box<dyn FnOnce() -> CallResult + Send>>,
+    answers: Receiver<CallResult>,
 }
 
 impl Caller {
     /// Starts the thread. Once this is dropped it ends, after the call that it may be in.
     pub(super) fn start() -> io::Result<Self> {
-        let (calls, inbox) = channel::<Box<dyn FnOnce() -> Answer + Send>>();
+        let (calls, inbox) = channel::<Box<dyn FnOnce() -> CallResult + Send>>();
         let (outbox, answers) = channel();
         thread::Builder::new().name("caller".into()).spawn(move || {
             while let Ok(call) = inbox.recv() {
@@ -38,8 +38,8 @@ impl Caller {
     pub(super) fn call(
         &self,
         wait: impl Fn() -> bool,
-        call: impl FnOnce() -> Answer + Send + 'static,
-    ) -> Option<Answer> {
+        call: impl FnOnce() -> CallResult + Send + 'static,
+    ) -> Option<CallResult> {
         self.calls.send(Box::new(call)).ok()?;
         loop {
             match self.answers.recv_timeout(STEP) {

@@ -72,7 +72,7 @@ pub(super) struct JudgedRange {
 
 /// A ticker's figures, and what the replay adds to the alarms that were written.
 #[derive(Debug)]
-struct Ticker {
+struct TickerTally {
     tally: Tally,
     added: u64,
     quotes: u64,
@@ -84,7 +84,7 @@ pub(super) struct Pass<'a> {
     place: JudgedRange,
     partition: Partition,
     plans: Plans<'a>,
-    tickers: HashMap<Arc<str>, Ticker>,
+    tickers: HashMap<Arc<str>, TickerTally>,
     written: &'a mut Written,
     /// The last written alarm that was met shows that the rules in force were in force.
     is_in_force: bool,
@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
         self.seen.quotes += 1;
         self.seen.times.note(quote.quote.time);
         if !self.tickers.contains_key(quote.name) {
-            let ticker = Ticker { tally: Tally::new(self.plans.of(quote.name)), added: 0, quotes: 0 };
+            let ticker = TickerTally { tally: Tally::new(self.plans.of(quote.name)), added: 0, quotes: 0 };
             self.tickers.insert(quote.name.into(), ticker);
         }
         let Some(ticker) = self.tickers.get_mut(quote.name) else { return };
@@ -155,7 +155,7 @@ impl<'a> Pass<'a> {
     /// Adds the tickers whose windows were full to the totals; returns what the range holds, and the other tickers.
     pub(super) fn finish(mut self, warm_up: &WarmUp<'_>, totals: &mut Totals) -> (Seen, BTreeSet<String>) {
         let mut left_out = BTreeSet::new();
-        for (name, Ticker { tally, added, quotes }) in &self.tickers {
+        for (name, TickerTally { tally, added, quotes }) in &self.tickers {
             if warm_up.is_full(name) {
                 totals.add(name, tally);
                 self.seen.added = self.seen.added.map(|sum| sum + added);

@@ -3,7 +3,7 @@
 use super::super::fixtures::*;
 use super::super::*;
 use crate::key::Key;
-use crate::reconcile::Turn;
+use crate::reconcile::HeldRollout;
 use crate::rollout::{Progress, Rollout};
 
 fn available(scene: &Scene) -> String {
@@ -73,15 +73,15 @@ fn workers_that_do_not_come_up_have_kubernetes_own_sentence() {
 fn an_edit_that_waits_for_its_turn_is_not_there_yet_and_an_upgrade_that_does_is_no_trouble() {
     let mut scene = Scene::new();
     scene.write();
-    scene.turn = Some(Turn { is_edited: false, halted_by: None });
+    scene.turn = Some(HeldRollout { is_edited: false, halted_by: None });
     assert_eq!(available(&scene), "True WorkersReady");
-    scene.turn = Some(Turn { is_edited: false, halted_by: Some(Key::new("market", "first")) });
+    scene.turn = Some(HeldRollout { is_edited: false, halted_by: Some(Key::new("market", "first")) });
     let status = scene.status();
     assert_eq!(condition(&status, Condition::WorkerAvailable), "True UpgradeHalted");
     assert_eq!(condition(&status, Condition::Ready), "True Working");
     assert!(said(&status, Condition::WorkerAvailable).unwrap().message.contains("market/first"));
     scene.edit();
     scene.report.pods = vec![answered("a", 8), answered("b", 8)];
-    scene.turn = Some(Turn { is_edited: true, halted_by: None });
+    scene.turn = Some(HeldRollout { is_edited: true, halted_by: None });
     assert_eq!(ready(&scene), "Unknown WaitingForTurn");
 }

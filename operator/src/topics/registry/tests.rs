@@ -23,7 +23,7 @@ fn round(registry: &mut ClusterRegistry, connection: &Connection) -> HashSet<Obj
 
 fn planned(registry: &mut ClusterRegistry, connection: &Connection, work: &Work) -> Vec<Outcome> {
     let found = topics(&wanted(stockwatch("any", 1)), 4);
-    let outcome = |plan: Plan| Outcome {
+    let outcome = |plan: TopicsPlan| Outcome {
         observed: Observed::Known {
             cluster_id: "c".into(),
             topics: plan.statuses("c", &found),

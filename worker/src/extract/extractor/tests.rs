@@ -14,13 +14,13 @@ use super::*;
 use crate::config::LiveSpec;
 use crate::extract::pause::Pause;
 use crate::extract::poll::poll;
-use crate::extract::source::{Answer, Ask, Pace, Request};
+use crate::extract::source::{Ask, FetchResult, Pace, Request};
 use crate::extract::{FetchedQuote, simulated, yahoo};
 use crate::topics::tests::kafka;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-type Fate = dyn Fn(&str) -> (Duration, Quote) + Send + Sync;
+type Fate = dyn Fn(&str) -> (Duration, QuoteResult) + Send + Sync;
 
 /// A source that writes down who asked when.
 #[derive(Clone)]
@@ -32,7 +32,7 @@ struct Fake {
 }
 
 impl Fake {
-    fn new(fate: impl Fn(&str) -> (Duration, Quote) + Send + Sync + 'static) -> Self {
+    fn new(fate: impl Fn(&str) -> (Duration, QuoteResult) + Send + Sync + 'static) -> Self {
         Self {
             calls: Arc::default(),
             fate: Arc::new(fate),
@@ -63,7 +63,7 @@ impl Ask for Fake {
         yahoo::pace(orders).or_else(|| simulated::pace(orders))
     }
 
-    fn ask(&self, request: &Request) -> BoxFuture<'static, Answer> {
+    fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult> {
         let (this, symbol) = (self.clone(), request.tickers[0].symbol.clone());
         async move {
             this.calls.lock().unwrap().push((Instant::now(), symbol.clone()));
@@ -92,13 +92,13 @@ impl Publisher for Records {
     }
 }
 
-fn quote() -> Quote {
+fn quote() -> QuoteResult {
     FetchedQuote::new("512.34", "1700000000", Some("USD".into()))
 }
 
-fn charts(interval: Duration) -> SourceSpec {
+fn charts(interval: Duration) -> Source {
     let nowhere = String::new();
-    SourceSpec::Yahoo {
+    Source::Yahoo {
         mode: YahooMode::Chart,
         interval,
         base_url: nowhere.clone(),
@@ -151,7 +151,7 @@ fn start(source: &Fake, spec: Spec, owned: OwnedPartitions) -> Running {
     let source = source.clone();
     let start_source: StartSource = Box::new(move |spec, orders, batches| {
         Ok(match spec {
-            SourceSpec::External { .. } => None,
+            Source::External { .. } => None,
             _ => Some(poll(source.clone(), Pause::default(), orders, batches).boxed()),
         })
     });
@@ -331,7 +331,7 @@ async fn a_source_that_asks_nobody_and_a_suspended_spec_fetch_nothing() {
     let running = start(&source, spec(3), owned(1, [0]));
     sleep(2 * MINUTE).await;
     for change in [
-        |spec: &mut Spec| spec.source = SourceSpec::External { expect_every: None },
+        |spec: &mut Spec| spec.source = Source::External { expect_every: None },
         |spec: &mut Spec| spec.suspend = true,
     ] {
         let mut edited = spec(3);
@@ -356,7 +356,7 @@ async fn a_pause_ends_when_another_source_is_named() {
     sleep(MINUTE).await;
     assert_eq!(source.calls().len(), 1);
     let mut edited = spec(3);
-    edited.source = SourceSpec::Simulated { interval: Duration::from_secs(1), seed: 1 };
+    edited.source = Source::Simulated { interval: Duration::from_secs(1), seed: 1 };
     running.spec.send_replace(live(edited));
     sleep(Duration::from_secs(2)).await;
     assert!(!source.calls().is_empty());
@@ -366,7 +366,7 @@ async fn a_pause_ends_when_another_source_is_named() {
 async fn simulated_quotes_are_not_held_to_the_rate() {
     let source = Fake::new(|_| (Duration::ZERO, quote()));
     let mut spec = spec(200);
-    spec.source = SourceSpec::Simulated { interval: Duration::from_secs(1), seed: 1 };
+    spec.source = Source::Simulated { interval: Duration::from_secs(1), seed: 1 };
     let _running = start(&source, spec, owned(1, [0]));
     sleep(MINUTE).await;
     let count = source.calls().len();

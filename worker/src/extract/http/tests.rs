@@ -15,7 +15,7 @@ fn http(source: &str) -> Http {
          spec: {{tickers: [{{symbol: A}}], kafka: {{bootstrapServers: 'k:1'}}, source: {{http: {source}}}}}"
     );
     match stockwatch_crds::load(&text).unwrap_or_else(|error| panic!("{error}")).spec.source {
-        SourceSpec::Http(http) => http,
+        Source::Http(http) => http,
         other => panic!("{other:?}"),
     }
 }
@@ -169,7 +169,7 @@ fn symbols_are_escaped_and_the_separator_stands_as_it_is() {
 #[test]
 fn the_rate_is_the_stockwatchs_and_a_process_has_the_share_of_its_partitions() {
     let pace = |source: &str, owned, partitions| {
-        let orders = Orders { spec: SourceSpec::Http(http(source)), tickers: vec![], owned, partitions };
+        let orders = Orders { spec: Source::Http(http(source)), tickers: vec![], owned, partitions };
         pace(&orders).unwrap()
     };
     let second = Duration::from_secs(1);

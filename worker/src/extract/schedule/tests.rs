@@ -17,15 +17,15 @@ fn tickers(symbols: impl IntoIterator<Item = usize>) -> Vec<Arc<Ticker>> {
     symbols.into_iter().map(|i| Arc::new(ticker(i))).collect()
 }
 
-fn quote() -> Quote {
+fn quote() -> QuoteResult {
     FetchedQuote::new("1", "1700000000", None)
 }
 
-fn well(request: &Request) -> Answer {
+fn well(request: &Request) -> FetchResult {
     Ok(request.tickers.iter().map(|_| quote()).collect())
 }
 
-fn refused() -> Answer {
+fn refused() -> FetchResult {
     Err(FetchError::RateLimited { retry_after: None })
 }
 
@@ -52,7 +52,7 @@ impl World {
     }
 
     /// Goes on until so long after the beginning; `answer` hears when it is asked, and what.
-    fn run(&mut self, until: Duration, mut answer: impl FnMut(Duration, &Request) -> Answer) {
+    fn run(&mut self, until: Duration, mut answer: impl FnMut(Duration, &Request) -> FetchResult) {
         while let Some(at) =
             self.schedule.next().map(|at| at.max(self.now)).filter(|at| *at < self.zero + until)
         {

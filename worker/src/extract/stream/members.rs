@@ -8,7 +8,7 @@ use stockwatch_crds::Ticker;
 use tokio::time::Instant;
 
 use crate::extract::fetched::FetchedQuote;
-use crate::extract::source::Quote;
+use crate::extract::source::QuoteResult;
 use crate::flow::Phase;
 
 /// A symbol's currency is looked up again after this time.
@@ -60,7 +60,7 @@ impl Members {
     }
 
     /// Takes note of what sparks told.
-    pub(super) fn informed(&mut self, now: Instant, quotes: &[(Arc<Ticker>, Quote)]) {
+    pub(super) fn informed(&mut self, now: Instant, quotes: &[(Arc<Ticker>, QuoteResult)]) {
         for (ticker, quote) in quotes {
             if let (true, Ok(quote)) = (self.of.contains_key(&ticker.symbol), quote) {
                 self.told.insert(ticker.symbol.clone(), (now, quote.clone()));
@@ -120,7 +120,7 @@ mod tests {
         members.to_ask(now, unix, MINUTE).iter().map(|ticker| ticker.symbol.clone()).collect()
     }
 
-    fn told(symbol: &str) -> (Arc<Ticker>, Quote) {
+    fn told(symbol: &str) -> (Arc<Ticker>, QuoteResult) {
         (ticker(symbol), FetchedQuote::new("1", "1", Some("USD".into())))
     }
 
@@ -159,7 +159,7 @@ mod tests {
     const CLOSE: i64 = 21 * HOUR;
 
     /// What Yahoo shows: the hours of a working day, from its midnight in New York until that of the next one.
-    fn told_at(unix: i64) -> (Arc<Ticker>, Quote) {
+    fn told_at(unix: i64) -> (Arc<Ticker>, QuoteResult) {
         let day = (unix - 5 * HOUR - FRIDAY).div_euclid(DAY);
         let shown = FRIDAY + DAY * if day < 3 { 0 } else { day };
         let session = Session::new(None, Instrument::Other).trading(shown + OPEN, shown + CLOSE, None);

@@ -9,7 +9,7 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::extract::source::{Answer as Answered, Pace, Quote, Request};
+use crate::extract::source::{FetchResult, Pace, QuoteResult, Request};
 use crate::extract::yahoo;
 use crate::metrics::Metrics;
 
@@ -29,7 +29,7 @@ fn start(yahoo: &FakeYahoo, symbols: &[&str]) -> (watch::Sender<Orders>, mpsc::R
 }
 
 fn orders(interval: u64, symbols: &[&str]) -> Orders {
-    let spec = SourceSpec::Yahoo {
+    let spec = Source::Yahoo {
         mode: YahooMode::Stream,
         interval: Duration::from_secs(interval),
         base_url: String::new(),
@@ -74,9 +74,9 @@ impl Ask for Asked {
         yahoo::pace(orders)
     }
 
-    fn ask(&self, request: &Request) -> BoxFuture<'static, Answered> {
+    fn ask(&self, request: &Request) -> BoxFuture<'static, FetchResult> {
         let quotes = request.tickers.iter().map(|_| FetchedQuote::new("1", "1", None)).collect();
-        let answer: Answered = self.note().map_or(Ok(quotes), Err);
+        let answer: FetchResult = self.note().map_or(Ok(quotes), Err);
         async move {
             tokio::time::sleep(Duration::from_millis(150)).await;
             answer
@@ -191,12 +191,12 @@ async fn whether_the_stream_is_connected_is_said_while_there_is_one() {
     becomes(Some("1")).await;
 }
 
-async fn next(heard: &mut mpsc::Receiver<Batch>) -> Vec<(String, Quote)> {
+async fn next(heard: &mut mpsc::Receiver<Batch>) -> Vec<(String, QuoteResult)> {
     let batch = heard.recv().await.unwrap();
     batch.quotes.into_iter().map(|(ticker, quote)| (ticker.symbol.clone(), quote)).collect()
 }
 
-fn said(quotes: &[(String, Quote)]) -> Vec<(&str, &str, &str, Option<&str>)> {
+fn said(quotes: &[(String, QuoteResult)]) -> Vec<(&str, &str, &str, Option<&str>)> {
     quotes
         .iter()
         .map(|(symbol, quote)| {

@@ -47,7 +47,7 @@ impl Script {
     }
 }
 
-impl Source for Script {
+impl RecordSource for Script {
     type Record<'a> = OwnedMessage;
 
     fn next(&self, _: Duration) -> Option<KafkaResult<OwnedMessage>> {
