@@ -16,7 +16,8 @@ use crate::key::{Key, Revision};
 use crate::metrics::{Flow, Ready};
 use crate::reconcile::{ReconcileError, RequeueAfter, reconcile};
 use crate::resources::{Kind, has_default_image};
-use crate::slots::Cause;
+use crate::rollout::Progress;
+use crate::slots::{Cause, PATIENCE};
 use crate::status::{Condition, Reason, said};
 use crate::store::Watched;
 use crate::topics::{ObjectKey, Wanted};
@@ -171,15 +172,15 @@ fn recall(context: &Context) {
         let deployment = context.store.owned_of(&key, Kind::Deployment);
         let Some(rollout) = deployment.and_then(|deployment| deployment.rollout) else { continue };
         context.remember(&key, |memory| memory.template.clone_from(&rollout.template));
-        if rollout.is_under_way() {
-            let has_default =
-                has_default_image(&stockwatch) && rollout.image == context.settings.worker_image;
-            let cause = match (has_default, rollout.ready) {
-                (false, _) => Cause::Own,
-                (true, 0) => Cause::UpgradeOfUnready,
-                (true, _) => Cause::Upgrade,
-            };
-            context.slots.note(key, cause, Instant::now());
+        if !rollout.is_under_way() {
+            continue;
+        }
+        let (now, has_failed) = (Instant::now(), rollout.progress == Progress::Failed);
+        if has_default_image(&stockwatch) && rollout.image == context.settings.worker_image {
+            let since = now.checked_sub(PATIENCE).filter(|_| has_failed).unwrap_or(now);
+            context.slots.note(key, Cause::Upgrade, since);
+        } else if !has_failed {
+            context.slots.note(key, Cause::Own, now);
         }
     }
 }

@@ -274,7 +274,8 @@ fn wait_out(context: &Context, key: &Key, problems: &mut [ObjectProblem]) {
 /// answered may have been done.
 fn free_unused_slot(context: &Context, key: &Key, problems: &[ObjectProblem], rollout: Option<&Rollout>) {
     let is_not_done = |problem: &ObjectProblem| {
-        problem.kind == Kind::Deployment.as_str() && problem.trouble != Trouble::Unanswered
+        problem.kind == Kind::Deployment.as_str()
+            && !matches!(problem.trouble, Trouble::Unanswered | Trouble::Older)
     };
     if problems.iter().any(is_not_done) && !rollout.is_some_and(Rollout::is_under_way) {
         context.free_slot(key);

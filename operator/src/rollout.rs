@@ -75,6 +75,11 @@ impl Rollout {
         self.observed && [self.replicas, self.updated, self.ready] == [self.wanted; 3]
     }
 
+    /// Some pod of the newest form is ready: not all that are ready can be of an older one.
+    pub fn has_ready_new(&self) -> bool {
+        self.observed && self.ready + self.updated > self.replicas
+    }
+
     /// Pods are replaced, as far as its controller has said.
     pub fn is_under_way(&self) -> bool {
         !self.is_complete() && (!self.observed || self.progress != Progress::Complete)

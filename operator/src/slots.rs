@@ -11,11 +11,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::key::Key;
+use crate::rollout::Rollout;
 
 /// StockWatches that roll at once.
 const MOST: usize = 10;
 /// One that does not come up holds the others up for no longer than this, unless it is the upgrade that is to blame.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Why pods are to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Slots {
         // One that rolls may roll once more, but its own change opens no way for an upgrade.
         let keeps = |wanted| held.is_some_and(|(of, _)| of != Cause::Own || wanted == Cause::Own);
         let mut wants = [cause, Cause::Own].into_iter().take(1 + usize::from(or_own));
-        let taken = wants.find(|wanted| keeps(*wanted) || state.room(*wanted, now) > 0);
+        let taken = wants.find(|wanted| keeps(*wanted) || state.room(*wanted, held.is_some(), now) > 0);
         let rolls = match (held, taken) {
             (Some((of, since)), Some(taken)) if of != Cause::Own && taken != Cause::Own => Some((of, since)),
             (_, Some(taken)) => Some((taken, now)),
@@ -79,22 +80,26 @@ impl Slots {
         self.lock().rolling.insert(key, (cause, now));
     }
 
-    /// Its Deployment says what is wanted: it does not wait. `is_ready`: some workers are ready; `proves`: all are, with the
-    /// upgrade.
-    pub fn settle(&self, key: &Key, is_ready: bool, proves: bool) {
+    /// Its Deployment says what is wanted: it does not wait. `has_default`: its workers have the operator's image.
+    pub fn settle(&self, key: &Key, has_default: bool, rollout: &Rollout, now: Instant) {
         let mut state = self.lock();
         state.waiting.remove(key);
-        state.proven |= proves;
-        if let Some((cause @ Cause::UpgradeOfUnready, _)) = state.rolling.get_mut(key).filter(|_| is_ready) {
+        state.proven |= has_default && rollout.has_ready_new();
+        let rolling = state.rolling.get_mut(key);
+        match rolling.map(|(cause, since)| (has_default, cause, since)) {
             // Those of before work again.
-            *cause = Cause::Upgrade;
+            Some((true, cause @ Cause::UpgradeOfUnready, _)) if rollout.ready > 0 => *cause = Cause::Upgrade,
+            // It has an image of its own now.
+            Some((false, cause @ (Cause::Upgrade | Cause::UpgradeOfUnready), since)) => {
+                (*cause, *since) = (Cause::Own, now);
+            }
+            _ => {}
         }
     }
 
-    /// Whether the upgrade has worked for nobody, and someone has had it for long.
-    pub fn is_stuck(&self, now: Instant) -> bool {
-        let state = self.lock();
-        state.rolling.values().any(|rolling| state.is_stuck(rolling, now))
+    /// Whether workers of some StockWatch became ready with the upgrade.
+    pub fn is_proven(&self) -> bool {
+        self.lock().proven
     }
 
     /// It does not roll any more: its workers are ready in the form that they were given. Gives the next one that may try, if
@@ -118,7 +123,7 @@ impl Slots {
         let mut state = self.lock();
         state.expire(now);
         let causes = [Cause::Upgrade, Cause::UpgradeOfUnready, Cause::Own];
-        let mut rooms = causes.map(|cause| (cause, state.room(cause, now)));
+        let mut rooms = causes.map(|cause| (cause, state.room(cause, false, now)));
         let mut next = Vec::new();
         state.waiting.retain(|key, cause| {
             let room = rooms.iter_mut().find(|(of, room)| of == cause && *room > 0);
@@ -136,7 +141,8 @@ impl Slots {
     pub fn halted(&self, now: Instant) -> Option<Key> {
         let state = self.lock();
         let mut upgrades = state.rolling.iter().filter(|(_, (cause, _))| *cause != Cause::Own);
-        let waits = state.waiting.values().any(|cause| *cause != Cause::Own && state.room(*cause, now) == 0);
+        let waits =
+            state.waiting.values().any(|cause| *cause != Cause::Own && state.room(*cause, false, now) == 0);
         let by = upgrades.clone().map(|(key, _)| key).min().cloned();
         by.filter(|_| waits && upgrades.all(|(_, rolling)| state.is_stuck(rolling, now)))
     }
@@ -164,26 +170,29 @@ impl State {
         });
     }
 
-    /// How many more may roll. An upgrade that is stuck holds up itself alone, and workers that were not ready before it say
-    /// nothing against it.
-    fn room(&self, cause: Cause, now: Instant) -> usize {
+    /// How many more may roll, or roll once more for this cause where they roll already. An upgrade that is stuck holds up
+    /// itself alone, and workers that were not ready before it say nothing against it.
+    fn room(&self, cause: Cause, rolls: bool, now: Instant) -> usize {
         let is_upgrade = |cause: &Cause| *cause == Cause::Upgrade;
         let mut all = self.rolling.values().map(|(cause, _)| cause).chain(self.waiting.values());
         if cause == Cause::UpgradeOfUnready && !self.proven && all.any(is_upgrade) {
             return 0;
         }
-        let counts = |rolling: &&(Cause, Instant)| match cause {
-            Cause::UpgradeOfUnready => true,
-            Cause::Upgrade => rolling.0 == Cause::Upgrade || !self.is_stuck(rolling, now),
-            Cause::Own => !self.is_stuck(rolling, now),
+        let counts = |rolling: &&(Cause, Instant)| match (rolling.0, cause) {
+            (Cause::Own, _) => !rolls,
+            (Cause::Upgrade, Cause::Upgrade) | (_, Cause::UpgradeOfUnready) => true,
+            _ => !self.is_stuck(rolling, now),
         };
         MOST.saturating_sub(self.rolling.values().filter(counts).count())
     }
 
     fn next(&mut self, now: Instant) -> Option<Key> {
         self.expire(now);
-        let key =
-            self.waiting.iter().find(|(_, cause)| self.room(**cause, now) > 0).map(|(key, _)| key.clone())?;
+        let key = self
+            .waiting
+            .iter()
+            .find(|(_, cause)| self.room(**cause, false, now) > 0)
+            .map(|(key, _)| key.clone())?;
         self.waiting.remove(&key);
         Some(key)
     }
@@ -192,9 +201,27 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rollout::Progress;
 
     fn key(i: usize) -> Key {
         Key::new("default", format!("sw-{i:02}"))
+    }
+
+    /// A worker of before that is ready, and so many new ones.
+    fn rollout(new: i32) -> Rollout {
+        Rollout {
+            observed: true,
+            wanted: 1,
+            replicas: 2,
+            updated: 1,
+            ready: 1 + new,
+            progress: Progress::Going,
+            refusal: None,
+            image: "worker:2".into(),
+            connection: None,
+            template: None,
+            wishes: None,
+        }
     }
 
     fn takes(slots: &Slots, i: usize, cause: Cause, now: Instant) -> bool {
@@ -250,7 +277,7 @@ mod tests {
         assert_eq!(slots.done(&key(0), now), Some(key(10)), "it has an image of its own");
         assert!(takes(&slots, 10, Cause::Upgrade, now));
         assert!(slots.overdue(now + PATIENCE).is_empty());
-        slots.settle(&key(1), true, true);
+        slots.settle(&key(1), true, &rollout(1), now);
         assert_eq!(slots.done(&key(1), now + PATIENCE), Some(key(11)));
         assert!(take(&slots, Cause::Upgrade, 20..30, now + PATIENCE).len() > 1, "the others' time is over");
     }
@@ -274,7 +301,7 @@ mod tests {
             "an edit of one of the ten"
         );
         assert_eq!(slots.halted(later), Some(key(0)), "it is stuck as before");
-        assert!(takes(&slots, 0, Cause::Own, later), "one that has an image of its own now");
+        slots.settle(&key(0), false, &rollout(0), later);
         assert_eq!(slots.done(&key(0), later), Some(key(10)));
         assert_eq!(slots.halted(later), None);
         assert!(takes(&slots, 10, Cause::Upgrade, later));
@@ -294,7 +321,7 @@ mod tests {
             "the next one of them waits until the upgrade has worked for somebody"
         );
         assert_eq!(slots.halted(later + PATIENCE), Some(key(0)));
-        slots.settle(&key(20), true, true);
+        slots.settle(&key(20), true, &rollout(1), now);
         assert_eq!((slots.halted(later), slots.overdue(later)), (None, vec![key(10), key(11)]));
     }
 
@@ -302,12 +329,19 @@ mod tests {
     fn an_outage_does_not_carry_an_upgrade_further() {
         let (slots, now) = (Slots::default(), Instant::now());
         take(&slots, Cause::UpgradeOfUnready, 0..12, now);
-        (0..10).for_each(|i| slots.settle(&key(i), true, false));
+        (0..10).for_each(|i| slots.settle(&key(i), true, &rollout(0), now));
         let later = now + PATIENCE;
         assert!(
             !takes(&slots, 20, Cause::Upgrade, later),
             "what was ready again before is not with the upgrade"
         );
         assert_eq!(slots.halted(later), Some(key(0)));
+    }
+
+    #[test]
+    fn whatever_rolls_when_the_leader_changes_takes_its_part_in_an_upgrade_at_once() {
+        let (slots, now) = (Slots::default(), Instant::now());
+        (0..12).for_each(|i| slots.note(key(i), Cause::Own, now));
+        assert_eq!(take(&slots, Cause::Upgrade, 0..13, now), (0..10).collect::<Vec<_>>());
     }
 }

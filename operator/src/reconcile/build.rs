@@ -51,7 +51,7 @@ pub(super) fn deployment(
     existing: Option<&Rollout>,
 ) -> Result<Built, Error> {
     let wishes = worker_spec(stockwatch);
-    let none = matches!(plan.decision, Decision::Suspend | Decision::Stop);
+    let none = matches!(plan.decision, Decision::Suspend | Decision::Stop) || wishes.replicas == Some(0);
     let build = |image: &str, connection: &str| {
         let worker = Worker {
             replicas: if none { Some(0) } else { wishes.replicas },
@@ -83,12 +83,14 @@ pub(super) fn deployment(
     };
     let desired = build(image, access.connection)?;
     let Some(rollout) = existing.filter(|rollout| rollout.wanted > 0) else {
-        let starts = if context.slots.is_stuck(now) { build(kept, access.connection)? } else { desired };
+        // Nothing rolls where nothing runs.
+        existing.iter().for_each(|_| context.free_slot(&key));
+        let starts = if context.slots.is_proven() { desired } else { build(kept, access.connection)? };
         return given(starts, None);
     };
     let is_as_before = |built: &Desired| built.annotation(names::TEMPLATE) == rollout.template.as_deref();
     if is_as_before(&desired) {
-        context.slots.settle(&key, rollout.ready > 0, wishes.image.is_none() && rollout.is_complete());
+        context.slots.settle(&key, wishes.image.is_none(), rollout, now);
         return given(desired, None);
     }
     // The count of pods does not wait, where the pods that there are can be described.
@@ -98,9 +100,10 @@ pub(super) fn deployment(
         as_they_are.is_none() && wishes.replicas.is_some_and(|replicas| replicas != rollout.wanted);
     // Operators of two versions may digest the same connection differently: then the pods roll, paced as for an edit.
     let is_rotated = rollout.connection.as_deref() != Some(access.connection);
-    let is_edited =
+    let wishes_differ =
         rollout.wishes.as_deref().is_some_and(|before| desired.annotation(names::WISHES) != Some(before));
-    let is_own = is_edited || is_rotated || is_scaled;
+    let is_edited = is_scaled || wishes_differ || (wishes.image.is_some() && image != rollout.image);
+    let is_own = is_edited || is_rotated;
     let own = if is_own {
         Some(build(kept, access.connection)?).filter(|own| is_scaled || !is_as_before(own))
     } else {
@@ -112,9 +115,9 @@ pub(super) fn deployment(
         // Where nothing works, what is done to mend it does not wait.
         return given(own, None);
     }
-    let is_upgraded = kept != image || (wishes.image.is_none() && context.slots.upgrades(&key));
+    let is_upgraded = kept != image || context.slots.upgrades(&key);
     let cause = match rollout.ready {
-        _ if is_own && !is_upgraded => Cause::Own,
+        _ if wishes.image.is_some() || (is_own && !is_upgraded) => Cause::Own,
         0 => Cause::UpgradeOfUnready,
         _ => Cause::Upgrade,
     };
@@ -127,10 +130,7 @@ pub(super) fn deployment(
         return given(own, Some(HeldRollout { is_edited: false, halted_by }));
     }
     give(rollout.template.as_deref());
-    Ok(Built {
-        desired: as_they_are,
-        turn: Some(HeldRollout { is_edited: is_edited || is_scaled, halted_by }),
-    })
+    Ok(Built { desired: as_they_are, turn: Some(HeldRollout { is_edited, halted_by }) })
 }
 
 #[cfg(test)]
@@ -228,10 +228,23 @@ mod tests {
     async fn an_edit_is_known_by_what_it_says_of_the_pods_also_to_an_operator_that_was_not_there() {
         let (context, _) = context(|_| None);
         ten().into_iter().for_each(|key| context.slots.note(key, Cause::Own, Instant::now()));
-        let label = json!({"labels": {"team": "quotes"}});
-        for (worker, is_edited) in [(json!({}), false), (json!({"replicas": 2}), true), (label, true)] {
+        let (label, image) = (json!({"labels": {"team": "quotes"}}), json!({"image": "worker:2"}));
+        for (worker, is_edited) in
+            [(json!({}), false), (json!({"replicas": 2}), true), (label, true), (image, true)]
+        {
             let waits = built(&context, &worker, "c", rollout(1));
             assert_eq!(waits.turn, Some(HeldRollout { is_edited, halted_by: None }));
         }
+    }
+
+    #[tokio::test]
+    async fn what_starts_again_has_the_image_of_before_until_the_upgrade_has_worked_for_somebody() {
+        let (context, _) = context(|_| None);
+        let none = || Rollout { wanted: 0, replicas: 0, updated: 0, ..rollout(0) };
+        assert_eq!(image(&built(&context, &json!({}), "c", none())), "worker:1");
+        context.slots.settle(&ten()[0], true, &rollout(1), Instant::now());
+        assert_eq!(image(&built(&context, &json!({}), "c", none())), context.settings.worker_image);
+        let stopped = built(&context, &json!({"replicas": 0}), "c", rollout(1));
+        assert_eq!((image(&stopped), &stopped.turn), ("worker:1", &None), "it stops at once, and as it is");
     }
 }

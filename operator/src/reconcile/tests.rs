@@ -150,8 +150,12 @@ async fn pods_leave_their_turn_to_the_next_only_if_it_is_known_that_they_are_not
     let problem = |trouble| {
         vec![ObjectProblem { kind: Kind::Deployment.as_str(), name: "tech-stockwatch".into(), trouble }]
     };
-    for (trouble, is_left) in [(Trouble::Unanswered, false), (Trouble::Hangs, true), (Trouble::Foreign, true)]
-    {
+    for (trouble, is_left) in [
+        (Trouble::Unanswered, false),
+        (Trouble::Older, false),
+        (Trouble::Hangs, true),
+        (Trouble::Foreign, true),
+    ] {
         (0..10).for_each(|i| context.slots.note(key(i), Cause::Upgrade, Instant::now()));
         free_unused_slot(&context, &key(0), &problem(trouble), None);
         let eleventh = context.slots.take(&key(10), Cause::Upgrade, false, Instant::now());

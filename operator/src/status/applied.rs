@@ -35,13 +35,13 @@ pub(super) fn statement(seen: &Seen<'_>) -> (Said, Option<i64>) {
         .filter(|pod| !is_lost(pod))
         .filter_map(|pod| Some((pod.name.as_str(), pod.answer.as_ref()?)))
         .collect();
+    let all = if answers.len() == pods.len() { least(&answers) } else { None };
     if let Some((name, _)) = answers.iter().find(|(_, answer)| answer.refuses && behind(answer)) {
         let message =
             format!("worker {name} refuses generation {generation}: its log and its /config say why");
-        return (seen.now(Statement::no(Reason::SpecRefused, message)), least(&answers).or(before));
+        return (seen.now(Statement::no(Reason::SpecRefused, message)), all.or(before));
     }
     if answers.iter().any(|(_, answer)| behind(answer)) {
-        let all = if answers.len() == pods.len() { least(&answers) } else { None };
         return (seen.now(applying()), all.or(before));
     }
     if let Some(pod) = pods.iter().find(is_lost) {
