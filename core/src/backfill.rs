@@ -28,7 +28,7 @@ pub struct Backfill {
 struct Older {
     /// Records below this raw offset are skipped.
     since: i64,
-    /// Quotes in another currency are skipped.
+    /// Quotes in another currency are skipped; as long as it is not known, all that say one: they may not be of one.
     currency: Option<Box<str>>,
     /// No window can hold a quote of this time or before.
     after: i64,
@@ -76,8 +76,7 @@ impl Backfill {
         let Some(quote) = record.value.and_then(|v| Quote::read(v).ok()) else { return };
         let Some(older) = self.entities.get_mut(&*quote.entity) else { return };
         let Ok((price, time)) = quote.price_and_time(record.timestamp) else { return };
-        let said = quote.currency();
-        let is_own = older.currency.as_deref().zip(said.as_deref()).is_none_or(|(own, said)| own == said);
+        let is_own = quote.currency().is_none_or(|said| older.currency.as_deref() == Some(&*said));
         if time > older.after && record.offset >= older.since && is_own {
             older.prices.entry(time).or_insert(price);
         }

@@ -221,7 +221,9 @@ impl Partition {
         let (sample, currency) = (Sample { time, price }, quote.currency());
         let place = entity.place(sample);
         let is_own = entity.is_of_currency(currency.as_deref());
-        if let Some(tail) = self.tail.as_mut().filter(|_| is_own) {
+        // A currency that is not known is that of the first accepted quote that says one.
+        let is_noted = is_own && (place.is_ok() || entity.currency.is_some() || currency.is_none());
+        if let Some(tail) = self.tail.as_mut().filter(|_| is_noted) {
             tail.note(name, sample);
         }
         let is_anew = place.is_ok() && !is_own;

@@ -64,6 +64,35 @@ fn a_lengthened_window_takes_no_quote_of_another_currency() {
 }
 
 #[test]
+fn a_lengthened_window_takes_no_quote_that_says_a_currency_while_the_entitys_is_not_known() {
+    let mut kept = Kept::new(rules(1, &[1, 5]));
+    kept.quote("a", 2_800, 100);
+    kept.quote_in("a", 1_600, 100, Some("GBP"));
+    kept.quote("a", 1_700, 100);
+    kept.edit(rules(2, &[40]));
+    kept.quote_in("a", 1_800, 100, Some("USD"));
+    assert_eq!(times(&kept), [1_700, 1_800, 2_800], "pounds and dollars would have one average");
+    kept.commit(1);
+    for (generation, minutes) in [(3, 17), (4, 40)] {
+        kept.edit(rules(generation, &[minutes]));
+    }
+    kept.commit(0);
+    kept.check();
+}
+
+#[test]
+fn nor_one_that_comes_while_the_log_is_read() {
+    let mut kept = Kept::new(rules(1, &[1, 5]));
+    kept.quote("a", 1_014, 100);
+    kept.begin_edit(rules(2, &[40]));
+    kept.quote_in("a", 386, 100, Some("GBP"));
+    kept.fill();
+    assert_eq!(times(&kept), [1_014]);
+    kept.commit(0);
+    kept.check();
+}
+
+#[test]
 fn an_entity_that_begins_anew_while_a_window_is_filled_is_filled_with_its_new_quotes_only() {
     let mut kept = Kept::new(rules(1, &[1]));
     (0..10).for_each(|i| kept.quote_in("a", 30 * i, 100, Some("GBP")));

@@ -70,6 +70,10 @@ up() {
 crash() { # all but the first process end at once
   inside bash -c 'kill -KILL -1'
   local name
+  # Until then their ports are taken.
+  for name in etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy coredns; do
+    finish $name KILL
+  done
   for name in etcd kube-apiserver; do start $name; done
   wait_for kube-apiserver "the API server" curl -ksf https://$node:6443/readyz
   for name in kube-controller-manager kube-scheduler containerd; do start $name; done
