@@ -205,7 +205,7 @@ pub fn fates(records: &[Record], shapes: &[Shape]) -> Vec<Fate> {
 
 /// Rule 6: removed entities go, removed windows forget their last average, and where the longest window
 /// grew, the entity has besides the quotes of its windows the older ones that the new windows would have had all along, but
-/// for those of another currency than it has come to have.
+/// for those that say another currency than it has come to have, if any.
 fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, before: &[Record]) {
     entities.retain(|name, _| new.lists(name));
     for entity in entities.values_mut() {
@@ -216,12 +216,13 @@ fn reshape(entities: &mut BTreeMap<String, Entity>, old: &Shape, new: &Shape, be
     }
     for (name, entity) in entities {
         let (since, newest) = (entity.since, entity.newest());
-        entity.accepted.retain(|(time, _)| newest.is_none_or(|newest| *time > newest - old.longest()));
+        let is_older = |time: i128| newest.is_some_and(|newest| time <= newest - old.longest());
+        entity.accepted.retain(|(time, _)| !is_older(*time));
         for record in before.iter().filter(|record| record.offset >= since) {
             let Ok(quote) = judge(record, |entity| entity == name) else { continue };
             let own = entity.currency.as_ref().map(|(own, _)| own);
-            let is_own = own.is_none() || quote.currency.is_none() || own == quote.currency.as_ref();
-            if is_own && entity.refuses(quote.time, new.longest()).is_none() {
+            let is_own = quote.currency.is_none() || own == quote.currency.as_ref();
+            if is_own && is_older(quote.time) && entity.refuses(quote.time, new.longest()).is_none() {
                 entity.accepted.push((quote.time, quote.price));
             }
         }

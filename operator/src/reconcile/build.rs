@@ -83,8 +83,10 @@ pub(super) fn deployment(
     };
     let desired = build(image, access.connection)?;
     let Some(rollout) = existing.filter(|rollout| rollout.wanted > 0) else {
-        // Nothing rolls where nothing runs.
-        existing.iter().for_each(|_| context.free_slot(&key));
+        if existing.is_some() {
+            // Nothing rolls where nothing runs.
+            context.free_slot(&key);
+        }
         let starts = if context.slots.is_proven() { desired } else { build(kept, access.connection)? };
         return given(starts, None);
     };
